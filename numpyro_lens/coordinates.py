@@ -1,0 +1,144 @@
+"""Pixel grids and the two ways to write an ellipse."""
+
+import jax.numpy as jnp
+import numpy as np
+
+from numpyro_lens._types import Matrix, Scalar
+
+
+def to_ellipticity(q: Scalar, phi: Scalar):
+    r"""Ellipticity components of an axis ratio and a position angle.
+
+    .. math:: e_1 = \frac{1-q}{1+q}\cos 2\phi, \qquad e_2 = \frac{1-q}{1+q}\sin 2\phi
+
+    Args:
+        q: minor over major axis, 0 < q <= 1.
+        phi: angle of the major axis, counter-clockwise from +x [radian].
+
+    Returns:
+        ``(e1, e2)``.
+
+    Example:
+        >>> e1, e2 = to_ellipticity(0.5, 0.0)
+        >>> round(float(e1), 4), float(e2)
+        (0.3333, 0.0)
+    """
+    modulus = (1.0 - q) / (1.0 + q)
+    return modulus * jnp.cos(2.0 * phi), modulus * jnp.sin(2.0 * phi)
+
+
+def from_ellipticity(e1: Scalar, e2: Scalar):
+    r"""Axis ratio and position angle of ellipticity components.
+
+    .. math:: q = \frac{1-|e|}{1+|e|}, \qquad \phi = \tfrac12 \operatorname{arctan2}(e_2, e_1)
+
+    For reading results: the angle of a round profile has no derivative, so sample e1 and e2
+    instead.
+
+    Args:
+        e1, e2: ellipticity components.
+
+    Returns:
+        ``(q, phi)``, the angle in radian between -pi/2 and pi/2.
+
+    Example:
+        >>> q, phi = from_ellipticity(0.0, 1 / 3)
+        >>> round(float(q), 4), round(float(phi), 4)
+        (0.5, 0.7854)
+    """
+    modulus = jnp.hypot(e1, e2)
+    return (1.0 - modulus) / (1.0 + modulus), 0.5 * jnp.arctan2(e2, e1)
+
+
+def to_shear(gamma: Scalar, phi: Scalar):
+    r"""Shear of a modulus and an angle, :math:`\gamma_1 + i \gamma_2 = \gamma e^{2 i \phi}`.
+
+    Args:
+        gamma: shear modulus.
+        phi: angle, counter-clockwise from +x [radian].
+
+    Returns:
+        ``(gamma1, gamma2)``.
+
+    Example:
+        >>> gamma1, gamma2 = to_shear(0.05, 0.0)
+        >>> round(float(gamma1), 3), float(gamma2)
+        (0.05, 0.0)
+    """
+    return gamma * jnp.cos(2.0 * phi), gamma * jnp.sin(2.0 * phi)
+
+
+def pixel_matrix(pixel_scale: float) -> np.ndarray:
+    """Pixel matrix of square pixels with x to the right and y up.
+
+    Args:
+        pixel_scale: side of a pixel [arcsec].
+
+    Returns:
+        ``(2, 2)`` array [arcsec per pixel].
+
+    Example:
+        >>> pixel_matrix(0.05)
+        array([[0.05, 0.  ],
+               [0.  , 0.05]])
+    """
+    return pixel_scale * np.eye(2)
+
+
+def pixel_grid(shape: tuple[int, int], matrix: Matrix, *, offset: tuple[float, float] = (0.0, 0.0)):
+    r"""Positions of pixel centres, with (0, 0) at the centre of the image.
+
+    .. math:: (x, y) = M\,(i - (n_x-1)/2,\; j - (n_y-1)/2)
+
+    Args:
+        shape: ``(ny, nx)``.
+        matrix: pixel matrix M ``(2, 2)`` [arcsec per pixel], a determinant of either sign.
+        offset: shift within the pixels, in pixels ``(column, row)``.
+
+    Returns:
+        ``(x, y)``, each ``(ny, nx)`` [arcsec], NumPy arrays in double precision.
+
+    Example:
+        >>> x, y = pixel_grid((2, 3), pixel_matrix(0.1))
+        >>> x[0]
+        array([-0.1,  0. ,  0.1])
+    """
+    ny, nx = shape
+    column = np.arange(nx) - (nx - 1) / 2 + offset[0]
+    row = np.arange(ny)[:, None] - (ny - 1) / 2 + offset[1]
+    (a, b), (c, d) = np.asarray(matrix, dtype=float)
+    return a * column + b * row, c * column + d * row
+
+
+def sub_pixel_grid(shape: tuple[int, int], matrix: Matrix, supersampling: int, sampling: int = 1):
+    """Positions of sub-pixel centres, one image-shaped plane for each place within a pixel.
+
+    The planes lead, so that averaging sub-pixels is a sum over leading axes, which every device
+    does at memory speed. A sub-pixel belongs to one of ``sampling²`` kernel samples, the first
+    axis.
+
+    Args:
+        shape: ``(ny, nx)``.
+        matrix: pixel matrix ``(2, 2)`` [arcsec per pixel].
+        supersampling: sub-pixels per pixel side.
+        sampling: samples of the PSF kernel per pixel side; divides supersampling.
+
+    Returns:
+        ``(x, y)``, each ``(sampling², (supersampling / sampling)², ny, nx)`` [arcsec].
+
+    Example:
+        >>> x, y = sub_pixel_grid((4, 5), pixel_matrix(0.1), 2)
+        >>> x.shape, round(float(x[0, 0, 0, 0]), 4)
+        ((1, 4, 4, 5), -0.225)
+    """
+    fine = supersampling // sampling
+    place = (np.arange(supersampling) + 0.5) / supersampling - 0.5
+    # (sample row, sub row, sample column, sub column) -> (sample, sub)
+    order = np.arange(supersampling**2).reshape(sampling, fine, sampling, fine)
+    order = order.transpose(0, 2, 1, 3).reshape(sampling**2, fine**2)
+    grids = [
+        pixel_grid(shape, matrix, offset=(place[k % supersampling], place[k // supersampling]))
+        for k in order.ravel()
+    ]
+    x, y = (np.stack([g[axis] for g in grids]).reshape(*order.shape, *shape) for axis in (0, 1))
+    return x, y

@@ -1,0 +1,29 @@
+"""Inference for any NumPyro model: MAP, SVI, HMC."""
+
+from numpyro_lens.infer.batching import map_batch as map_batch
+from numpyro_lens.infer.density import FlatModel as FlatModel
+from numpyro_lens.infer.density import NormalQuantileTransform as NormalQuantileTransform
+from numpyro_lens.infer.density import flat_model as flat_model
+from numpyro_lens.infer.diagnostics import Verdict as Verdict
+from numpyro_lens.infer.hmc import HMC as HMC
+from numpyro_lens.infer.kernels import MINIMUM_NORM as MINIMUM_NORM
+from numpyro_lens.infer.kernels import VELOCITY_VERLET as VELOCITY_VERLET
+from numpyro_lens.infer.kernels import CrossChain as CrossChain
+from numpyro_lens.infer.kernels import CrossChainHMC as CrossChainHMC
+from numpyro_lens.infer.kernels import Integrator as Integrator
+from numpyro_lens.infer.map import MAP as MAP
+from numpyro_lens.infer.physical import BackwardProbModel as BackwardProbModel
+from numpyro_lens.infer.physical import ForwardProbModel as ForwardProbModel
+from numpyro_lens.infer.physical import LensSimulator as LensSimulator
+from numpyro_lens.infer.physical import PhysicalModel as PhysicalModel
+from numpyro_lens.infer.physical import ProbabilisticModel as ProbabilisticModel
+from numpyro_lens.infer.physical import SimulatorConfig as SimulatorConfig
+from numpyro_lens.infer.posterior import HMCResult as HMCResult
+from numpyro_lens.infer.results import Basin as Basin
+from numpyro_lens.infer.results import MAPResult as MAPResult
+from numpyro_lens.infer.results import SVIResult as SVIResult
+from numpyro_lens.infer.sequence import ModellingSequence as ModellingSequence
+from numpyro_lens.infer.sequence import ModellingSequenceInterface as ModellingSequenceInterface
+from numpyro_lens.infer.sequence import fit as fit
+from numpyro_lens.infer.svi import SVI as SVI
+from numpyro_lens.infer.svi import StickingTheLanding as StickingTheLanding

@@ -1,0 +1,82 @@
+"""The one place that decides how a batch is spread over devices and memory.
+
+On the CPU a loop over single samples keeps the arrays of one image in the cache, and is two to three times faster than
+``vmap``; on an accelerator ``vmap`` fills the device. Over several local devices the batch is sharded.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import AxisType, PartitionSpec
+
+
+def map_batch(function: Callable, batch, shared, *, batch_size: int | None = None):
+    """Apply ``function(sample, shared)`` to every sample along the leading axis of ``batch``.
+
+    Args:
+        function: of one sample and of what all of them share.
+        batch: pytree of arrays with the same leading axis n.
+        shared: pytree, the same for every sample.
+        batch_size: samples evaluated at once on a device; by default 1 on a CPU, all of them elsewhere.
+
+    Returns:
+        The results, stacked along a leading axis of length n.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> map_batch(lambda x, c: c * x, jnp.arange(3.0), 2.0)
+        Array([0., 2., 4.], dtype=float32)
+    """
+    size = jax.tree.leaves(batch)[0].shape[0]
+    num_devices = min(jax.local_device_count(), size)
+    if batch_size is None:
+        batch_size = 1 if jax.default_backend() == "cpu" else size
+    run = partial(_map_on_device, function, batch_size=batch_size)
+    if num_devices == 1:
+        return run(batch, shared)
+    padded = jax.tree.map(lambda leaf: _pad(leaf, -size % num_devices), batch)
+    devices = jax.local_devices()[:num_devices]
+    mesh = jax.make_mesh((num_devices,), ("batch",), (AxisType.Auto,), devices=devices)
+    over_batch, replicated = PartitionSpec("batch"), PartitionSpec()
+    sharded = jax.shard_map(
+        run, mesh=mesh, in_specs=(over_batch, replicated), out_specs=over_batch, check_vma=False
+    )
+    return jax.tree.map(lambda leaf: leaf[:size], sharded(padded, shared))
+
+
+def _map_on_device(function, batch, shared, *, batch_size):
+    size = jax.tree.leaves(batch)[0].shape[0]
+    if batch_size >= size > 1:
+        return jax.vmap(function, in_axes=(0, None))(batch, shared)
+    chunk = None if batch_size == 1 else batch_size
+    return jax.lax.map(lambda sample: function(sample, shared), batch, batch_size=chunk)
+
+
+def _pad(leaf, amount):
+    last = jnp.broadcast_to(leaf[-1:], (amount, *leaf.shape[1:]))
+    return jnp.concatenate([leaf, last]) if amount else leaf
+
+
+@partial(jax.jit, static_argnames=("flat", "batch_size"))
+def values_and_gradients(flat, z, args, batch_size=None):
+    """Log density (n,) and its gradient (n, d) at each row of ``z`` (n, d)."""
+    return map_batch(jax.value_and_grad(flat.log_density), z, args, batch_size=batch_size)
+
+
+def evaluate(flat, z, args, batch_size=None):
+    """Like ``values_and_gradients``, for any n, in blocks of one shape: it compiles once for a model.
+
+    Compiling the gradient of a lens takes as long as evaluating it ten thousand times, so the stages
+    share this one wherever they need values outside of their own loops.
+    """
+    block = 16 if jax.default_backend() == "cpu" else 512
+    z = jnp.asarray(z)
+    padded = _pad(z, -len(z) % block)
+    pieces = [
+        values_and_gradients(flat, padded[i : i + block], args, batch_size)
+        for i in range(0, len(padded), block)
+    ]
+    value, gradient = (jnp.concatenate(parts) for parts in zip(*pieces, strict=True))
+    return value[: len(z)], gradient[: len(z)]

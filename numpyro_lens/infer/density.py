@@ -1,0 +1,273 @@
+"""Any NumPyro model as a log density over one unconstrained vector.
+
+All three stages of the fit work on this vector, so there is one order of the parameters (that of the model) and no way to
+pass a covariance in another one.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+from jax.scipy.special import ndtr, ndtri
+from numpyro import handlers
+from numpyro.distributions import biject_to, constraints
+from numpyro.distributions.transforms import IndependentTransform, Transform
+from numpyro.infer import util
+
+
+class NormalQuantileTransform(Transform):
+    r"""Real line to an interval through the normal distribution function, :math:`y = a + (b - a)\,\Phi(x)`.
+
+    A likelihood that is flat near a bound has Gaussian tails in :math:`x`; with the logistic map, NumPyro's own choice, they
+    would be exponential, and harder to sample.
+
+    Args:
+        low, high: the bounds a < b, scalars or arrays that broadcast.
+    """
+
+    domain = constraints.real
+
+    def __init__(self, low, high):
+        self.low, self.high = low, high
+
+    @property
+    def codomain(self):
+        return constraints.interval(self.low, self.high)
+
+    def __call__(self, x):
+        # Counted from the nearer bound, so that neither side is lost to rounding.
+        width = self.high - self.low
+        tail = width * ndtr(-jnp.abs(x))
+        tiny = jnp.finfo(jnp.result_type(float)).tiny
+        return jnp.where(x < 0, self.low + jnp.maximum(tail, tiny), self.high - tail)
+
+    def _inverse(self, y):
+        width = self.high - self.low
+        eps = jnp.finfo(jnp.result_type(float)).eps
+        below, above = (jnp.clip(d / width, eps, 1.0) for d in (y - self.low, self.high - y))
+        return jnp.where(below < above, ndtri(below), -ndtri(above))
+
+    def log_abs_det_jacobian(self, x, y, intermediates=None):
+        return jnp.log(self.high - self.low) - 0.5 * (x**2 + math.log(2 * math.pi))
+
+    def tree_flatten(self):
+        return (self.low, self.high), (("low", "high"), {})
+
+    def __eq__(self, other):
+        return isinstance(other, NormalQuantileTransform) and bool(
+            jnp.all(self.low == other.low) & jnp.all(self.high == other.high)
+        )
+
+
+def bijection(support: constraints.Constraint) -> Transform:
+    """The map from unconstrained space to a site's support.
+
+    NumPyro's ``biject_to``, but for intervals, which go through the normal quantile.
+    """
+    if isinstance(support, constraints.independent):
+        base = bijection(support.base_constraint)
+        return IndependentTransform(base, support.reinterpreted_batch_ndims)
+    if isinstance(support, type(constraints.unit_interval)) or isinstance(
+        support, type(constraints.interval(0.0, 1.0))
+    ):
+        return NormalQuantileTransform(support.lower_bound, support.upper_bound)
+    return biject_to(support)
+
+
+@dataclass(frozen=True)
+class Site:
+    """A latent site: its name, its shape, that of its unconstrained value, and whether an interval bounds it."""
+
+    name: str
+    shape: tuple[int, ...]
+    unconstrained_shape: tuple[int, ...]
+    bounded: bool
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.unconstrained_shape)
+
+    @property
+    def coordinate_names(self) -> tuple[str, ...]:
+        if not self.unconstrained_shape:
+            return (self.name,)
+        indices = np.ndindex(self.unconstrained_shape)
+        return tuple(f"{self.name}[{','.join(map(str, index))}]" for index in indices)
+
+
+@dataclass(frozen=True)
+class FlatModel:
+    """A NumPyro model seen as a log density over one unconstrained vector of length ``dim``.
+
+    Two of them are equal when the model function and the shapes of its sites are: functions compiled for one observation
+    serve every other of the same shape.
+
+    Args:
+        model: NumPyro model function.
+        sites: its latent sites, in the order of the model.
+    """
+
+    model: Callable
+    sites: tuple[Site, ...]
+
+    @property
+    def dim(self) -> int:
+        return sum(site.size for site in self.sites)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Name of each entry of the unconstrained vector."""
+        return tuple(name for site in self.sites for name in site.coordinate_names)
+
+    @property
+    def bounded(self) -> tuple[bool, ...]:
+        """Whether an interval bounds each entry of the unconstrained vector."""
+        return tuple(site.bounded for site in self.sites for _ in site.coordinate_names)
+
+    def unravel(self, z) -> dict[str, Any]:
+        """The vector cut into the unconstrained values of the sites."""
+        ends = np.cumsum([site.size for site in self.sites])
+        pieces = jnp.split(z, ends[:-1])
+        return {
+            site.name: piece.reshape(site.unconstrained_shape)
+            for site, piece in zip(self.sites, pieces, strict=True)
+        }
+
+    def _substituted(self, z, log_dets: list):
+        values = self.unravel(z)
+
+        def constrained(site):
+            if site["type"] != "sample" or site["name"] not in values:
+                return None
+            transform, x = bijection(site["fn"].support), values[site["name"]]
+            y = transform(x)
+            log_dets.append(jnp.sum(transform.log_abs_det_jacobian(x, y)))
+            return y
+
+        return handlers.substitute(self.model, substitute_fn=constrained)
+
+    def log_density(self, z, args):
+        """Log density of the unconstrained vector, the Jacobian of the map included."""
+        log_dets: list = []
+        # Sites of the model stay inside, also when this runs within another model (`as_numpyro`).
+        with handlers.block():
+            log_joint, _ = util.log_density(self._substituted(z, log_dets), args, {}, {})
+        return sum(log_dets, start=log_joint)
+
+    def trace(self, z, args):
+        """NumPyro trace of the model with its latent sites set from the vector."""
+        seeded = handlers.seed(self._substituted(z, []), jax.random.key(0))
+        return handlers.trace(seeded).get_trace(*args)
+
+    def constrain(self, z, args) -> dict[str, Any]:
+        """Values of the latent and of the deterministic sites."""
+        latent = {site.name for site in self.sites}
+        return {
+            name: site["value"]
+            for name, site in self.trace(z, args).items()
+            if name in latent or site["type"] == "deterministic"
+        }
+
+    def unconstrain(self, values, args):
+        """The unconstrained vector of given site values, the inverse of ``constrain``."""
+        model = handlers.substitute(handlers.seed(self.model, jax.random.key(0)), data=values)
+        trace = handlers.trace(model).get_trace(*args)
+        pieces = (bijection(trace[s.name]["fn"].support).inv(values[s.name]) for s in self.sites)
+        return jnp.concatenate([jnp.ravel(piece) for piece in pieces])
+
+    def prior_draw(self, key, args):
+        """One draw from the prior, as an unconstrained vector."""
+        trace = handlers.trace(handlers.seed(self.model, key)).get_trace(*args)
+        return self.unconstrain({s.name: trace[s.name]["value"] for s in self.sites}, args)
+
+    def as_numpyro(self, loc=None, scale_tril=None) -> Callable:
+        """A NumPyro model with one latent site ``z``, for NumPyro's own guides and kernels.
+
+        With ``loc`` (d,) and ``scale_tril`` (d, d), the vector is ``loc + scale_tril @ z``.
+        """
+
+        def flat(*args):
+            z = self.flat_site(*args)
+            z = z if loc is None else loc + scale_tril @ z
+            numpyro.factor("log_density", self.log_density(z, args))
+
+        return flat
+
+    def flat_site(self, *args):
+        """A model with the site ``z`` and no likelihood: all that an autoguide needs to set itself up.
+
+        Set up on the full model, it would compile that model's gradient only to check the first value.
+        """
+        return numpyro.sample("z", dist.ImproperUniform(constraints.real_vector, (), (self.dim,)))
+
+
+def flat_model(model: Callable, args: tuple) -> FlatModel:
+    """Look once at a model, and check that it can be fitted.
+
+    Args:
+        model: NumPyro model function.
+        args: its arguments.
+
+    Raises:
+        ValueError: no observed site, no latent site, or a discrete one.
+
+    Example:
+        >>> import numpyro, numpyro.distributions as dist
+        >>> def model(y):
+        ...     mu = numpyro.sample("mu", dist.Uniform(-5, 5))
+        ...     numpyro.sample("y", dist.Normal(mu, 1), obs=y)
+        >>> flat_model(model, (0.3,)).names
+        ('mu',)
+    """
+    shapes: list[Site] = []
+
+    def look(key):
+        trace = handlers.trace(handlers.seed(model, key)).get_trace(*args)
+        _check_sites(trace)
+        shapes.extend(_site(s) for s in trace.values() if _is_latent(s))
+        return 0
+
+    jax.eval_shape(look, jax.random.key(0))
+    return FlatModel(model, tuple(shapes))
+
+
+def _is_latent(site) -> bool:
+    return site["type"] == "sample" and not site["is_observed"]
+
+
+def _site(site) -> Site:
+    shape = jnp.shape(site["value"])
+    transform = bijection(site["fn"].support)
+    base = transform.base_transform if isinstance(transform, IndependentTransform) else transform
+    bounded = isinstance(base, NormalQuantileTransform)
+    return Site(site["name"], tuple(shape), tuple(transform.inverse_shape(shape)), bounded)
+
+
+def _check_sites(trace) -> None:
+    latent = [site for site in trace.values() if _is_latent(site)]
+    observed = [s for s in trace.values() if s["type"] == "sample" and s["is_observed"]]
+    if not latent:
+        raise ValueError(
+            "A model needs at least one latent site, and this one has none. "
+            "Place one with `numpyro.sample(name, distribution)` or `numpyro_lens.sample`."
+        )
+    if not observed and not any(
+        site["type"] == "sample" and "log_factor" in site for site in trace.values()
+    ):
+        names = ", ".join(site["name"] for site in latent)
+        raise ValueError(
+            f"A model needs at least one observed site, and this one only samples: {names}. "
+            'End it with `nl.observe("image", image, observation)` or `numpyro.sample(name, distribution, obs=data)`.'
+        )
+    discrete = [site["name"] for site in latent if site["fn"].support.is_discrete]
+    if discrete:
+        raise ValueError(
+            f"Gradients need continuous sites, and these are discrete: {', '.join(discrete)}. "
+            "Sum them out of the model, or give them as fixed values."
+        )

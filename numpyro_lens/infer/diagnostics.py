@@ -1,0 +1,134 @@
+"""ArviZ's containers and diagnostics, the same for ArviZ 0.23 and 1.x; nothing else knows that the two differ."""
+
+import warnings
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+with warnings.catch_warnings():
+    # ArviZ 0.23 announces its own successor at import.
+    warnings.simplefilter("ignore", FutureWarning)
+    import arviz as az
+
+_HAS_DATATREE = int(version("arviz").split(".")[0]) >= 1
+
+RHAT_LIMIT = 1.01
+ESS_LIMIT = 400
+
+
+def build_container(groups: dict[str, dict[str, Any]], *, coords, dims, attrs):
+    """An ArviZ container: ``InferenceData`` (0.23) or ``DataTree`` (1.x).
+
+    Args:
+        groups: for each group, its variables; those of posterior groups (chain, draw, ...).
+        coords: coordinate values by dimension.
+        dims: names of the dimensions of a variable, without chain and draw.
+        attrs: attributes of the posterior group.
+    """
+    if _HAS_DATATREE:
+        tree = az.from_dict(groups, coords=coords, dims=dims)
+        tree["posterior"].attrs.update(attrs)
+        return tree
+    data = az.from_dict(**groups, coords=coords, dims=dims)
+    data.posterior.attrs.update(attrs)
+    return data
+
+
+def read_container(path):
+    """Read a netCDF file written by ``HMCResult.save``."""
+    return az.from_netcdf(str(path))
+
+
+def summary(container, var_names=None):
+    """ArviZ's summary table, a ``pandas.DataFrame`` of unrounded numbers."""
+    return az.summary(container, var_names=var_names, round_to="none")
+
+
+def ess(draws, method: str = "bulk") -> np.ndarray:
+    """Effective sample size of each parameter of ``draws`` (chain, draw, d), in an array (d,)."""
+    return _each(lambda x: az.ess(x, method=method), draws)
+
+
+def r_hat(draws) -> np.ndarray:
+    """Rank-normalised split R-hat of each parameter of ``draws`` (chain, draw, d), in an array (d,)."""
+    return _each(az.rhat, draws)
+
+
+def pareto_k(log_weights) -> float:
+    """Pareto shape of the tail of importance weights (n,)."""
+    if _HAS_DATATREE:
+        from arviz_stats.base import array_stats
+
+        return float(array_stats.psislw(log_weights)[1])
+    with warnings.catch_warnings():
+        # ArviZ warns of large values; here the value is the answer.
+        warnings.simplefilter("ignore", UserWarning)
+        return float(az.psislw(log_weights)[1])
+
+
+def _each(statistic, draws):
+    draws = np.asarray(draws, dtype=float)
+    return np.array([float(statistic(draws[..., i])) for i in range(draws.shape[-1])])
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the chains can be trusted, and what to do when not.
+
+    Attributes:
+        converged: every limit below holds.
+        max_r_hat: largest R-hat, and the parameter that has it.
+        min_ess: smallest of bulk and tail effective sample size, and the parameter.
+        num_divergent: divergent transitions.
+        at_bounds: parameters whose draws pile up at a bound of their prior.
+    """
+
+    converged: bool
+    max_r_hat: tuple[float, str]
+    min_ess: tuple[float, str]
+    num_divergent: int
+    at_bounds: tuple[str, ...]
+
+    def __str__(self) -> str:
+        word = "Converged" if self.converged else "NOT converged"
+        lines = [
+            f"{word}: largest R-hat {self.max_r_hat[0]:.4f} ({self.max_r_hat[1]}), smallest effective "
+            f"sample size {self.min_ess[0]:.0f} ({self.min_ess[1]}), {self.num_divergent} divergent transitions."
+        ]
+        if not self.converged:
+            lines.append(
+                "Draw more with a larger `target_ess`, or look for more than one mode among `result.map.basins`."
+            )
+        if self.at_bounds:
+            lines.append(
+                f"At a bound of the prior: {', '.join(self.at_bounds)}. Widen the prior if the bound is not physical."
+            )
+        return "\n".join(lines)
+
+
+def verdict(names, draws, diverging, at_bounds=()) -> Verdict:
+    """Judge unconstrained draws.
+
+    Args:
+        names: name of each parameter.
+        draws: (chain, draw, d).
+        diverging: (chain, draw) of booleans.
+        at_bounds: names of parameters that pile up at a bound.
+    """
+    rhat, smallest = r_hat(draws), np.fmin(ess(draws, "bulk"), ess(draws, "tail"))
+    worst, least = int(np.argmax(np.where(np.isnan(rhat), np.inf, rhat))), int(np.argmin(smallest))
+    num_divergent = int(np.sum(diverging))
+    converged = bool(
+        np.all(rhat < RHAT_LIMIT)
+        and np.all(smallest > ESS_LIMIT)
+        and num_divergent <= 1e-3 * diverging.size
+    )
+    return Verdict(
+        converged,
+        (float(rhat[worst]), names[worst]),
+        (float(smallest[least]), names[least]),
+        num_divergent,
+        tuple(at_bounds),
+    )

@@ -1,0 +1,224 @@
+"""Hamiltonian Monte Carlo from the VI Gaussian, until the chains agree."""
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.infer
+from numpyro.infer.mcmc import MCMCKernel
+
+from numpyro_lens.infer import diagnostics
+from numpyro_lens.infer._stage import progress_bar, timed
+from numpyro_lens.infer.batching import evaluate
+from numpyro_lens.infer.density import FlatModel
+from numpyro_lens.infer.kernels import CrossChain, Metric, init_state, transition
+from numpyro_lens.infer.posterior import HMCResult
+from numpyro_lens.infer.results import SVIResult
+
+#: Per-draw statistics, by the name ArviZ gives them.
+_STATISTICS = {
+    "acceptance_rate": "accept_prob",
+    "step_size": "step_size",
+    "n_steps": "num_steps",
+    "energy": "energy",
+    "diverging": "diverging",
+}
+
+
+@dataclass(frozen=True)
+class HMC:
+    """Draw chains from the posterior, with the VI covariance as inverse mass matrix.
+
+    Args:
+        kernel: ``CrossChain`` settings; or a NumPyro kernel: ``NUTS``, ``HMC`` or a ``partial`` of
+            them (they get the VI covariance as ``inverse_mass_matrix``), any other function of a
+            model that returns an ``MCMCKernel`` (it gets the model in whitened coordinates), or an
+            instance with a model of its own.
+        num_chains: chains.
+        num_burnin_steps: transitions that adapt and are thrown away.
+        num_results: draws of each chain, at least.
+        max_results: draws of each chain, at most.
+        target_ess: draw until bulk and tail effective sample sizes reach this, and R-hat is below
+            1.01; ``None`` asks for what the verdict asks for. NumPyro's kernels draw ``num_results``.
+        batch_size: chains evaluated at once on a device; see ``map_batch``.
+    """
+
+    kernel: CrossChain | Callable | MCMCKernel = CrossChain()
+    num_chains: int = 16
+    num_burnin_steps: int = 200
+    num_results: int = 300
+    max_results: int = 3000
+    target_ess: float | None = None
+    batch_size: int | None = None
+    block: int = field(default=50, repr=False)
+
+    def run(self, flat: FlatModel, args: tuple, key, *, svi: SVIResult, map=None, progress=True) -> HMCResult:
+        """Sample.
+
+        Args:
+            flat: the model.
+            args: arguments of the model.
+            key: JAX random key.
+            svi: the Gaussian to start from; anything with ``mean``, ``covariance_matrix`` and ``sample``.
+            map: MAP result to carry along.
+            progress: draw a progress bar.
+        """
+        key_start, key_run = jax.random.split(key)
+        with timed() as timing:
+            tril = jnp.linalg.cholesky(jnp.asarray(svi.covariance_matrix))
+            metric = Metric(jnp.asarray(svi.mean), tril)
+            start = _starts(flat, args, key_start, svi, self.num_chains)
+            if isinstance(self.kernel, CrossChain):
+                z, statistics, gradients = self._run_cross_chain(flat, args, key_run, start, metric, progress)
+            else:
+                z, statistics, gradients = self._run_numpyro(flat, args, key_run, start, metric, progress)
+        return HMCResult(
+            flat=flat,
+            args=args,
+            z=z,
+            statistics=statistics,
+            svi=svi,
+            map=map,
+            stage_gradients=gradients,
+            timing=timing.as_dict(),
+            hmc_settings=self,
+        )
+
+    def _run_cross_chain(self, flat, args, key, start, metric, progress):
+        state = init_state(flat, self.kernel, start, metric, key, args, self.batch_size)
+        advance = functools.partial(
+            _advance, flat, self.kernel, self.num_burnin_steps, batch_size=self.batch_size
+        )
+        gradients = {"burn_in": self.num_chains, "sampling": 0}
+        with progress_bar("HMC", self.num_burnin_steps + self.num_results, progress) as bar:
+            burn_in = 0
+            while burn_in < self.num_burnin_steps:
+                steps = min(self.block, self.num_burnin_steps - burn_in)
+                state, block = advance(steps, state, args)
+                burn_in += steps
+                gradients["burn_in"] += int(np.sum(block["num_steps"]))
+                _show(bar, steps, block, "burn-in")
+            blocks: list = []
+            while not self._enough(blocks):
+                state, block = advance(self.block, state, args)
+                blocks.append(jax.tree.map(np.asarray, block))
+                gradients["sampling"] += int(np.sum(blocks[-1]["num_steps"]))
+                bar.total = max(bar.total, bar.n + self.block)
+                _show(bar, self.block, block, "sampling")
+        draws = {name: np.concatenate([b[name] for b in blocks]).swapaxes(0, 1) for name in blocks[0]}
+        statistics = {name: draws[source] for name, source in _STATISTICS.items()}
+        statistics["lp"] = -draws["potential_energy"]
+        return draws["z"], statistics, gradients
+
+    def _enough(self, blocks) -> bool:
+        drawn = len(blocks) * self.block
+        if drawn < self.num_results:
+            return False
+        if drawn >= self.max_results:
+            return True
+        z = np.concatenate([block["z"] for block in blocks]).swapaxes(0, 1)
+        smallest = min(diagnostics.ess(z, kind).min() for kind in ("bulk", "tail"))
+        target = self.target_ess or 1.2 * diagnostics.ESS_LIMIT
+        # A little below the limit of the verdict, so that its last digit is not left to chance.
+        return bool(smallest >= target and diagnostics.r_hat(z).max() < diagnostics.RHAT_LIMIT - 0.001)
+
+    def _run_numpyro(self, flat, args, key, start, metric, progress):
+        kernel, init_params, to_flat = _numpyro_kernel(self.kernel, flat, args, start, metric)
+        is_hmc = isinstance(kernel, numpyro.infer.HMC)
+        mcmc = numpyro.infer.MCMC(
+            kernel,
+            num_warmup=self.num_burnin_steps,
+            num_samples=self.num_results,
+            num_chains=self.num_chains,
+            chain_method="vectorized" if is_hmc or kernel.is_ensemble_kernel else "sequential",
+            progress_bar=False,
+        )
+        fields = ("accept_prob", "num_steps", "energy", "potential_energy", "adapt_state.step_size")
+        with progress_bar("HMC", self.num_burnin_steps + self.num_results, progress) as bar:
+            mcmc.warmup(key, *args, init_params=init_params, extra_fields=fields if is_hmc else (), collect_warmup=True)
+            warmup = mcmc.get_extra_fields(group_by_chain=True)
+            bar.update(self.num_burnin_steps)
+            mcmc.run(jax.random.fold_in(key, 1), *args, extra_fields=fields if is_hmc else ())
+            bar.update(self.num_results)
+        z = np.asarray(to_flat(mcmc.get_samples(group_by_chain=True)))
+        extra = jax.tree.map(np.asarray, mcmc.get_extra_fields(group_by_chain=True))
+        statistics = {"diverging": extra.get("diverging", np.zeros(z.shape[:2], dtype=bool))}
+        if not is_hmc:
+            lp, _ = evaluate(flat, z.reshape(-1, flat.dim), args, self.batch_size)
+            statistics["lp"] = np.asarray(lp).reshape(z.shape[:2])
+            drawn = {"burn_in": self.num_burnin_steps * self.num_chains, "sampling": lp.size}
+            return z, statistics, drawn
+        statistics |= {
+            "acceptance_rate": extra["accept_prob"],
+            "step_size": extra["adapt_state.step_size"],
+            "n_steps": extra["num_steps"],
+            "energy": extra["energy"],
+            "lp": -extra["potential_energy"],
+        }
+        counts = {"burn_in": int(np.sum(warmup["num_steps"])), "sampling": int(np.sum(extra["num_steps"]))}
+        return z, statistics, counts
+
+
+@functools.partial(jax.jit, static_argnames=("flat", "settings", "num_warmup", "num_steps", "batch_size"))
+def _advance(flat, settings, num_warmup, num_steps, state, args, batch_size=None):
+    def step(state, _):
+        state = transition(flat, settings, num_warmup, state, args, batch_size)
+        kept = {name: getattr(state, name) for name in (*_STATISTICS.values(), "z", "potential_energy")}
+        return state, kept
+
+    return jax.lax.scan(step, state, length=num_steps)
+
+
+def _starts(flat, args, key, svi, num_chains):
+    """Draws from the Gaussian where the density is finite; others are drawn towards the mean."""
+    z = svi.sample(key, (num_chains,))
+    mean = jnp.asarray(svi.mean)
+    for _ in range(8):
+        finite = jnp.isfinite(evaluate(flat, z, args)[0])
+        if bool(jnp.all(finite)):
+            return z
+        z = jnp.where(finite[:, None], z, mean + 0.5 * (z - mean))
+    raise ValueError(
+        f"{int(jnp.sum(~finite))} of {num_chains} chains start at a log density that is not finite, even "
+        "close to the mean of the VI Gaussian. Check `result.svi`, or start SVI from another MAP."
+    )
+
+
+def _show(bar, steps, block, phase):
+    bar.update(steps)
+    bar.set_postfix_str(
+        f"{phase}, acceptance {float(np.mean(block['accept_prob'])):.2f}, "
+        f"{int(np.mean(block['num_steps']))} gradients a draw"
+    )
+
+
+def _numpyro_kernel(kernel, flat, args, start, metric):
+    """A NumPyro kernel, where it starts, and the map from its samples to the unconstrained vector."""
+    if isinstance(kernel, MCMCKernel):
+        if kernel.model is None:
+            raise ValueError("A kernel passed as an instance needs a model: `NUTS(model)`, or pass the class `NUTS`.")
+        values = jax.vmap(lambda z: flat.constrain(z, args))(start)
+        values = {site.name: values[site.name] for site in flat.sites}
+        unconstrain = functools.partial(numpyro.infer.util.unconstrain_fn, kernel.model, args, {})
+
+        def to_flat(samples):
+            samples = {site.name: samples[site.name] for site in flat.sites}
+            return jax.vmap(jax.vmap(lambda values: flat.unconstrain(values, args)))(samples)
+
+        return kernel, jax.vmap(unconstrain)(values), to_flat
+    base = getattr(kernel, "func", kernel)
+    if isinstance(base, type) and issubclass(base, numpyro.infer.HMC):
+        # One flat site: no second order of the parameters exists in which the matrix could be read.
+        covariance = metric.scale_tril @ metric.scale_tril.T
+        settings = {"adapt_mass_matrix": False, "dense_mass": [("z",)], "inverse_mass_matrix": {("z",): covariance}}
+        if base is numpyro.infer.HMC:
+            settings["trajectory_length"] = math.pi / 2
+        settings |= getattr(kernel, "keywords", {})
+        return base(flat.as_numpyro(), **settings), {"z": start}, lambda samples: samples["z"]
+    whitened = jax.scipy.linalg.solve_triangular(metric.scale_tril, (start - metric.loc).T, lower=True).T
+    built = kernel(flat.as_numpyro(*metric))
+    return built, {"z": whitened}, lambda samples: metric.loc + samples["z"] @ metric.scale_tril.T

@@ -1,0 +1,413 @@
+"""Hamiltonian Monte Carlo whose chains adapt together.
+
+All chains share one step size, one trajectory length and one metric, learned from all of them at once. That adapts faster
+than chains on their own, and every chain takes the same number of steps, so that none waits for another.
+"""
+
+import functools
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from numpyro.infer.hmc_util import dual_averaging
+from numpyro.infer.mcmc import MCMCKernel
+
+from numpyro_lens.infer.batching import evaluate, values_and_gradients
+from numpyro_lens.infer.density import FlatModel, flat_model
+from numpyro_lens.infer.map import prior_draws
+
+
+@dataclass(frozen=True)
+class Integrator:
+    """A palindromic splitting of Hamiltonian dynamics: kicks of the momentum around drifts of the position.
+
+    Args:
+        kicks: fractions of the step, one more than the drifts.
+        drifts: fractions of the step; each costs one gradient.
+    """
+
+    kicks: tuple[float, ...]
+    drifts: tuple[float, ...]
+
+    @property
+    def num_gradients(self) -> int:
+        """Gradients for each step."""
+        return len(self.drifts)
+
+
+VELOCITY_VERLET = Integrator((0.5, 0.5), (1.0,))
+#: Minimum-norm two-stage integrator; McLachlan 1995, SIAM J. Sci. Comput. 16, 151, eq. 4.3.
+MINIMUM_NORM = Integrator((0.1931833275037836, 0.6136333449924328, 0.1931833275037836), (0.5, 0.5))
+
+
+class Metric(NamedTuple):
+    """Position and scale of the posterior: the mass matrix is the inverse of ``scale_tril @ scale_tril.T``."""
+
+    loc: Any
+    scale_tril: Any
+
+
+class AdaptState(NamedTuple):
+    """What is learned during burn-in, shared by all chains."""
+
+    metric: Metric
+    step_size: Any  # state of dual averaging, of the logarithm
+    log_length: Any
+    log_length_mean: Any
+    length_optimizer: Any
+    draws_mean: Any
+    draws_scatter: Any
+    draws_count: Any
+
+
+class CrossChainState(NamedTuple):
+    """State of all chains; every field but the last three has a leading chain axis.
+
+    Attributes:
+        z: unconstrained positions (C, d).
+        potential_energy: minus the log density (C,).
+        z_grad: gradient of the potential energy (C, d).
+        energy: potential plus kinetic energy of the accepted point (C,).
+        accept_prob, num_steps, step_size, trajectory_length, diverging: of the last transition (C,).
+        i: transitions so far.
+        adapt_state: see ``AdaptState``.
+        rng_key: JAX random key.
+    """
+
+    z: Any
+    potential_energy: Any
+    z_grad: Any
+    energy: Any
+    accept_prob: Any
+    num_steps: Any
+    step_size: Any
+    trajectory_length: Any
+    diverging: Any
+    i: Any
+    adapt_state: AdaptState
+    rng_key: Any
+
+
+@dataclass(frozen=True)
+class CrossChain:
+    """How the chains move and adapt.
+
+    The trajectory length follows the ChEES criterion: the rate at which the squared distance from the centre changes along a
+    trajectory is followed uphill. Lengths are jittered by a van der Corput sequence.
+
+    Args:
+        target_accept_prob: mean acceptance probability that the step size aims at.
+        max_num_steps: integrator steps for each transition at most.
+        init_step_size: first step size, in units of the metric.
+        init_trajectory_length: first trajectory length, likewise; a quarter period of a Gaussian is π/2.
+        adapt_trajectory_length: learn it during burn-in; otherwise it stays at the first.
+        jitter: trajectories are uniform in ``(1 - jitter, 1 + jitter)`` times the length.
+        metric_updates: fractions of the burn-in at which the metric is estimated again from the
+            draws of all chains since the last one.
+        integrator: see ``Integrator``.
+
+    Reference: Hoffman, Radul & Sountsov 2021, AISTATS, PMLR 130:3907.
+    """
+
+    target_accept_prob: float = 0.8
+    max_num_steps: int = 30
+    init_step_size: float = 0.3
+    init_trajectory_length: float = 1.5
+    adapt_trajectory_length: bool = True
+    jitter: float = 0.5
+    metric_updates: tuple[float, ...] = (0.3, 0.6)
+    integrator: Integrator = field(default=VELOCITY_VERLET, repr=False)
+
+
+_LENGTH_OPTIMIZER_ARGS = {"learning_rate": 0.025, "b1": 0.0, "b2": 0.95}
+
+
+def init_state(
+    flat: FlatModel, settings: CrossChain, z, metric: Metric, key, args, batch_size=None
+):
+    """State of chains that start at ``z`` (C, d)."""
+    value, gradient = evaluate(flat, z, args, batch_size)
+    num_chains, dim = z.shape
+    zeros = jnp.zeros(num_chains)
+    log_length = jnp.log(jnp.asarray(settings.init_trajectory_length, dtype=z.dtype))
+    adapt_state = AdaptState(
+        metric,
+        _dual_averaging(settings.target_accept_prob)[0](
+            jnp.log(settings.init_step_size * jnp.ones(()))
+        ),
+        log_length,
+        log_length,
+        optax.adam(**_LENGTH_OPTIMIZER_ARGS).init(log_length),
+        jnp.zeros(dim),
+        jnp.zeros((dim, dim)),
+        jnp.zeros(()),
+    )
+    step_size = jnp.full(num_chains, settings.init_step_size, dtype=z.dtype)
+    return CrossChainState(
+        z,
+        -value,
+        -gradient,
+        -value,
+        zeros,
+        jnp.zeros(num_chains, dtype=int),
+        step_size,
+        zeros,
+        jnp.zeros(num_chains, dtype=bool),
+        jnp.zeros((), dtype=int),
+        adapt_state,
+        key,
+    )
+
+
+def transition(
+    flat: FlatModel, settings: CrossChain, num_warmup: int, state, args, batch_size=None
+):
+    """One transition of all chains, and during burn-in one step of adaptation."""
+    key, key_momentum, key_accept = jax.random.split(state.rng_key, 3)
+    adapt = state.adapt_state
+    burn_in = state.i < num_warmup
+    step_size = _step_size(settings, adapt, state.i, burn_in)
+    jitter = 1.0 + settings.jitter * (2.0 * _van_der_corput(state.i) - 1.0)
+    length = jnp.exp(jnp.where(burn_in, adapt.log_length, adapt.log_length_mean)) * jitter
+    num_steps = jnp.clip(jnp.ceil(length / step_size).astype(int), 1, settings.max_num_steps)
+
+    momentum = jax.random.normal(key_momentum, state.z.shape, dtype=state.z.dtype)
+    start = _Point(state.z, momentum, state.potential_energy, state.z_grad)
+    end = _integrate(flat, settings, start, adapt.metric, step_size, num_steps, args, batch_size)
+
+    change = end.energy - start.energy
+    change = jnp.where(jnp.isfinite(change), change, jnp.inf)
+    accept_prob = jnp.exp(jnp.minimum(-change, 0.0))
+    accept = jax.random.uniform(key_accept, accept_prob.shape, accept_prob.dtype) < accept_prob
+    new = jax.tree.map(lambda e, s: jnp.where(_columns(accept, e), e, s), end, start)
+
+    adapt = jax.lax.cond(
+        burn_in,
+        lambda adapt: _adapt(
+            settings, num_warmup, state.i, adapt, start, end, new, accept_prob, jitter
+        ),
+        lambda adapt: adapt,
+        adapt,
+    )
+    wide = functools.partial(jnp.full_like, accept_prob)
+    return CrossChainState(
+        new.z,
+        new.potential_energy,
+        new.z_grad,
+        new.energy,
+        accept_prob,
+        jnp.full_like(state.num_steps, num_steps * settings.integrator.num_gradients),
+        wide(step_size),
+        wide(length),
+        change > 1000.0,
+        state.i + 1,
+        adapt,
+        key,
+    )
+
+
+class _Point(NamedTuple):
+    z: Any
+    momentum: Any  # in whitened coordinates
+    potential_energy: Any
+    z_grad: Any
+
+    @property
+    def energy(self):
+        return self.potential_energy + 0.5 * jnp.sum(self.momentum**2, axis=-1)
+
+
+def _integrate(flat, settings, start, metric, step_size, num_steps, args, batch_size):
+    kicks, drifts = settings.integrator.kicks, settings.integrator.drifts
+
+    def kick(point, fraction):
+        force = -point.z_grad @ metric.scale_tril
+        return point._replace(momentum=point.momentum + fraction * step_size * force)
+
+    def drift(point, fraction):
+        z = point.z + fraction * step_size * point.momentum @ metric.scale_tril.T
+        value, gradient = values_and_gradients(flat, z, args, batch_size)
+        return _Point(z, point.momentum, -value, -gradient)
+
+    def step(_, point):
+        point = kick(point, kicks[0])
+        for fraction, kick_fraction in zip(drifts, kicks[1:], strict=True):
+            point = kick(drift(point, fraction), kick_fraction)
+        return point
+
+    return jax.lax.fori_loop(0, num_steps, step, start)
+
+
+def _adapt(settings, num_warmup, i, adapt, start, end, new, accept_prob, jitter):
+    # The harmonic mean listens to the chain that moves worst.
+    mean_accept = 1.0 / jnp.mean(1.0 / jnp.maximum(accept_prob, 1e-3))
+    gradient = settings.target_accept_prob - mean_accept
+    adapt = adapt._replace(
+        step_size=_dual_averaging(settings.target_accept_prob)[1](gradient, adapt.step_size)
+    )
+    if settings.adapt_trajectory_length:
+        adapt = _adapt_length(settings, i, adapt, start, end, accept_prob, jitter)
+    adapt = _collect(adapt, new.z)
+    for fraction in settings.metric_updates:
+        adapt = jax.lax.cond(
+            i + 1 == int(fraction * num_warmup),
+            functools.partial(_update_metric, settings),
+            lambda a: a,
+            adapt,
+        )
+    return adapt
+
+
+def _adapt_length(settings, i, adapt, start, end, accept_prob, jitter):
+    """Ascend the ChEES criterion, Hoffman et al. 2021, eq. 8, in whitened coordinates."""
+
+    def centred(z):
+        whitened = jax.scipy.linalg.solve_triangular(
+            adapt.metric.scale_tril, (z - adapt.metric.loc).T, lower=True
+        ).T
+        return whitened - jnp.mean(whitened, axis=0, keepdims=True)
+
+    before, after = centred(start.z), centred(end.z)
+    growth = jnp.sum(after**2, axis=1) - jnp.sum(before**2, axis=1)
+    rate = jitter * growth * jnp.sum(after * end.momentum, axis=1)
+    rate = jnp.where(jnp.isfinite(rate), rate, 0.0)
+    gradient = jnp.sum(accept_prob * rate) / jnp.maximum(jnp.sum(accept_prob), 1e-3)
+    optimizer = optax.adam(**_LENGTH_OPTIMIZER_ARGS)
+    length = jnp.exp(adapt.log_length)
+    update, optimizer_state = optimizer.update(-gradient * length, adapt.length_optimizer)
+    low, high = jnp.log(0.3), jnp.log(settings.max_num_steps * _step_size(settings, adapt, i, True))
+    log_length = jnp.clip(adapt.log_length + update, low, jnp.maximum(high, low))
+    weight = 1.0 / (1.0 + i) ** 0.5
+    mean = (1 - weight) * adapt.log_length_mean + weight * log_length
+    return adapt._replace(
+        log_length=log_length, log_length_mean=mean, length_optimizer=optimizer_state
+    )
+
+
+def _collect(adapt, z):
+    """Add the positions of all chains to the running mean and scatter."""
+    count = adapt.draws_count + z.shape[0]
+    offset = z - adapt.draws_mean
+    mean = adapt.draws_mean + jnp.sum(offset, axis=0) / count
+    scatter = adapt.draws_scatter + offset.T @ (z - mean)
+    return adapt._replace(draws_mean=mean, draws_scatter=scatter, draws_count=count)
+
+
+def _update_metric(settings, adapt):
+    """Estimate the metric from the collected draws, in coordinates whitened by the old one, shrunk to it."""
+    loc, tril = adapt.metric
+    dim = loc.shape[0]
+    half = jax.scipy.linalg.solve_triangular(tril, adapt.draws_scatter, lower=True)
+    scatter = jax.scipy.linalg.solve_triangular(tril, half.T, lower=True)
+    prior_count = 2.0 * dim
+    covariance = (scatter + prior_count * jnp.eye(dim)) / (adapt.draws_count + prior_count)
+    new_tril = tril @ jnp.linalg.cholesky(0.5 * (covariance + covariance.T))
+    usable = jnp.all(jnp.isfinite(new_tril))
+    metric = Metric(jnp.where(usable, adapt.draws_mean, loc), jnp.where(usable, new_tril, tril))
+    log_step_size = adapt.step_size[1]
+    return adapt._replace(
+        metric=metric,
+        step_size=_dual_averaging(settings.target_accept_prob)[0](log_step_size),
+        draws_mean=jnp.zeros_like(loc),
+        draws_scatter=jnp.zeros_like(tril),
+        draws_count=jnp.zeros_like(adapt.draws_count),
+    )
+
+
+def _dual_averaging(target_accept_prob):
+    init, update = dual_averaging(t0=10, kappa=0.75, gamma=0.05)
+
+    def init_at(log_step_size):
+        # The first proposal is the given step size itself, not 1.
+        state = init(log_step_size)
+        return (log_step_size, log_step_size, *state[2:])
+
+    return init_at, update
+
+
+def _step_size(settings, adapt, i, burn_in):
+    log_now, log_mean = adapt.step_size[0], adapt.step_size[1]
+    return jnp.exp(jnp.where(burn_in, log_now, log_mean))
+
+
+def _van_der_corput(i, num_bits: int = 16):
+    """Radical inverse of ``i`` in base 2, a low-discrepancy sequence in (0, 1)."""
+    bits = (i + 1) >> jnp.arange(num_bits) & 1
+    weights = 0.5 ** jnp.arange(1, num_bits + 1)
+    return jnp.sum(bits * weights)
+
+
+def _columns(mask, like):
+    return mask.reshape(mask.shape + (1,) * (like.ndim - 1))
+
+
+class CrossChainHMC(MCMCKernel):
+    """``CrossChain`` as a NumPyro kernel, for ``MCMC(..., chain_method="vectorized")`` and any model.
+
+    Args:
+        model: NumPyro model function.
+        settings: how the chains move and adapt.
+        scale_tril: lower Cholesky factor of the covariance of the posterior in unconstrained space,
+            in the order of the model; the identity by default.
+        batch_size: chains evaluated at once on a device; see ``map_batch``.
+
+    Example:
+        >>> import jax, numpyro, numpyro.distributions as dist
+        >>> def model():
+        ...     numpyro.sample("x", dist.Normal(0, 1))
+        ...     numpyro.factor("flat", 0.0)
+        >>> mcmc = numpyro.infer.MCMC(
+        ...     CrossChainHMC(model), num_warmup=100, num_samples=100, num_chains=8,
+        ...     chain_method="vectorized", progress_bar=False)
+        >>> mcmc.run(jax.random.key(0))
+        >>> mcmc.get_samples()["x"].shape
+        (800,)
+    """
+
+    is_ensemble_kernel = True
+    sample_field = "z"
+    default_fields = ("z", "diverging")
+
+    def __init__(self, model, settings: CrossChain | None = None, *, scale_tril=None, batch_size=None):
+        self._model = model
+        self.settings = settings or CrossChain()
+        self.scale_tril = scale_tril
+        self.batch_size = batch_size
+        self._num_warmup = 0
+        self._sample_fn = None
+
+    @property
+    def model(self):
+        return self._model
+
+    def init(self, rng_key, num_warmup, init_params=None, model_args=(), model_kwargs=None):
+        if model_kwargs:
+            raise ValueError("CrossChainHMC takes the arguments of the model by position only.")
+        if jnp.ndim(rng_key) == 0:
+            raise ValueError(
+                "CrossChainHMC adapts its chains together: pass "
+                '`chain_method="vectorized"` and `num_chains` of at least 2 to `MCMC`.'
+            )
+        flat = flat_model(self._model, model_args)
+        z = prior_draws(flat, rng_key, model_args) if init_params is None else init_params
+        tril = jnp.eye(flat.dim) if self.scale_tril is None else self.scale_tril
+        metric = Metric(jnp.mean(z, axis=0), tril)
+        self._num_warmup, self._sample_fn = num_warmup, flat
+        key = jax.random.fold_in(rng_key[0], 1)
+        return init_state(flat, self.settings, z, metric, key, model_args, self.batch_size)
+
+    def sample(self, state, model_args, model_kwargs):
+        flat = flat_model(self._model, model_args)
+        return transition(flat, self.settings, self._num_warmup, state, model_args, self.batch_size)
+
+    def postprocess_fn(self, args, kwargs):
+        flat = flat_model(self._model, args)
+        return lambda z: flat.constrain(z, args)
+
+    def get_diagnostics_str(self, state):
+        return (
+            f"{int(state.num_steps[0])} gradients, step size {float(state.step_size[0]):.2e}, "
+            f"acceptance {float(jnp.mean(state.accept_prob)):.2f}"
+        )

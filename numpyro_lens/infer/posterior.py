@@ -1,0 +1,294 @@
+"""The result of a fit: the chains, what ArviZ makes of them, and what the model predicts."""
+
+import dataclasses
+from dataclasses import dataclass
+from functools import cached_property, partial
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import jax
+import numpy as np
+from numpyro.distributions import Independent, Unit
+from scipy.special import ndtr
+
+from numpyro_lens.infer import diagnostics
+from numpyro_lens.infer.batching import map_batch
+from numpyro_lens.infer.density import FlatModel
+from numpyro_lens.infer.results import MAPResult, SVIResult, constrain
+from numpyro_lens.observation import Observation
+from numpyro_lens.simulate import Scene, record_scenes
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class HMCResult:
+    """Posterior draws, with the stages that led to them.
+
+    It behaves as the array of unconstrained chains (num_results, num_chains, d), as GIGA-Lens returns it.
+
+    Attributes:
+        z: unconstrained draws (num_chains, num_results, d).
+        statistics: by ArviZ's names, (num_chains, num_results) each.
+        svi, map: results of the stages before, ``map`` may be missing.
+        timing: seconds of compilation and of running.
+    """
+
+    flat: FlatModel
+    args: tuple
+    z: np.ndarray
+    statistics: dict[str, np.ndarray]
+    svi: SVIResult
+    map: MAPResult | None
+    stage_gradients: dict[str, int]
+    timing: dict[str, float]
+    hmc_settings: Any
+    seed: int | None = None
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def model(self):
+        """The NumPyro model function."""
+        return self.flat.model
+
+    @property
+    def observation(self) -> Observation:
+        """The first observation among the arguments of the model.
+
+        Raises:
+            ValueError: the model takes none.
+        """
+        for arg in self.args:
+            if isinstance(arg, Observation):
+                return arg
+        raise ValueError("This model takes no `Observation`; its arguments are in `result.args`.")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Name of each entry of the unconstrained vector."""
+        return self.flat.names
+
+    @property
+    def chains(self) -> np.ndarray:
+        """Unconstrained chains as GIGA-Lens orders them, (num_results, num_chains, d)."""
+        return self.z.swapaxes(0, 1)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.chains.shape
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.chains, dtype=dtype)
+
+    def __getitem__(self, index):
+        return self.chains[index]
+
+    def __len__(self) -> int:
+        return self.z.shape[1]
+
+    @property
+    def log_density(self) -> np.ndarray:
+        """Unconstrained log density of every draw (num_chains, num_results)."""
+        return self.statistics["lp"]
+
+    @property
+    def num_gradients(self) -> dict[str, int]:
+        """Evaluations of the log density by stage; those without a gradient (screening) count as one."""
+        before = {} if self.map is None else dict(self.map.num_gradients)
+        return before | getattr(self.svi, "num_gradients", {}) | self.stage_gradients
+
+    @property
+    def timings(self) -> dict[str, dict[str, float]]:
+        """Seconds of compilation and of running, by stage."""
+        stages = {"map": self.map, "svi": self.svi, "hmc": self}
+        return {name: stage.timing for name, stage in stages.items() if hasattr(stage, "timing")}
+
+    @cached_property
+    def samples(self) -> dict[str, np.ndarray]:
+        """Values of the latent and deterministic sites, (num_chains, num_results, ...) each."""
+        values = constrain(self.flat, self.z.reshape(-1, self.flat.dim), self.args)
+        return {name: np.asarray(v).reshape(*self.z.shape[:2], *v.shape[1:]) for name, v in values.items()}
+
+    @cached_property
+    def best(self) -> dict[str, np.ndarray]:
+        """Site values of the draw with the highest log density."""
+        index = np.unravel_index(np.argmax(self.log_density), self.log_density.shape)
+        return {name: values[index] for name, values in self.samples.items()}
+
+    @cached_property
+    def verdict(self) -> diagnostics.Verdict:
+        """Whether the chains can be trusted, in numbers and in words (``str``)."""
+        return diagnostics.verdict(self.names, self.z, self.statistics["diverging"], _at_bounds(self.flat, self.z))
+
+    def summary(self, var_names=None):
+        """ArviZ's summary, a ``pandas.DataFrame`` with a row for each parameter."""
+        return diagnostics.summary(self.to_arviz(), var_names=var_names)
+
+    def scene(self, params: dict[str, Any] | None = None) -> Scene:
+        """The mass and light that the model rendered, at ``params`` or else at ``best``.
+
+        Raises:
+            ValueError: the model does not call ``render``.
+        """
+        values = self.best if params is None else params
+        values = {site.name: values[site.name] for site in self.flat.sites}
+        with record_scenes() as scenes:
+            self.flat.trace(self.flat.unconstrain(values, self.args), self.args)
+        if not scenes:
+            raise ValueError("This model does not call `numpyro_lens.render`, so there is no scene to look at.")
+        return jax.tree.map(np.asarray, scenes[-1])
+
+    def predict(self, num: int = 100, seed: int = 0) -> dict[str, np.ndarray]:
+        """Noiseless prediction of each observed site for ``num`` draws, {site: (num, ...)}."""
+        return self._over_draws(_means, num, seed)
+
+    def _over_draws(self, function, num, seed):
+        generator = np.random.default_rng(seed)
+        flat_draws = self.z.reshape(-1, self.flat.dim)
+        chosen = generator.choice(len(flat_draws), size=min(num, len(flat_draws)), replace=False)
+        keys = jax.random.split(jax.random.key(seed), len(chosen))
+        return _numpy(function(self.flat, flat_draws[np.sort(chosen)], keys, self.args))
+
+    def to_arviz(self, log_likelihood: bool = False, posterior_predictive: bool = False, num: int = 200):
+        """An ArviZ container with coordinates ``x`` and ``y`` [arcsec] on image sites.
+
+        Args:
+            log_likelihood: add that of every pixel, for every draw thinned to about ``num`` in all.
+            posterior_predictive: add ``num`` images drawn from the model.
+            num: draws of the two optional groups.
+        """
+        observed = _observed(self.flat, self.z[0, 0], self.args)
+        groups: dict[str, dict[str, Any]] = {
+            "posterior": self.samples,
+            "sample_stats": dict(self.statistics),
+            "observed_data": observed,
+        }
+        coords, image_dims = {}, []
+        observation = next((arg for arg in self.args if isinstance(arg, Observation)), None)
+        if observation is not None:
+            coords = _pixel_coordinates(observation)
+            groups["constant_data"] = {
+                "mask": np.asarray(observation.mask),
+                "transform_pix2angle": np.asarray(observation.transform_pix2angle),
+            }
+            shape = observation.shape
+            image_dims = [name for name, value in observed.items() if value.shape == shape] + ["mask"]
+        if log_likelihood:
+            groups["log_likelihood"] = self._thinned(_log_likelihoods, num)
+        if posterior_predictive:
+            groups["posterior_predictive"] = self._thinned(_predictive, num)
+        return diagnostics.build_container(
+            groups,
+            coords=coords,
+            dims={name: ["y", "x"] for name in image_dims},
+            attrs=self._attributes(),
+        )
+
+    def _thinned(self, function, num):
+        """Apply to every k-th draw of every chain, keeping the (chain, draw) axes."""
+        step = max(1, self.z.shape[0] * self.z.shape[1] // num)
+        z = self.z[:, ::step]
+        keys = jax.random.split(jax.random.key(0), z.shape[0] * z.shape[1])
+        values = function(self.flat, z.reshape(-1, self.flat.dim), keys, self.args)
+        return {name: np.asarray(v).reshape(*z.shape[:2], *v.shape[1:]) for name, v in values.items()}
+
+    def _attributes(self) -> dict[str, Any]:
+        attributes = {f"{package}_version": _version(package) for package in ("numpyro_lens", "numpyro", "jax")}
+        attributes |= {"inference_library": "numpyro_lens", "seed": -1 if self.seed is None else self.seed}
+        attributes |= {"settings": repr(self.settings or self.hmc_settings)}
+        return attributes | {f"num_gradients_{k}": v for k, v in self.num_gradients.items()}
+
+    def save(self, path) -> None:
+        """Write ``to_arviz()`` as netCDF."""
+        self.to_arviz().to_netcdf(str(path))
+
+    def __repr__(self) -> str:
+        return (
+            f"HMCResult: {self.z.shape[0]} chains of {self.z.shape[1]} draws, {self.flat.dim} parameters, "
+            f"{sum(self.num_gradients.values())} gradients in all stages\n{self.verdict}"
+        )
+
+    def _repr_html_(self) -> str:
+        sentence = str(self.verdict).replace("\n", "<br>")
+        return f"<p>{sentence}</p>{self.summary()._repr_html_()}"
+
+
+def _observed_sites(trace):
+    """Observed sites but those of ``numpyro.factor``, which predict nothing."""
+    observed = {n: s for n, s in trace.items() if s["type"] == "sample" and s["is_observed"]}
+    return {name: site for name, site in observed.items() if not isinstance(site["fn"], Unit)}
+
+
+@partial(jax.jit, static_argnames=("flat",))
+def _means(flat, z, keys, args):
+    def one(z, args):
+        return {name: site["fn"].mean for name, site in _observed_sites(flat.trace(z, args)).items()}
+
+    return map_batch(one, z, args)
+
+
+@partial(jax.jit, static_argnames=("flat",))
+def _predictive(flat, z, keys, args):
+    def one(draw, args):
+        z, key = draw
+        sites = _observed_sites(flat.trace(z, args))
+        keys = jax.random.split(key, len(sites))
+        return {n: site["fn"].sample(k) for (n, site), k in zip(sites.items(), keys, strict=True)}
+
+    return map_batch(one, (z, keys), args)
+
+
+@partial(jax.jit, static_argnames=("flat",))
+def _log_likelihoods(flat, z, keys, args):
+    def pointwise(site):
+        fn = site["fn"]
+        while isinstance(fn, Independent):
+            fn = fn.base_dist
+        return fn.log_prob(site["value"])
+
+    def one(z, args):
+        return {name: pointwise(site) for name, site in _observed_sites(flat.trace(z, args)).items()}
+
+    return map_batch(one, z, args)
+
+
+def _observed(flat, z, args):
+    sites = _observed_sites(flat.trace(z, args))
+    return {name: np.asarray(site["value"]) for name, site in sites.items()}
+
+
+def _pixel_coordinates(observation) -> dict[str, np.ndarray]:
+    """Offsets from the image centre along both axes [arcsec]; exact when the pixel matrix is diagonal."""
+    matrix = np.asarray(observation.transform_pix2angle)
+    ny, nx = observation.shape
+    return {
+        "x": matrix[0, 0] * (np.arange(nx) - (nx - 1) / 2),
+        "y": matrix[1, 1] * (np.arange(ny) - (ny - 1) / 2),
+    }
+
+
+def _at_bounds(flat, z, threshold: float = 0.15) -> list[str]:
+    """Names of coordinates with bounded support whose draws pile up at one of the bounds.
+
+    They do when the 5 % quantile of the distance to the bound is below ``threshold`` times the median: 0.1 for a flat
+    density that ends there, 0.45 for a Gaussian three sigma away.
+    """
+    bounded = [index for index, is_bounded in enumerate(flat.bounded) if is_bounded]
+    found = []
+    for index in bounded:
+        ratios = []
+        for sign in (1, -1):
+            low, middle = np.quantile(ndtr(sign * z[..., index].astype(float)), [0.05, 0.5])
+            ratios.append(low / middle)
+        if min(ratios) < threshold <= max(ratios):
+            found.append(flat.names[index])
+    return found
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _numpy(tree):
+    return jax.tree.map(np.asarray, tree)

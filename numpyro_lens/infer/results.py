@@ -1,0 +1,153 @@
+"""What each stage returns: frozen objects that carry everything and feed the next step."""
+
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpyro.distributions import MultivariateNormal
+
+from numpyro_lens.infer.batching import map_batch
+from numpyro_lens.infer.density import FlatModel
+
+
+class Basin(NamedTuple):
+    """Starts that ended at one mode: its log density, how many they are, and the index of the best of them."""
+
+    log_density: float
+    num_starts: int
+    index: int
+
+
+@partial(jax.jit, static_argnames=("flat", "batch_size"))
+def constrain(flat: FlatModel, z, args, batch_size=None) -> dict[str, Any]:
+    """Site values of each row of ``z`` (n, d), stacked along a leading axis."""
+    return map_batch(flat.constrain, z, args, batch_size=batch_size)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class MAPResult:
+    """The starts of a MAP search after optimisation.
+
+    It behaves as the array of unconstrained parameters (``np.asarray``, ``shape``, indexing), as GIGA-Lens returns it.
+
+    Attributes:
+        params: unconstrained parameters (num_starts, d).
+        log_density: unconstrained log density of exactly these parameters (num_starts,).
+        losses: best loss at each step (num_steps,).
+        basins: modes that were found, best first.
+        num_nonfinite: starts that ended with a non-finite log density, and with a non-finite gradient.
+        hessian: of minus the log density at the best start (d, d).
+        num_gradients: evaluations of the log density, by stage.
+        timing: seconds of compilation and of running.
+    """
+
+    flat: FlatModel
+    args: tuple
+    params: np.ndarray
+    log_density: np.ndarray
+    losses: np.ndarray
+    num_nonfinite: dict[str, int]
+    basins: tuple[Basin, ...]
+    hessian: np.ndarray
+    num_gradients: dict[str, int]
+    timing: dict[str, float]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Name of each column of ``params``."""
+        return self.flat.names
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.params.shape
+
+    @property
+    def best(self) -> np.ndarray:
+        """Unconstrained parameters of the best start, (1, d): what ``SVI`` starts from."""
+        return self.params[[self.basins[0].index]]
+
+    @cached_property
+    def samples(self) -> dict[str, np.ndarray]:
+        """Site values of every start, best values at index ``basins[0].index``."""
+        return _numpy(constrain(self.flat, self.params, self.args))
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.params, dtype=dtype)
+
+    def __getitem__(self, index):
+        return self.params[index]
+
+    def __len__(self) -> int:
+        return len(self.params)
+
+    def __repr__(self) -> str:
+        best = self.basins[0]
+        return (
+            f"MAPResult: best log density {best.log_density:.2f}, reached by {best.num_starts} of "
+            f"{len(self)} starts; {len(self.basins)} basins; {sum(self.num_gradients.values())} gradients"
+        )
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class SVIResult:
+    """A full-rank Gaussian fitted to the posterior in unconstrained space.
+
+    It behaves as a NumPyro distribution over the unconstrained vector: ``mean``, ``covariance_matrix``,
+    ``sample``, ``log_prob``.
+
+    Attributes:
+        mean: (d,).
+        scale_tril: lower Cholesky factor of the covariance (d, d).
+        losses: negative ELBO at each step (num_steps,).
+        pareto_k: shape of the tail of the importance weights; above 0.7 the Gaussian is a poor fit.
+        num_gradients: evaluations of the log density.
+        timing: seconds of compilation and of running.
+    """
+
+    flat: FlatModel
+    args: tuple
+    mean: np.ndarray
+    scale_tril: np.ndarray
+    losses: np.ndarray
+    pareto_k: float
+    num_gradients: dict[str, int]
+    timing: dict[str, float]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Name of each entry of ``mean``."""
+        return self.flat.names
+
+    @property
+    def covariance_matrix(self) -> np.ndarray:
+        """Covariance (d, d); NumPyro's ``inverse_mass_matrix`` is this very matrix."""
+        return self.scale_tril @ self.scale_tril.T
+
+    @cached_property
+    def distribution(self) -> MultivariateNormal:
+        """The Gaussian as a NumPyro distribution."""
+        return MultivariateNormal(jnp.asarray(self.mean), scale_tril=jnp.asarray(self.scale_tril))
+
+    def sample(self, key, sample_shape=()):
+        """Draws of the unconstrained vector, (*sample_shape, d)."""
+        return self.distribution.sample(key, sample_shape)
+
+    def log_prob(self, z):
+        """Log density of the Gaussian at ``z`` (..., d)."""
+        return self.distribution.log_prob(z)
+
+    def __repr__(self) -> str:
+        verdict = "good" if self.pareto_k <= 0.7 else "poor"
+        return (
+            f"SVIResult: ELBO {-float(np.mean(self.losses[-20:])):.2f}, Pareto k {self.pareto_k:.2f} ({verdict} fit); "
+            f"{self.num_gradients['svi']} gradients"
+            if len(self.losses)
+            else f"SVIResult: Pareto k {self.pareto_k:.2f} ({verdict} fit)"
+        )
+
+
+def _numpy(tree):
+    return jax.tree.map(np.asarray, tree)

@@ -1,0 +1,237 @@
+"""What is true of any mass: everything here follows from its deflection."""
+
+import contourpy
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from numpyro_lens._numerics import as_float
+from numpyro_lens.mass import AbstractMass, as_mass
+
+
+def ray_trace(mass: AbstractMass, x, y):
+    r"""Where a ray comes from: the lens equation :math:`\beta = \theta - \alpha(\theta)`.
+
+    Args:
+        mass: a deflector, or a list of them.
+        x, y: positions in the image plane [arcsec], of one shape.
+
+    Returns:
+        ``(beta_x, beta_y)``, positions in the source plane [arcsec], shaped like x.
+
+    Example:
+        >>> from numpyro_lens.mass import Shear
+        >>> ray_trace(Shear(gamma1=0.1, gamma2=0.0), 1.0, 1.0)
+        (0.9, 1.1)
+    """
+    alpha_x, alpha_y = as_mass(mass).deflection(x, y)
+    return x - alpha_x, y - alpha_y
+
+
+def deflection_jacobian(mass: AbstractMass, x, y):
+    r"""Derivatives of the deflection, :math:`\partial \alpha_i / \partial \theta_j`.
+
+    Args:
+        mass: a deflector, or a list of them.
+        x, y: positions in the image plane [arcsec], of one shape.
+
+    Returns:
+        ``(a_xx, a_xy, a_yx, a_yy)``, shaped like x; a_xy is the derivative of alpha_x in y.
+
+    Example:
+        >>> from numpyro_lens.mass import Shear
+        >>> xx, _, _, yy = deflection_jacobian(Shear(gamma1=0.1, gamma2=0.0), 1.0, 1.0)
+        >>> round(float(xx), 3), round(float(yy), 3)
+        (0.1, -0.1)
+    """
+    mass = as_mass(mass)
+    x, y = as_float(x, y)
+    one, zero = jnp.ones_like(x), jnp.zeros_like(x)
+    _, (xx, yx) = jax.jvp(mass.deflection, (x, y), (one, zero))
+    _, (xy, yy) = jax.jvp(mass.deflection, (x, y), (zero, one))
+    return xx, xy, yx, yy
+
+
+def convergence(mass: AbstractMass, x, y):
+    r"""Convergence, :math:`\kappa = \tfrac12 \nabla\cdot\alpha`.
+
+    Args:
+        mass: a deflector, or a list of them.
+        x, y: positions in the image plane [arcsec], of one shape.
+
+    Returns:
+        Convergence, shaped like x.
+
+    Example:
+        >>> from numpyro_lens.mass import SIS
+        >>> round(float(convergence(SIS(theta_E=1.0), 1.0, 0.0)), 3)
+        0.5
+    """
+    xx, _, _, yy = deflection_jacobian(mass, x, y)
+    return 0.5 * (xx + yy)
+
+
+def shear(mass: AbstractMass, x, y):
+    r"""Shear, :math:`\gamma_1 = (\alpha_{x,x} - \alpha_{y,y})/2, \gamma_2 = \alpha_{x,y}`.
+
+    Args:
+        mass: a deflector, or a list of them.
+        x, y: positions in the image plane [arcsec], of one shape.
+
+    Returns:
+        ``(gamma1, gamma2)``, shaped like x.
+
+    Example:
+        >>> from numpyro_lens.mass import SIS
+        >>> gamma1, gamma2 = shear(SIS(theta_E=1.0), 1.0, 0.0)
+        >>> round(float(gamma1), 3)
+        -0.5
+    """
+    xx, xy, _, yy = deflection_jacobian(mass, x, y)
+    return 0.5 * (xx - yy), xy
+
+
+def inverse_magnification(mass: AbstractMass, x, y):
+    r"""Determinant of the lens map, :math:`\mu^{-1} = \det(1 - \partial\alpha/\partial\theta)`.
+
+    Args:
+        mass: a deflector, or a list of them.
+        x, y: positions in the image plane [arcsec], of one shape.
+
+    Returns:
+        Inverse magnification, shaped like x; it vanishes on critical curves.
+
+    Example:
+        >>> from numpyro_lens.mass import SIS
+        >>> round(float(inverse_magnification(SIS(theta_E=1.0), 2.0, 0.0)), 3)
+        0.5
+    """
+    xx, xy, yx, yy = deflection_jacobian(mass, x, y)
+    return (1.0 - xx) * (1.0 - yy) - xy * yx
+
+
+def magnification(mass: AbstractMass, x, y):
+    r"""Signed magnification :math:`\mu` of a point source.
+
+    Args:
+        mass: a deflector, or a list of them.
+        x, y: positions in the image plane [arcsec], of one shape.
+
+    Returns:
+        Magnification, shaped like x; negative for a mirrored image, infinite on a critical curve.
+
+    Example:
+        >>> from numpyro_lens.mass import SIS
+        >>> round(float(magnification(SIS(theta_E=1.0), 2.0, 0.0)), 3)
+        2.0
+    """
+    return 1.0 / inverse_magnification(mass, x, y)
+
+
+def critical_curves(mass: AbstractMass, *, center=(0.0, 0.0), half_width=5.0, num=400):
+    """Curves of infinite magnification, for looking at, not for differentiating.
+
+    Contours of the inverse magnification on a grid, then moved onto its zero by Newton steps.
+
+    Args:
+        mass: a deflector, or a list of them.
+        center: centre ``(x, y)`` of the square that is searched [arcsec].
+        half_width: half of its side [arcsec].
+        num: grid points a side; curves smaller than a few grid steps are left out.
+
+    Returns:
+        List of ``(n, 2)`` NumPy arrays of positions (x, y) [arcsec], the longest curve around the
+        most area first. A curve is closed when its first and last points agree.
+
+    Example:
+        >>> from numpyro_lens.mass import SIS
+        >>> curve, = critical_curves(SIS(theta_E=1.0))
+        >>> bool(abs((curve**2).sum(axis=1) - 1).max() < 1e-4)
+        True
+    """
+    mass = as_mass(mass)
+    # An odd shift, so that no grid point is the singular centre of a lens.
+    offsets = np.linspace(-half_width, half_width, num) + 0.137 * half_width / num
+    x, y = center[0] + offsets, center[1] + offsets
+    values = np.asarray(_inverse_magnification(mass, *np.meshgrid(x, y)), dtype=float)
+    step = 2.0 * half_width / (num - 1)
+    curves = contourpy.contour_generator(x, y, values).lines(0.0)
+    curves = [c for c in curves if np.ptp(c, axis=0).max() > 3.0 * step]
+    curves = [_polished(mass, curve, step) for curve in curves]
+    return sorted(curves, key=_area, reverse=True)
+
+
+_inverse_magnification = jax.jit(inverse_magnification)
+
+
+@jax.jit
+def _value_and_slopes(mass, x, y):
+    value, pullback = jax.vjp(lambda x, y: inverse_magnification(mass, x, y), x, y)
+    return value, *pullback(jnp.ones_like(value))
+
+
+def _polished(mass, curve, step):
+    """Points moved along the gradient to the zero; a point never leaves its grid cell."""
+    for _ in range(3):
+        value, dx, dy = (np.asarray(v) for v in _value_and_slopes(mass, *map(jnp.asarray, curve.T)))
+        slope = dx**2 + dy**2
+        move = np.stack([dx, dy], axis=1) * (value / np.maximum(slope, 1e-12))[:, None]
+        curve = curve - np.clip(move, -step, step)
+    return curve
+
+
+def _area(curve):
+    x, y = curve.T
+    return 0.5 * abs(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1)))
+
+
+def caustics(mass: AbstractMass, **search):
+    """Critical curves traced to the source plane.
+
+    Args:
+        mass: a deflector, or a list of them.
+        **search: ``center``, ``half_width`` and ``num`` of `critical_curves`.
+
+    Returns:
+        List of ``(n, 2)`` NumPy arrays of positions (x, y) [arcsec], in the order of
+        `critical_curves`.
+
+    Example:
+        >>> from numpyro_lens.mass import SIS, Shear
+        >>> curve, = caustics(SIS(theta_E=1.0) + Shear(gamma1=0.05, gamma2=0.0))
+        >>> curve.shape[1]
+        2
+    """
+    curves = critical_curves(mass, **search)
+    return [np.stack(ray_trace(mass, *map(jnp.asarray, c.T)), axis=1) for c in curves]
+
+
+def einstein_radius(mass: AbstractMass, **search) -> float:
+    r"""Effective Einstein radius, :math:`\sqrt{A/\pi}` with the area A in the outer critical curve.
+
+    Args:
+        mass: a deflector, or a list of them.
+        **search: ``center``, ``half_width`` and ``num`` of `critical_curves`.
+
+    Returns:
+        Radius [arcsec].
+
+    Raises:
+        ValueError: no closed critical curve lies in the square that was searched.
+
+    Example:
+        >>> from numpyro_lens.mass import SIE
+        >>> round(einstein_radius(SIE(theta_E=1.2, e1=0.2, e2=0.1)), 3)
+        1.2
+    """
+    curves = critical_curves(mass, **search)
+    closed = [c for c in curves if np.allclose(c[0], c[-1], atol=1e-6)]
+    if not closed or len(closed) < len(curves):
+        got = f"{len(closed)} closed and {len(curves) - len(closed)} open ones"
+        raise ValueError(
+            "The Einstein radius needs the critical curves to be closed inside the square that is "
+            f"searched; got {got}. Widen it: einstein_radius(mass, half_width=20.0), or move "
+            f"it with "
+            "center=(x, y)."
+        )
+    return float(np.sqrt(_area(closed[0]) / np.pi))

@@ -1,0 +1,8 @@
+"""Light: anything with ``brightness(x, y)``, a surface brightness per arcsec²."""
+
+from numpyro_lens.light._base import AbstractLight as AbstractLight
+from numpyro_lens.light._base import Sum as Sum
+from numpyro_lens.light._base import as_light as as_light
+from numpyro_lens.light._elliptical import Gaussian as Gaussian
+from numpyro_lens.light._elliptical import Sersic as Sersic
+from numpyro_lens.light._uniform import Uniform as Uniform

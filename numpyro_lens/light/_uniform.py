@@ -1,0 +1,23 @@
+"""Light that does not depend on the position."""
+
+import jax.numpy as jnp
+
+from numpyro_lens._types import Scalar
+from numpyro_lens.light._base import AbstractLight
+
+
+class Uniform(AbstractLight):
+    r"""Uniform surface brightness, :math:`I = \mathrm{amp}`: a residual sky.
+
+    Args:
+        amp: surface brightness [flux per arcsec²], scalar.
+
+    Example:
+        >>> Uniform(amp=0.5).brightness(1.0, 2.0)
+        Array(0.5, dtype=float32)
+    """
+
+    amp: Scalar
+
+    def brightness(self, x, y):
+        return self.amp * jnp.ones_like(x + y, dtype=jnp.result_type(float))

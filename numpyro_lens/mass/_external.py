@@ -1,0 +1,30 @@
+"""What lies outside the lens."""
+
+from numpyro_lens._types import Scalar
+from numpyro_lens.mass._base import AbstractMass
+
+
+class Shear(AbstractMass):
+    r"""External shear about (0, 0), :math:`\psi = \tfrac12\gamma_1 (x^2-y^2) + \gamma_2 x y`.
+
+    Args:
+        gamma1, gamma2: shear components, scalars.
+
+    Example:
+        >>> Shear(gamma1=0.05, gamma2=0.01).deflection(1.0, 2.0)
+        (0.07, -0.09)
+
+    Reference: Meneghetti 2021, Introduction to Gravitational Lensing, equation 2.85.
+    """
+
+    gamma1: Scalar
+    gamma2: Scalar
+
+    def potential(self, x, y):
+        return 0.5 * self.gamma1 * (x * x - y * y) + self.gamma2 * x * y
+
+    def deflection(self, x, y):
+        return self.gamma1 * x + self.gamma2 * y, self.gamma2 * x - self.gamma1 * y
+
+    def convergence(self, x, y):
+        return 0.0 * (x + y)

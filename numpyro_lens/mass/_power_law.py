@@ -1,0 +1,44 @@
+"""Power-law deflectors."""
+
+from numpyro_lens._numerics import elliptical_square, epl_deflection
+from numpyro_lens._types import Scalar
+from numpyro_lens.mass._base import AbstractMass
+
+
+class EPL(AbstractMass):
+    r"""Elliptical power law, :math:`\kappa = \frac{3-\gamma}{2} (\theta_E/R)^{\gamma-1}`.
+
+    Args:
+        theta_E: Einstein radius on the product-average radius R [arcsec], scalar, positive.
+        gamma: logarithmic slope of the three-dimensional density, scalar, 1 < gamma < 3.
+        e1, e2: ellipticity components, scalars.
+        center_x, center_y: centre [arcsec], scalars.
+
+    Example:
+        >>> lens = EPL(theta_E=1.2, gamma=2.1, e1=0.1, e2=0.0)
+        >>> alpha_x, alpha_y = lens.deflection(1.0, 0.5)
+        >>> round(float(alpha_x), 3), round(float(alpha_y), 3)
+        (1.028, 0.596)
+
+    Reference: Tessore & Metcalf 2015, A&A 580, A79, equations 1, 13 and 15.
+    """
+
+    theta_E: Scalar
+    gamma: Scalar
+    e1: Scalar = 0.0
+    e2: Scalar = 0.0
+    center_x: Scalar = 0.0
+    center_y: Scalar = 0.0
+
+    def deflection(self, x, y):
+        x, y = x - self.center_x, y - self.center_y
+        return epl_deflection(self.gamma - 1.0, self.theta_E, self.e1, self.e2, x, y)
+
+    def potential(self, x, y):
+        ax, ay = self.deflection(x, y)
+        return ((x - self.center_x) * ax + (y - self.center_y) * ay) / (3.0 - self.gamma)
+
+    def convergence(self, x, y):
+        square = elliptical_square(x - self.center_x, y - self.center_y, self.e1, self.e2)
+        ratio = self.theta_E**2 / square
+        return 0.5 * (3.0 - self.gamma) * ratio ** (0.5 * (self.gamma - 1.0))

@@ -1,0 +1,273 @@
+"""One observed image with everything that explains its pixels, validated once."""
+
+import dataclasses
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from numpyro_lens._types import Array, Image, Mask, Matrix
+from numpyro_lens.coordinates import pixel_grid, pixel_matrix, sub_pixel_grid
+from numpyro_lens.noise import AbstractNoise
+from numpyro_lens.psf import PSF, Blur, GaussianPSF, _check_positive_integer
+
+
+class Observation(eqx.Module):
+    """An image, its pixels, noise, PSF and mask: a frozen pytree whose leaves are the data.
+
+    Everything that a likelihood needs again and again is computed here, once. Functions take the
+    observation as an argument, so one compiled function serves every observation of a shape. An
+    image of zeros describes an instrument.
+
+    Args:
+        image: ``(ny, nx)`` array, indexed ``image[y, x]`` [any unit; amplitudes are in it per
+            arcsec²].
+        pixel_scale: side of a square pixel [arcsec], for x to the right and y up.
+        transform_pix2angle: ``(2, 2)`` pixel matrix [arcsec per pixel] instead, ``(x, y) = matrix @
+            (column, row)``; RA that increases to the left is a negative first entry.
+        noise: `PoissonNoise` or `NoiseMap`, in the units of the image.
+        psf: `PSF` or `GaussianPSF`; none by default.
+        mask: ``(ny, nx)``, True uses the pixel; all of them by default.
+        supersampling: sub-pixels per pixel side, a multiple of the sampling of the PSF.
+
+    Raises:
+        ValueError: the pieces do not fit together, or a pixel in use has no finite value or no
+            positive noise. The message says which and what to type.
+
+    Example:
+        >>> import numpy as np
+        >>> from numpyro_lens.noise import NoiseMap
+        >>> Observation(np.zeros((60, 50)), pixel_scale=0.05, noise=NoiseMap(0.1))
+        Observation(60x50 pixels of 0.05", supersampling=2, noise=NoiseMap, psf=None,
+                    3000 pixels in use)
+    """
+
+    image: Image
+    noise: AbstractNoise
+    psf: PSF | None
+    mask: Mask
+    transform_pix2angle: Matrix
+    x: Image
+    y: Image
+    sub_x: Array
+    sub_y: Array
+    blur: Blur | None
+    pixel_area: Array
+    supersampling: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        image,
+        *,
+        pixel_scale=None,
+        transform_pix2angle=None,
+        noise,
+        psf=None,
+        mask=None,
+        supersampling=2,
+    ):
+        image = _checked_image(image)
+        mask = _checked_mask(mask, image.shape)
+        _check_pixels(image, mask, "`image`", np.isfinite, "finite")
+        matrix = _checked_matrix(pixel_scale, transform_pix2angle)
+        _check_positive_integer("supersampling", supersampling)
+        psf = _checked_psf(psf, matrix, image.shape, supersampling)
+        sampling = 1 if psf is None else psf.sampling
+        x, y = pixel_grid(image.shape, matrix)
+        sub_x, sub_y = sub_pixel_grid(image.shape, matrix, supersampling, sampling)
+        dtype = jnp.result_type(float)
+        self.image = jnp.asarray(np.where(mask, image, 0.0), dtype)
+        self.noise = _checked_noise(noise, mask, dtype)
+        self.psf = psf
+        self.mask = jnp.asarray(mask)
+        self.transform_pix2angle = jnp.asarray(matrix, dtype)
+        self.x, self.y = jnp.asarray(x, dtype), jnp.asarray(y, dtype)
+        self.sub_x, self.sub_y = jnp.asarray(sub_x, dtype), jnp.asarray(sub_y, dtype)
+        self.blur = None if psf is None else Blur(psf, image.shape)
+        self.pixel_area = jnp.asarray(abs(np.linalg.det(matrix)), dtype)
+        self.supersampling = int(supersampling)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the image, ``(ny, nx)``."""
+        return self.image.shape[-2:]
+
+    @property
+    def extent(self) -> tuple[float, float, float, float]:
+        """Edges ``(left, right, bottom, top)`` [arcsec], for imshow with ``origin="lower"``.
+
+        Left is the edge of the first column, so it is the larger one where x increases to the
+        left. Pixels at an angle have no such edges; those given are of the image turned upright.
+        """
+        (a, b), (c, d) = np.asarray(self.transform_pix2angle, dtype=float)
+        width = 0.5 * self.shape[1] * np.copysign(np.hypot(a, c), a)
+        height = 0.5 * self.shape[0] * np.copysign(np.hypot(b, d), d)
+        return float(-width), float(width), float(-height), float(height)
+
+    def with_image(self, image) -> "Observation":
+        """The same instrument with another image.
+
+        Args:
+            image: ``(ny, nx)`` array.
+
+        Returns:
+            An observation.
+        """
+        image = jnp.where(self.mask, jnp.asarray(image, self.image.dtype), 0.0)
+        return eqx.tree_at(lambda o: o.image, self, image)
+
+    def __repr__(self):
+        if any(not isinstance(leaf, jax.Array) for leaf in (self.image, self.mask)):
+            return f"Observation(supersampling={self.supersampling})"
+        size = "x".join(map(str, self.image.shape))
+        pieces = f"noise={type(self.noise).__name__}, psf={self.psf}"
+        if self.image.ndim != 2 or isinstance(self.image, jax.core.Tracer):
+            return f"Observation({size} pixels, supersampling={self.supersampling}, {pieces})"
+        return (
+            f'Observation({size} pixels of {float(self.pixel_area) ** 0.5:.4g}", '
+            f"supersampling={self.supersampling}, {pieces}, {int(self.mask.sum())} pixels in use)"
+        )
+
+
+def _checked_image(image):
+    # A conversion, since FITS files are big-endian, which JAX does not read.
+    image = np.asarray(image, dtype=float)
+    if image.ndim != 2 or 0 in image.shape:
+        raise ValueError(
+            f"An observation has one image of shape (ny, nx); got shape {image.shape}. "
+            "Make one Observation for each band: Observation(cube[0], ...)."
+        )
+    return image
+
+
+def _checked_mask(mask, shape):
+    if mask is None:
+        return np.ones(shape, dtype=bool)
+    mask = np.asarray(mask)
+    if mask.shape != shape:
+        raise ValueError(
+            f"`mask` has the shape of the image, {shape}; got {mask.shape}. "
+            f"Start from mask = np.ones({shape}, dtype=bool) and set pixels to False."
+        )
+    if not np.isin(mask, (0, 1)).all():
+        raise ValueError(
+            "`mask` is True where a pixel is used and False where it is not; got other values. "
+            "Write mask=(quality == 0)."
+        )
+    mask = mask.astype(bool)
+    if not mask.any():
+        raise ValueError(
+            "`mask` is True where a pixel is used; got a mask without any such pixel. "
+            "If True marks bad pixels in yours, write mask=~mask."
+        )
+    return mask
+
+
+def _check_pixels(values, mask, name, good, rule):
+    """Teach which pixels in use break a rule."""
+    bad = mask & ~good(values)
+    if count := int(bad.sum()):
+        j, i = np.argwhere(bad)[0]
+        raise ValueError(
+            f"{name} is {rule} in every pixel in use; got {count} of {int(mask.sum())} that "
+            f"are not, the "
+            f"first at [y, x] = [{j}, {i}], where it is {values[j, i]}. "
+            "Leave them out: mask=np.isfinite(image) & (sigma > 0)."
+        )
+
+
+def _checked_matrix(pixel_scale, transform_pix2angle):
+    if (pixel_scale is None) == (transform_pix2angle is None):
+        got = "neither" if pixel_scale is None else "both"
+        raise ValueError(
+            "An observation has exactly one of `pixel_scale` and `transform_pix2angle`; got "
+            f"{got}. Write pixel_scale=0.05 for square pixels, x right and y up."
+        )
+    if pixel_scale is not None:
+        if not (np.ndim(pixel_scale) == 0 and np.isfinite(pixel_scale) and pixel_scale > 0):
+            raise ValueError(
+                f"`pixel_scale` is the side of a pixel in arcsec, a positive number; got "
+                f"{pixel_scale}. "
+                "For RA to the left write transform_pix2angle=[[-0.05, 0], [0, 0.05]]."
+            )
+        return pixel_matrix(float(pixel_scale))
+    matrix = np.asarray(transform_pix2angle, dtype=float)
+    if matrix.shape != (2, 2) or not np.isfinite(matrix).all():
+        raise ValueError(
+            "`transform_pix2angle` is a finite 2x2 matrix in arcsec per pixel; got shape "
+            f"{matrix.shape}. Write transform_pix2angle=[[-0.05, 0], [0, 0.05]]."
+        )
+    if abs(np.linalg.det(matrix)) < 1e-12 * np.sum(matrix**2):
+        raise ValueError(
+            "`transform_pix2angle` has a determinant, whose modulus is the area of a pixel; got a "
+            f"singular matrix {matrix.tolist()}. Its columns are the steps of a column and of "
+            f"a row."
+        )
+    return matrix
+
+
+def _checked_psf(psf, matrix, shape, supersampling):
+    if psf is None:
+        return None
+    if isinstance(psf, GaussianPSF):
+        psf = psf.sampled(matrix, sampling=supersampling)
+        return _cropped(psf, shape)
+    if not isinstance(psf, PSF):
+        raise ValueError(
+            f"`psf` is a PSF or a GaussianPSF; got {type(psf).__name__}. Write psf=PSF(kernel)."
+        )
+    if supersampling % psf.sampling:
+        raise ValueError(
+            "The supersampling is a multiple of the sampling of the PSF; got supersampling="
+            f"{supersampling} and sampling={psf.sampling}. Write supersampling={psf.sampling}."
+        )
+    if any(k > psf.sampling * n for k, n in zip(psf.kernel.shape, shape, strict=True)):
+        raise ValueError(
+            f"A PSF is no larger than the image, {shape} pixels; got a kernel of "
+            f"{psf.kernel.shape} "
+            f"samples, {psf.sampling} per pixel. Cut its edges: PSF(kernel[c:-c, c:-c])."
+        )
+    # The kernel follows the precision in force here, not where it was made.
+    return PSF(psf.kernel, sampling=psf.sampling)
+
+
+def _cropped(psf, shape):
+    """The centre of a kernel, no larger than the image."""
+    limit = min(shape) * psf.sampling
+    cut = max(0, (psf.kernel.shape[0] - limit + 1) // 2)
+    return PSF(
+        psf.kernel[cut : psf.kernel.shape[0] - cut, cut : psf.kernel.shape[1] - cut],
+        sampling=psf.sampling,
+    )
+
+
+def _checked_noise(noise, mask, dtype):
+    """The same noise with arrays of the dtype, and harmless values where no pixel is used."""
+    if not isinstance(noise, AbstractNoise):
+        raise ValueError(
+            f"`noise` is a noise model; got {type(noise).__name__}. Write noise=NoiseMap(sigma) or "
+            "noise=PoissonNoise(background_rms=..., exposure_time=...)."
+        )
+    values = {f.name: getattr(noise, f.name) for f in dataclasses.fields(noise)}
+    checked = [_checked_noise_value(n, v, mask, dtype) for n, v in values.items()]
+    return eqx.tree_at(lambda n: [getattr(n, name) for name in values], noise, checked)
+
+
+def _checked_noise_value(name, value, mask, dtype):
+    value = np.asarray(value, dtype=float)
+    if value.ndim and value.shape != mask.shape:
+        raise ValueError(
+            f"`{name}` of the noise is a number or has the shape of the image, {mask.shape}; got "
+            f"{value.shape}."
+        )
+    full = np.broadcast_to(value, mask.shape)
+
+    def positive(v):
+        return np.isfinite(v) & (v > 0)
+
+    _check_pixels(full, mask, f"`{name}` of the noise", positive, "positive and finite")
+    if value.ndim:
+        # A masked pixel with bad noise would leak NaN into the derivatives of the others.
+        value = np.where(mask | positive(value), value, 1.0)
+    return jnp.asarray(value, dtype)

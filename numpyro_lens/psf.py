@@ -1,0 +1,225 @@
+"""Point spread functions and the convolution with them."""
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+
+from numpyro_lens._types import Array, Kernel
+
+_SIGMA_PER_FWHM = 1.0 / (2.0 * np.sqrt(2.0 * np.log(2.0)))
+
+
+class PSF(eqx.Module):
+    """A point spread function given as an image, normalised to one.
+
+    The image is convolved at the kernel's own sampling: sub-pixels are averaged down to it first,
+    and the rest of the way afterwards.
+
+    Args:
+        kernel: ``(ky, kx)`` array, both odd so that its centre is a sample. Any byte order.
+        sampling: samples per pixel side; it must divide the supersampling of the observation.
+
+    Raises:
+        ValueError: the kernel is not a finite, odd-sized image with a positive sum, or the sampling
+            is not a positive integer.
+
+    Example:
+        >>> psf = PSF([[0.0, 1.0, 0.0], [1.0, 4.0, 1.0], [0.0, 1.0, 0.0]])
+        >>> psf.kernel.shape, float(psf.kernel.sum()), psf.sampling
+        ((3, 3), 1.0, 1)
+    """
+
+    kernel: Kernel
+    sampling: int = eqx.field(static=True)
+
+    def __init__(self, kernel, *, sampling: int = 1):
+        kernel = np.asarray(kernel, dtype=float)
+        _check_kernel(kernel, sampling)
+        self.kernel = jnp.asarray(kernel / kernel.sum(), dtype=jnp.result_type(float))
+        self.sampling = int(sampling)
+
+    def refined(self, factor: int) -> "PSF":
+        """The same PSF on a finer sampling.
+
+        Interpolated linearly between the samples of a corrected kernel, the one whose interpolation
+        averages over each original sample to the original kernel. The new kernel is odd-sized:
+        13x13 refined twice is 25x25.
+
+        Args:
+            factor: new samples per old sample and side, a positive integer.
+
+        Returns:
+            A PSF of sampling ``factor * sampling``.
+
+        Raises:
+            ValueError: the factor is not a positive integer.
+
+        Example:
+            >>> PSF([[0.0, 1.0, 0.0], [1.0, 4.0, 1.0], [0.0, 1.0, 0.0]]).refined(2).kernel.shape
+            (5, 5)
+        """
+        _check_positive_integer("factor", factor)
+        kernel = np.asarray(self.kernel, dtype=float)
+        if factor == 1:
+            return self
+        rows, columns = (_refinement(size, factor) for size in kernel.shape)
+        return PSF(rows @ kernel @ columns.T, sampling=factor * self.sampling)
+
+    def __repr__(self):
+        return f"PSF(kernel={'x'.join(map(str, self.kernel.shape))}, sampling={self.sampling})"
+
+
+class GaussianPSF(eqx.Module):
+    """A round Gaussian point spread function; the observation samples it at its sub-pixels.
+
+    Args:
+        fwhm: full width at half maximum [arcsec], positive.
+
+    Raises:
+        ValueError: the width is not positive and finite.
+
+    Example:
+        >>> GaussianPSF(0.1).sampled(0.05, sampling=1).kernel.shape
+        (11, 11)
+    """
+
+    fwhm: float = eqx.field(static=True)
+
+    def __init__(self, fwhm: float):
+        self.fwhm = float(fwhm)
+        if not (np.isfinite(self.fwhm) and self.fwhm > 0):
+            raise ValueError(
+                f"`fwhm` is a width in arcsec, positive and finite; got {fwhm}. "
+                "Write GaussianPSF(fwhm=0.1)."
+            )
+
+    def sampled(self, pixel_scale, *, sampling: int = 1) -> PSF:
+        """The kernel out to five standard deviations.
+
+        Args:
+            pixel_scale: side of a pixel [arcsec], or the ``(2, 2)`` pixel matrix.
+            sampling: samples per pixel side.
+
+        Returns:
+            A PSF.
+        """
+        matrix = np.asarray(pixel_scale) * np.eye(2) if np.ndim(pixel_scale) == 0 else pixel_scale
+        step = np.asarray(matrix, dtype=float) / sampling
+        sigma = self.fwhm * _SIGMA_PER_FWHM
+        side = np.sqrt(abs(np.linalg.det(step)))
+        half = max(1, int(np.ceil(5.0 * sigma / side)))
+        row, column = np.mgrid[-half : half + 1, -half : half + 1]
+        x, y = (step[k, 0] * column + step[k, 1] * row for k in (0, 1))
+        return PSF(np.exp(-0.5 * (x**2 + y**2) / sigma**2), sampling=sampling)
+
+
+def _check_positive_integer(name, value):
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"`{name}` is a positive integer; got {value!r}. Write {name}=2.")
+
+
+def _check_kernel(kernel, sampling):
+    _check_positive_integer("sampling", sampling)
+    if kernel.ndim != 2 or 0 in kernel.shape:
+        raise ValueError(
+            f"A PSF kernel is one image of shape (ky, kx); got shape {kernel.shape}. "
+            "Pass one band: PSF(cube[0])."
+        )
+    if any(size % 2 == 0 for size in kernel.shape):
+        raise ValueError(
+            "A PSF kernel has an odd number of rows and columns, so that its centre is a "
+            "sample; got "
+            f"{kernel.shape[0]}x{kernel.shape[1]}. If the centre lies on a sample, cut the "
+            f"empty edge: "
+            "PSF(kernel[1:, 1:]) or PSF(kernel[:-1, :-1]); if it lies between samples, resample it."
+        )
+    if bad := int(np.sum(~np.isfinite(kernel))):
+        raise ValueError(
+            f"A PSF kernel is finite; got {bad} NaN or infinite samples. If they are empty edges, "
+            "write PSF(np.where(np.isfinite(kernel), kernel, 0.0))."
+        )
+    if not kernel.sum() > 0:
+        raise ValueError(
+            f"A PSF kernel has a positive sum, by which it is normalised; got {kernel.sum():g}. "
+            "Check that the right extension was read and that no background was over-subtracted."
+        )
+
+
+def _refinement(size, factor):
+    """The matrix from old samples to new ones along an axis, whose averages are the old samples."""
+    fine = size * factor - (1 - size * factor % 2)
+    old, new = (np.arange(n) - (n - 1) / 2 for n in (size, fine))
+    interpolate = np.stack([np.interp(new / factor, old, unit) for unit in np.eye(size)], axis=1)
+    # Share of each old sample that each new one covers; an even factor halves those on an edge.
+    upper = np.minimum((new + 0.5) / factor, old[:, None] + 0.5)
+    lower = np.maximum((new - 0.5) / factor, old[:, None] - 0.5)
+    share = np.clip(upper - lower, 0.0, None) * factor
+    return interpolate @ np.linalg.inv(share @ interpolate)
+
+
+# --- convolution ---------------------------------------------------------------------------------
+
+
+def _fast_length(minimum):
+    """Smallest length of at least `minimum` without a prime factor above 7."""
+
+    def remainder(n):
+        for prime in (2, 3, 5, 7):
+            while n % prime == 0:
+                n //= prime
+        return n
+
+    return next(n for n in range(minimum, 2 * minimum + 1) if remainder(n) == 1)
+
+
+class Blur(eqx.Module):
+    """Convolution with a PSF and averaging to pixels, prepared for images of one shape.
+
+    Convolution at the kernel's sampling followed by averaging to pixels is, for each place within a
+    pixel, a convolution of pixel-sized images. So all transforms are pixel-sized, and the averaging
+    costs nothing. Outside the image there is no light.
+
+    Args:
+        psf: the point spread function.
+        shape: ``(ny, nx)`` of the image.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> blur = Blur(PSF([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]), (4, 5))
+        >>> blur(jnp.ones((1, 4, 5))).shape
+        (4, 5)
+    """
+
+    transform: Array
+    canvas: Array
+
+    def __init__(self, psf: PSF, shape: tuple[int, int]):
+        kernel, s = np.asarray(psf.kernel, dtype=float), psf.sampling
+        (rows, ny), (columns, nx) = (
+            _destinations(k, s, n) for k, n in zip(kernel.shape, shape, strict=True)
+        )
+        planes = np.zeros((s, s, ny, nx))
+        for i in range(s):
+            for j in range(s):
+                np.add.at(planes[i, j], np.ix_(rows[i], columns[j]), kernel / s**2)
+        transform = np.fft.rfft2(planes.reshape(s * s, ny, nx))
+        self.transform = jnp.asarray(
+            transform, dtype=jnp.result_type(jnp.result_type(float), jnp.complex64)
+        )
+        # Padding with a constant would be compiled into one slow loop with all that comes before it.
+        self.canvas = jnp.zeros((s * s, ny, nx), dtype=jnp.result_type(float))
+
+    def __call__(self, planes):
+        """The image ``(ny, nx)`` of one plane for each sample of a pixel ``(s², ny, nx)``."""
+        ny, nx = planes.shape[1:]
+        padded = self.canvas.at[:, :ny, :nx].set(planes)
+        spectrum = jnp.sum(jnp.fft.rfft2(padded) * self.transform, axis=0)
+        return jnp.fft.irfft2(spectrum, s=self.canvas.shape[1:])[:ny, :nx]
+
+
+def _destinations(size, sampling, length):
+    """Pixels on which the samples of an axis fall, from each place in a pixel; and a period."""
+    offset = np.arange(size) - size // 2
+    pixels = (offset + np.arange(sampling)[:, None]) // sampling
+    period = _fast_length(length + int(np.abs(pixels).max()))
+    return pixels % period, period

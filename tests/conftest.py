@@ -1,0 +1,33 @@
+"""A strict session: ranks are never promoted, and both precisions run."""
+
+import os
+from pathlib import Path
+
+import jax
+import pytest
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture
+def data_dir():
+    """The folder of real data, which is never part of the project."""
+    default = Path(__file__).parents[1] / ".." / "shared" / "data"
+    path = Path(os.environ.get("NUMPYRO_LENS_DATA", default)).resolve()
+    if not path.is_dir():
+        pytest.skip(f"no data in {path}; set NUMPYRO_LENS_DATA")
+    return path
+
+
+@pytest.fixture(params=[False, True], ids=["float32", "float64"])
+def x64(request):
+    """Run a test in single and in double precision."""
+    with jax.enable_x64(request.param):
+        yield request.param
+
+
+@pytest.fixture
+def double():
+    """Run a test in double precision."""
+    with jax.enable_x64(True):
+        yield

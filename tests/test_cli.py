@@ -1,0 +1,298 @@
+"""The command line: what it writes, what it says, and with which exit code it leaves."""
+
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from astropy.io import fits
+from typer.testing import CliRunner
+
+import numpyro_lens as nl
+from numpyro_lens import cli
+from numpyro_lens.simulate import Scene
+
+MODEL = """
+import numpyro.distributions as dist
+import numpyro_lens as nl
+
+
+def model(observation):
+    lens = nl.sample("lens", nl.mass.SIS, theta_E=dist.Normal(0.5, 0.1))
+    source = nl.light.Gaussian(amp=1.0, sigma=0.1)
+    image = nl.render(observation, mass=lens, source=source)
+    nl.observe("image", image, observation)
+
+
+def unobserved(observation):
+    nl.sample("lens", nl.mass.SIS, theta_E=dist.Normal(0.5, 0.1))
+
+
+def wrong_name(observation):
+    nl.sample("lens", nl.mass.SIS, einstein_radius=dist.Normal(0.5, 0.1))
+
+
+not_a_function = 3
+"""
+RESULTS = {"posterior.nc", "summary.csv", "fit.png", "corner.png", "manifest.json"}
+STAGES = {"map.npz", "svi.npz"}
+
+
+class Verdict(SimpleNamespace):
+    def __str__(self):
+        return "Converged." if self.converged else "NOT converged."
+
+
+class Result:
+    """What `fit` returns, without the fitting."""
+
+    def __init__(self, observation, converged, seed):
+        self.observation, self.seed = observation, seed
+        self.verdict = Verdict(converged=converged)
+        draws = np.random.default_rng(0).normal(0.5, 0.01, size=(4, 100))
+        self.samples = {"lens.theta_E": draws}
+        self.settings = {"map": {"num_starts": 3}}
+        self.timings = {"map": {"compile_s": 1.0, "run_s": 2.0}}
+        self.num_gradients = {"map": 10}
+
+    def summary(self):
+        return pd.DataFrame(
+            {"mean": [0.5], "ess_bulk": [390.0], "r_hat": [1.001]}, index=["lens.theta_E"]
+        )
+
+    def scene(self):
+        return Scene(nl.mass.SIS(theta_E=0.5), nl.light.Gaussian(amp=1.0, sigma=0.1))
+
+    def save(self, path):
+        path.write_text("netCDF")
+
+
+MAP = SimpleNamespace(names=("a",), params=np.zeros((3, 1)), log_density=np.arange(3.0))
+SVI = SimpleNamespace(
+    names=("a",), mean=np.zeros(1), covariance_matrix=np.eye(1), losses=np.arange(4.0)
+)
+
+
+@pytest.fixture
+def fake_fit(monkeypatch):
+    """`nl.fit` that converges, or does not, or is interrupted after a stage."""
+    behaviour = SimpleNamespace(converged=True, stop_after=None, calls=[])
+
+    def fit(model, observation, *, seed, callback, **settings):
+        behaviour.calls.append({"observation": observation, "seed": seed, **settings})
+        for stage, result in (("map", MAP), ("svi", SVI)):
+            if behaviour.stop_after == "nothing":
+                raise KeyboardInterrupt
+            callback(stage, result)
+            if behaviour.stop_after == stage:
+                raise KeyboardInterrupt
+        return Result(observation, behaviour.converged, seed)
+
+    monkeypatch.setattr(nl, "fit", fit)
+    return behaviour
+
+
+@pytest.fixture
+def files(tmp_path):
+    (tmp_path / "my_model.py").write_text(MODEL)
+    (tmp_path / "broken.py").write_text("import a_module_that_is_not_there")
+    image = fits.PrimaryHDU(np.zeros((24, 24), dtype=">f4"))
+    sigma = fits.ImageHDU(np.ones((24, 24)), name="RMS")
+    psf = fits.ImageHDU(np.ones((4, 4)), name="EVEN")
+    fits.HDUList([image, sigma, psf]).writeto(tmp_path / "lens.fits")
+    return tmp_path
+
+
+def run(*arguments):
+    return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+
+
+def fit_arguments(files, model="my_model.py:model", *options):
+    return (
+        *("fit", f"{files}/{model}", files / "lens.fits", "--noise-ext", "RMS"),
+        *("--pixel-scale", 0.1, "--out", files / "out", *options),
+    )
+
+
+def test_fit_writes_everything_and_leaves_with_zero(files, fake_fit):
+    answer = run(*fit_arguments(files, "my_model.py:model", "--seed", 7, "--target-ess", 200))
+    assert answer.exit_code == 0, answer.output
+    assert {path.name for path in (files / "out").iterdir()} == RESULTS | STAGES
+    assert "lens.theta_E" in answer.stdout
+    assert "Converged." in answer.stdout
+    assert fake_fit.calls[0]["seed"] == 7
+    assert fake_fit.calls[0]["target_ess"] == 200
+
+
+def test_summary_begins_with_the_parameter(files, fake_fit):
+    run(*fit_arguments(files))
+    lines = (files / "out" / "summary.csv").read_text().splitlines()
+    assert lines[0] == "parameter,mean,ess_bulk,r_hat"
+    assert lines[1].startswith("lens.theta_E,0.5")
+
+
+def test_manifest_says_how_the_result_came_about(files, fake_fit):
+    run(*fit_arguments(files, "my_model.py:model", "--cutout", 20))
+    manifest = json.loads((files / "out" / "manifest.json").read_text())
+    assert set(manifest["versions"]) >= {"python", "numpyro_lens", "numpyro", "jax", "arviz"}
+    assert manifest["seed"] == 0
+    assert manifest["settings"] == {"map": {"num_starts": 3}}
+    assert manifest["timings"]["map"] == {"compile_s": 1.0, "run_s": 2.0}
+    assert manifest["num_gradients"] == {"map": 10}
+    assert manifest["read_fits"]["cutout"] == 20
+    assert manifest["converged"] is True
+    assert manifest["peak_memory_bytes"] > 1e7
+
+
+def test_stages_are_kept_as_arrays(files, fake_fit):
+    run(*fit_arguments(files))
+    with np.load(files / "out" / "svi.npz") as svi:
+        assert set(svi) == {"names", "mean", "covariance_matrix", "losses"}
+    with np.load(files / "out" / "map.npz") as found:
+        assert found["params"].shape == (3, 1)
+
+
+def test_fit_that_does_not_converge_leaves_with_one(files, fake_fit):
+    fake_fit.converged = False
+    answer = run(*fit_arguments(files))
+    assert answer.exit_code == 1
+    assert "NOT converged." in answer.stdout
+    assert (files / "out" / "posterior.nc").exists()
+
+
+@pytest.mark.parametrize(
+    ("stop_after", "kept"),
+    [("nothing", set()), ("map", {"map.npz"}), ("svi", {"map.npz", "svi.npz"})],
+)
+def test_interrupting_keeps_finished_stages(files, fake_fit, stop_after, kept):
+    fake_fit.stop_after = stop_after
+    answer = run(*fit_arguments(files))
+    assert answer.exit_code == 130
+    assert {path.name for path in (files / "out").iterdir()} == kept
+    assert len(answer.stderr.splitlines()) == 1
+    for name in kept:
+        assert name in answer.stderr
+
+
+def test_old_manifest_does_not_vouch_for_new_files(files, fake_fit):
+    run(*fit_arguments(files))
+    fake_fit.stop_after = "map"
+    run(*fit_arguments(files))
+    assert not (files / "out" / "manifest.json").exists()
+
+
+def test_model_without_render_still_gets_its_posterior(files, fake_fit, monkeypatch):
+    def no_scene(result):
+        raise ValueError("no scene")
+
+    monkeypatch.setattr(Result, "scene", no_scene)
+    answer = run(*fit_arguments(files))
+    assert answer.exit_code == 0
+    assert "fit.png was not drawn: no scene" in answer.stderr
+    assert {path.name for path in (files / "out").iterdir()} == (RESULTS | STAGES) - {"fit.png"}
+
+
+BAD_INPUT = {
+    "unknown ready model": (["fit", "sie", "{lens}"], ["'sie'", "epl-shear-sersic"]),
+    "missing model file": (["fit", "{dir}/no.py:model", "{lens}"], ["no.py"]),
+    "missing function": (
+        ["fit", "{dir}/my_model.py:mdel", "{lens}", "--noise-ext", "RMS"],
+        ["'mdel'", "model, unobserved, wrong_name"],
+    ),
+    "not callable": (["fit", "{dir}/my_model.py:not_a_function", "{lens}"], ["not_a_function"]),
+    "broken module": (["fit", "{dir}/broken.py:model", "{lens}"], ["a_module_that_is_not_there"]),
+    "missing image": (["fit", "epl-shear-sersic", "{dir}/no.fits"], ["no.fits", "no such file"]),
+    "no noise": (["fit", "epl-shear-sersic", "{lens}", "--pixel-scale", "0.1"], ["--noise-ext"]),
+    "no pixel scale": (
+        ["fit", "epl-shear-sersic", "{lens}", "--noise-ext", "RMS"],
+        ["--pixel-scale"],
+    ),
+    "missing extension": (
+        ["fit", "epl-shear-sersic", "{lens}", "--noise-ext", "SIGMA", "--pixel-scale", "0.1"],
+        ["'SIGMA'", "RMS", "EVEN"],
+    ),
+    "even PSF": (
+        [
+            *("fit", "epl-shear-sersic", "{lens}", "--noise-ext", "RMS"),
+            *("--pixel-scale", "0.1", "--psf-ext", "EVEN"),
+        ],
+        ["odd"],
+    ),
+    "no observed site": (
+        [
+            *("fit", "{dir}/my_model.py:unobserved", "{lens}"),
+            *("--noise-ext", "RMS", "--pixel-scale", "0.1"),
+        ],
+        ["observed site", "lens.theta_E"],
+    ),
+    "wrong parameter": (
+        [
+            *("fit", "{dir}/my_model.py:wrong_name", "{lens}"),
+            *("--noise-ext", "RMS", "--pixel-scale", "0.1"),
+        ],
+        ["einstein_radius", "theta_E"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("arguments", "words"), BAD_INPUT.values(), ids=BAD_INPUT)
+def test_bad_input_is_one_line_and_exit_code_two(files, arguments, words):
+    names = {"dir": files, "lens": files / "lens.fits"}
+    arguments = [argument.format(**names) for argument in arguments]
+    answer = run(*arguments, "--out", files / "out")
+    assert answer.exit_code == 2, answer.output
+    assert len(answer.stderr.splitlines()) == 1
+    assert "Traceback" not in answer.output
+    for word in words:
+        assert word in answer.stderr
+    assert not (files / "out").exists()
+
+
+def test_debug_shows_the_traceback(files):
+    answer = run("fit", "epl-shear-sersic", files / "no.fits", "--debug")
+    assert isinstance(answer.exception, FileNotFoundError)
+
+
+def test_demo_needs_no_file(tmp_path, fake_fit):
+    answer = run("demo", "--out", tmp_path / "demo", "--seed", 3)
+    assert answer.exit_code == 0, answer.output
+    assert {path.name for path in (tmp_path / "demo").iterdir()} == RESULTS | STAGES
+    observation = fake_fit.calls[0]["observation"]
+    image = np.asarray(observation.image)
+    signal = image / np.asarray(observation.noise.sigma(image))
+    assert np.sum(signal > 10) > 100  # a bright arc
+
+
+def test_info_names_versions_and_models():
+    answer = run("info")
+    assert answer.exit_code == 0
+    for word in ("jax", "arviz", "devices", "epl-shear-sersic"):
+        assert word in answer.stdout
+
+
+def test_half_written_file_leaves_nothing(tmp_path):
+    keeper = cli._Keeper(tmp_path)
+
+    def fail(path):
+        path.write_text("half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        keeper.write("posterior.nc", fail)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_fit_from_a_shell(files):
+    """The real thing, small: a separate process, two devices, a fit of one parameter."""
+    command = [sys.executable, "-c", "from numpyro_lens.cli import app; app()"]
+    arguments = [str(argument) for argument in fit_arguments(files)]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 1), done.stderr
+    assert {path.name for path in (files / "out").iterdir()} == RESULTS | STAGES
+    summary = pd.read_csv(files / "out" / "summary.csv")
+    assert summary.columns[0] == "parameter"
+    assert {"r_hat", "ess_bulk"} <= set(summary.columns)

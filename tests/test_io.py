@@ -1,0 +1,210 @@
+"""Reading FITS files: which extension, which pixels, which matrix, and what the errors say."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from numpyro_lens import NoiseMap, PoissonNoise, read_fits
+
+DATA = Path(os.environ.get("NUMPYRO_LENS_DATA", Path(__file__).parents[2] / "shared" / "data"))
+HST = DATA / "hst_f390w_ring" / "hst_f390w_ring.fits"
+EUCLID = DATA / "euclid_q1_102020532" / "euclid_q1_102020532.fits"
+SHAPE = (24, 30)
+
+
+def cd(a, b, c, d, unit="deg"):
+    """WCS cards of the pixel matrix [[a, b], [c, d]], given in arcsec."""
+    scale = 3600.0 if unit == "deg" else 1.0
+    names = ("CD1_1", "CD1_2", "CD2_1", "CD2_2")
+    return dict(zip(names, (value / scale for value in (a, b, c, d)), strict=True))
+
+
+def image_header(**cards):
+    header = fits.Header()
+    header["CTYPE1"], header["CTYPE2"] = "RA---TAN", "DEC--TAN"
+    header["CUNIT1"] = header["CUNIT2"] = "deg"
+    header.update(cards or cd(-0.05, 0.0, 0.0, 0.05))
+    return header
+
+
+def write(path, *, header=None, image=None, extra=()):
+    image = np.arange(np.prod(SHAPE), dtype=">f4").reshape(SHAPE) if image is None else image
+    y, x = np.mgrid[-3:4, -3:4]
+    kernel = np.exp(-(x**2 + y**2) / 2)
+    hdus = [
+        fits.PrimaryHDU(),
+        fits.ImageHDU(image, image_header() if header is None else header, name="VIS_FLUX"),
+        fits.ImageHDU(kernel / kernel.sum(), name="VIS_PSF"),
+        fits.ImageHDU(np.full(SHAPE, 0.5), name="VIS_RMS"),
+        fits.ImageHDU(np.full(SHAPE, 0.7), name="NIR_RMS"),
+        fits.ImageHDU(np.full(SHAPE, 100.0), name="EXPTIME"),
+        *extra,
+    ]
+    fits.HDUList(hdus).writeto(path)
+    return path
+
+
+@pytest.fixture
+def file(tmp_path):
+    return write(tmp_path / "lens.fits")
+
+
+def test_image_is_the_first_two_dimensional_one_in_native_byte_order(file):
+    observation = read_fits(file, noise_ext="VIS_RMS")
+    image = np.asarray(observation.image)
+    assert observation.shape == SHAPE
+    assert image.dtype.isnative
+    np.testing.assert_array_equal(image, np.arange(np.prod(SHAPE)).reshape(SHAPE))
+
+
+def test_extensions_by_name_number_and_unique_end_agree(file):
+    for noise_ext in ("VIS_RMS", "vis_rms", 3, "3", "RMS"):
+        observation = read_fits(file, image_ext="VIS_FLUX", psf_ext="PSF", noise_ext=noise_ext)
+        assert isinstance(observation.noise, NoiseMap)
+        np.testing.assert_allclose(observation.noise.sigma(np.zeros(SHAPE)), 0.5)
+
+
+def test_background_and_exposure_make_poisson_noise(file):
+    for exposure in ({"exposure_ext": "EXPTIME"}, {"exposure_time": 100.0}):
+        noise = read_fits(file, background_rms=0.3, **exposure).noise
+        assert isinstance(noise, PoissonNoise)
+        np.testing.assert_allclose(noise.sigma(np.full(SHAPE, 16.0)), 0.5, rtol=1e-6)
+
+
+def test_background_rms_comes_from_the_header_unless_given(tmp_path):
+    header = image_header()
+    header["BKGRMS"] = 0.4
+    path = write(tmp_path / "lens.fits", header=header)
+    sigma = read_fits(path, exposure_time=1e12).noise.sigma(np.zeros(SHAPE))
+    np.testing.assert_allclose(sigma, 0.4, rtol=1e-6)
+    sigma = read_fits(path, exposure_time=1e12, background_rms=0.2).noise.sigma(np.zeros(SHAPE))
+    np.testing.assert_allclose(sigma, 0.2, rtol=1e-6)
+
+
+STEPS = {"CDELT1": -0.05 / 3600, "CDELT2": 0.05 / 3600}
+TURN = {"PC1_1": 0.8, "PC1_2": -0.6, "PC2_1": 0.6, "PC2_2": 0.8}
+SWAPPED = {"CTYPE1": "DEC--TAN", "CTYPE2": "RA---TAN"}
+ARCSEC = {"CUNIT1": "arcsec", "CUNIT2": "arcsec"}
+
+
+@pytest.mark.parametrize(
+    ("cards", "matrix"),
+    [
+        (cd(-0.05, 0.01, 0.01, 0.05), [[-0.05, 0.01], [0.01, 0.05]]),
+        (STEPS, [[-0.05, 0], [0, 0.05]]),
+        (STEPS | TURN, [[-0.04, 0.03], [0.03, 0.04]]),
+        (SWAPPED | cd(0.0, 0.05, -0.05, 0.0), [[-0.05, 0], [0, 0.05]]),
+        (ARCSEC | cd(0.05, 0.0, 0.0, 0.05, "arcsec"), [[0.05, 0], [0, 0.05]]),
+    ],
+    ids=["CD", "CDELT", "PC", "declination-first", "arcsec"],
+)
+def test_pixel_matrix_comes_from_the_wcs(tmp_path, cards, matrix):
+    path = write(tmp_path / "lens.fits", header=image_header(**cards))
+    observation = read_fits(path, noise_ext="VIS_RMS")
+    np.testing.assert_allclose(observation.transform_pix2angle, matrix, atol=1e-8)
+
+
+def test_pixel_scale_replaces_the_wcs(file):
+    observation = read_fits(file, noise_ext="VIS_RMS", pixel_scale=0.1)
+    np.testing.assert_allclose(observation.transform_pix2angle, [[0.1, 0], [0, 0.1]], rtol=1e-6)
+
+
+def test_coordinates_follow_the_matrix_and_are_centred(file):
+    observation = read_fits(file, noise_ext="VIS_RMS")
+    x, y = np.asarray(observation.x), np.asarray(observation.y)
+    np.testing.assert_allclose([x.mean(), y.mean()], 0, atol=1e-6)
+    np.testing.assert_allclose(x[0, 1] - x[0, 0], -0.05, rtol=1e-5)  # right ascension to the left
+    np.testing.assert_allclose(y[1, 0] - y[0, 0], 0.05, rtol=1e-5)
+
+
+def test_cutout_keeps_the_centre_of_image_and_noise(tmp_path):
+    sigma = 1 + np.arange(np.prod(SHAPE), dtype=float).reshape(SHAPE)
+    path = write(tmp_path / "lens.fits", extra=[fits.ImageHDU(sigma, name="SIGMA")])
+    observation = read_fits(path, noise_ext="SIGMA", cutout=10)
+    window = np.s_[7:17, 10:20]
+    np.testing.assert_array_equal(
+        observation.image, np.arange(np.prod(SHAPE)).reshape(SHAPE)[window]
+    )
+    np.testing.assert_allclose(observation.noise.sigma(np.zeros((10, 10))), sigma[window])
+
+
+def test_mask_is_a_disc_in_arcsec(file):
+    observation = read_fits(file, noise_ext="VIS_RMS", mask_radius=0.31)
+    radius = np.hypot(observation.x, observation.y)
+    np.testing.assert_array_equal(observation.mask, radius <= 0.31)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"noise_ext": "SIGMA"}, ["noise_ext", "'SIGMA'", "VIS_RMS", "--noise-ext"]),
+        ({"noise_ext": "17"}, ["no number 17", "VIS_RMS"]),
+        (
+            {"image_ext": "EXPTIME", "noise_ext": "RMS", "pixel_scale": 0.1},
+            ["VIS_RMS", "NIR_RMS", "matches"],
+        ),
+        ({"image_ext": 0, "noise_ext": "VIS_RMS"}, ["2-D"]),
+        ({"noise_ext": "VIS_PSF"}, ["noise_ext", "(24, 30)", "(7, 7)"]),
+        ({}, ["noise is unknown", "--background-rms"]),
+        ({"background_rms": 0.1}, ["exposure time is unknown", "--exposure-time"]),
+        ({"noise_ext": "VIS_RMS", "background_rms": 0.1}, ["noise_ext and background_rms"]),
+        (
+            {"background_rms": 0.1, "exposure_time": 1.0, "exposure_ext": "EXPTIME"},
+            ["not both"],
+        ),
+        ({"noise_ext": "VIS_RMS", "cutout": 25}, ["cutout", "24", "25"]),
+        ({"noise_ext": "VIS_RMS", "cutout": 0}, ["cutout"]),
+        ({"noise_ext": "VIS_RMS", "mask_radius": 0.001}, ["mask_radius"]),
+        ({"noise_ext": "VIS_RMS", "mask_radius": -1.0}, ["mask_radius", "positive"]),
+        ({"noise_ext": "VIS_RMS", "pixel_scale": 0.0}, ["pixel_scale", "positive"]),
+    ],
+)
+def test_bad_arguments_are_explained(file, arguments, words):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011  the words are checked below
+        read_fits(file, **arguments)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_header_without_wcs_asks_for_the_pixel_scale(tmp_path):
+    path = write(tmp_path / "lens.fits", header=fits.Header())
+    with pytest.raises(ValueError, match="--pixel-scale"):
+        read_fits(path, noise_ext="VIS_RMS")
+
+
+def test_file_that_is_missing_or_no_fits_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nothing\.fits"):
+        read_fits(tmp_path / "nothing.fits", noise_ext="RMS")
+    (tmp_path / "text.fits").write_text("no FITS file")
+    with pytest.raises(ValueError, match="FITS"):
+        read_fits(tmp_path / "text.fits", noise_ext="RMS")
+
+
+@pytest.mark.skipif(not HST.exists(), reason="the real images are not here")
+def test_real_hst_ring():
+    observation = read_fits(
+        HST, psf_ext="PSF", exposure_ext="EXPTIME", background_rms=0.00173, mask_radius=2.0
+    )
+    assert observation.shape == (120, 120)
+    matrix = np.asarray(observation.transform_pix2angle)
+    np.testing.assert_allclose(np.diag(matrix), [-0.04, 0.04], rtol=1e-3)
+    assert np.linalg.det(matrix) < 0
+    np.testing.assert_allclose(np.sum(observation.mask), np.pi * (2 / 0.04) ** 2, rtol=0.01)
+
+
+@pytest.mark.skipif(not EUCLID.exists(), reason="the real images are not here")
+@pytest.mark.parametrize("band", ["VIS", "NIR_Y", "NIR_H"])
+def test_real_euclid_band(band):
+    observation = read_fits(
+        EUCLID, image_ext=f"{band}_FLUX", psf_ext="PSF", noise_ext="RMS", cutout=80
+    )
+    with fits.open(EUCLID) as hdus:
+        window = np.s_[110:190, 110:190]
+        np.testing.assert_array_equal(observation.image, hdus[f"{band}_FLUX"].data[window])
+        np.testing.assert_array_equal(
+            observation.noise.sigma(np.zeros((80, 80))), hdus[f"{band}_RMS"].data[window]
+        )
+    np.testing.assert_allclose(np.diag(observation.transform_pix2angle), [-0.1, 0.1], rtol=1e-5)

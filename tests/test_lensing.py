@@ -1,0 +1,44 @@
+"""Functions of any deflector, on lenses whose answer is known."""
+
+import numpy as np
+import pytest
+
+from numpyro_lens import lensing
+from numpyro_lens.mass import EPL, SIE, SIS, Shear
+
+X, Y = np.array([0.5, -1.4, 2.0]), np.array([0.7, 0.9, -0.2])
+
+
+def test_sis(double):
+    lens, r = SIS(theta_E=1.2), np.hypot(X, Y)
+    np.testing.assert_allclose(lensing.convergence(lens, X, Y), 0.6 / r)
+    np.testing.assert_allclose(np.hypot(*lensing.shear(lens, X, Y)), 0.6 / r)
+    np.testing.assert_allclose(lensing.magnification(lens, X, Y), 1 / (1 - 1.2 / r))
+    beta = lensing.ray_trace(lens, X, Y)
+    np.testing.assert_allclose(np.hypot(*beta), np.abs(r - 1.2))
+
+
+def test_shear_alone(double):
+    gamma1, gamma2 = lensing.shear(Shear(0.03, -0.02), X, Y)
+    np.testing.assert_allclose([gamma1[0], gamma2[0]], [0.03, -0.02])
+
+
+def test_critical_curve_is_where_the_magnification_diverges(double):
+    lens = EPL(1.2, 1.8, 0.2, 0.1) + Shear(0.05, 0.02)
+    curves = lensing.critical_curves(lens)
+    assert len(curves) == 2
+    for curve in curves:
+        assert np.abs(lensing.inverse_magnification(lens, *curve.T)).max() < 1e-5
+    assert [c.shape for c in lensing.caustics(lens)] == [c.shape for c in curves]
+
+
+@pytest.mark.parametrize("gamma", [1.7, 2.0, 2.3])
+def test_einstein_radius_is_theta_e(gamma, double):
+    """Exact for an isothermal lens, where the critical curve is an iso-density curve."""
+    np.testing.assert_allclose(lensing.einstein_radius(EPL(1.3, gamma)), 1.3, rtol=1e-4)
+    np.testing.assert_allclose(lensing.einstein_radius(SIE(1.3, 0.2, -0.1)), 1.3, rtol=1e-4)
+
+
+def test_a_window_too_small_teaches():
+    with pytest.raises(ValueError, match="half_width=20"):
+        lensing.einstein_radius(SIE(1.3, 0.2, -0.1), half_width=1.0)

@@ -1,0 +1,23 @@
+"""Noise models."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from numpyro_lens.noise import NoiseMap, PoissonNoise
+
+
+def test_poisson_variance(x64):
+    noise = PoissonNoise(0.5, jnp.array([[10.0, 20.0]]))
+    np.testing.assert_allclose(noise.variance(jnp.array([[5.0, 5.0]])), [[0.75, 0.5]], rtol=1e-6)
+
+
+def test_negative_model_flux_has_background_noise_and_a_slope(x64):
+    noise = PoissonNoise(0.5, 10.0)
+    sigma, slope = jax.value_and_grad(noise.sigma)(jnp.asarray(-3.0))
+    assert (float(sigma), float(slope)) == (0.5, 0.0)
+    assert np.isnan(noise.sigma(jnp.asarray(jnp.nan)))
+
+
+def test_noise_map_is_what_was_given():
+    np.testing.assert_allclose(NoiseMap(2.0).sigma(jnp.zeros((2, 3))), np.full((2, 3), 2.0))

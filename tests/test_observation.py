@@ -1,0 +1,116 @@
+"""The observation: what it computes, what it refuses."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from numpyro_lens.light import Gaussian
+from numpyro_lens.noise import NoiseMap, PoissonNoise
+from numpyro_lens.observation import Observation
+from numpyro_lens.psf import PSF, GaussianPSF
+from numpyro_lens.simulate import render
+
+LEFT = [[-0.05, 0.0], [0.0, 0.05]]
+
+
+def make(image=None, **changes):
+    settings = {"pixel_scale": 0.05, "noise": NoiseMap(1.0)} | changes
+    return Observation(np.zeros((6, 8)) if image is None else image, **settings)
+
+
+def test_grid_area_and_extent(x64):
+    observation = make(pixel_scale=None, transform_pix2angle=LEFT)
+    np.testing.assert_allclose(observation.extent, (0.2, -0.2, -0.15, 0.15), rtol=1e-6)
+    np.testing.assert_allclose(observation.pixel_area, 0.0025, rtol=1e-6)
+    assert observation.shape == observation.x.shape == (6, 8)
+    assert observation.x[0, 0] > observation.x[0, 1]
+    assert observation.image.dtype == observation.x.dtype == (jnp.float64 if x64 else jnp.float32)
+    assert "6x8 pixels of 0.05" in repr(observation)
+
+
+def test_pytree_and_vmap():
+    one = make(psf=PSF(np.ones((3, 3))))
+    leaves, tree = jax.tree.flatten(one)
+    assert jax.tree.structure(jax.tree.unflatten(tree, leaves)) == tree
+    assert repr(jax.tree.unflatten(tree, [object()] * len(leaves)))
+    two = jax.tree.map(lambda *a: jnp.stack(a), one, one.with_image(np.ones((6, 8))))
+    light = Gaussian(amp=1.0, sigma=0.1)
+    images = jax.vmap(lambda o: render(o, lens_light=light) + o.image)(two)
+    assert images.shape == (2, 6, 8)
+    assert two.shape == (6, 8)
+    assert repr(two)
+
+
+def test_one_compilation_serves_every_observation_of_a_shape():
+    traces = []
+
+    @jax.jit
+    def f(observation, light):
+        traces.append(1)
+        return render(observation, lens_light=light).sum()
+
+    for seed in (0, 1):
+        kernel, image = np.random.default_rng(seed).random((2, 5, 5))
+        f(make(image, psf=PSF(kernel[:3, :3])), Gaussian(amp=1.0, sigma=0.1))
+    assert len(traces) == 1
+
+
+def test_big_endian_pixels_are_converted():
+    image = np.arange(48.0).reshape(6, 8)
+    np.testing.assert_array_equal(make(image.astype(">f4")).image, image)
+
+
+def test_masked_pixels_are_harmless():
+    image, sigma, mask = np.ones((6, 8)), np.ones((6, 8)), np.ones((6, 8), bool)
+    image[1, 2], sigma[1, 2], mask[1, 2] = np.nan, np.nan, False
+    observation = make(image, noise=NoiseMap(sigma), mask=mask)
+    assert observation.image[1, 2] == 0
+
+    def log_density(amp):
+        model = render(observation, lens_light=Gaussian(amp=amp, sigma=0.1))
+        chi = (observation.image - model) / observation.noise.sigma(model)
+        return jnp.sum(jnp.where(observation.mask, chi**2, 0.0))
+
+    assert all(np.isfinite(v) for v in jax.value_and_grad(log_density)(1.0))
+
+
+def bad(value):
+    image = np.ones((6, 8))
+    image[3, 4] = value
+    return image
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"image": bad(np.nan)}, r"1 of 48 .* \[3, 4\]"),
+        ({"image": np.ones((2, 6, 8))}, "one image of shape"),
+        ({"noise": NoiseMap(bad(0.0))}, r"1 of 48 .* \[3, 4\]"),
+        ({"noise": NoiseMap(np.ones((8, 6)))}, "shape of the image"),
+        ({"noise": PoissonNoise(0.0, 1.0)}, "background_rms"),
+        ({"noise": PoissonNoise(1.0, bad(-1.0))}, "exposure_time"),
+        ({"noise": 0.1}, "noise=NoiseMap"),
+        ({"mask": np.ones((8, 6), bool)}, r"np.ones\(\(6, 8\)"),
+        ({"mask": np.zeros((6, 8), bool)}, "mask=~mask"),
+        ({"mask": np.full((6, 8), 3)}, "quality == 0"),
+        ({"psf": np.ones((3, 3))}, r"psf=PSF\(kernel\)"),
+        ({"psf": PSF(np.ones((9, 9)))}, "no larger than the image"),
+        ({"psf": PSF(np.ones((3, 3)), sampling=3)}, "supersampling=3"),
+        ({"supersampling": 0}, "positive integer"),
+        ({"pixel_scale": -0.1}, "positive number"),
+        ({"pixel_scale": None}, "exactly one"),
+        ({"transform_pix2angle": LEFT}, "exactly one"),
+        ({"pixel_scale": None, "transform_pix2angle": [[1, 1], [1, 1]]}, "singular"),
+        ({"pixel_scale": None, "transform_pix2angle": [1, 1]}, "2x2"),
+    ],
+)
+def test_errors_teach(changes, message):
+    with pytest.raises(ValueError, match=message):
+        make(**changes)
+
+
+def test_gaussian_psf_is_sampled_at_the_sub_pixels_and_fits():
+    observation = make(psf=GaussianPSF(0.3), supersampling=2)
+    assert observation.psf.sampling == 2
+    assert max(observation.psf.kernel.shape) <= 12

@@ -1,0 +1,156 @@
+"""Pictures: what their axes hold. How they look is judged by eye."""
+
+import math
+from types import SimpleNamespace
+
+import jax
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+import numpyro_lens as nl
+from numpyro_lens import plot
+from numpyro_lens.simulate import Scene
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return Scene(
+        mass=nl.mass.SIE(theta_E=0.8, e1=0.1, e2=0.05) + nl.mass.Shear(gamma1=0.03, gamma2=0.0),
+        source=nl.light.Sersic(amp=20.0, R_sersic=0.1, n_sersic=1.0, center_x=0.05, center_y=0.02),
+        lens_light=nl.light.Uniform(amp=0.5),
+    )
+
+
+def fit_of(scene, *, shape=(30, 36), matrix=((0.1, 0.0), (0.0, 0.1)), mask=None):
+    empty = nl.Observation(
+        np.zeros(shape), transform_pix2angle=matrix, noise=nl.NoiseMap(0.02), mask=mask
+    )
+    observation = nl.mock(empty, jax.random.key(0), **scene._asdict())
+    return SimpleNamespace(observation=observation, scene=lambda: scene)
+
+
+@pytest.fixture(scope="module")
+def drawn(scene):
+    return plot.plot_fit(fit_of(scene))
+
+
+def saved(figure, path):
+    figure.savefig(path, dpi=40)
+    return path.stat().st_size > 1000
+
+
+def test_fit_has_four_panels_with_arcsec_axes(drawn, tmp_path):
+    figure, axes = drawn
+    assert isinstance(figure, Figure)
+    titles = [axis.get_title() for axis in axes]
+    assert titles[:2] == ["Data", "Model"]
+    assert titles[2].startswith("Normalised residuals")
+    assert titles[3] == "Source plane"
+    assert {axis.get_xlabel() for axis in axes} == {"x [arcsec]"}
+    np.testing.assert_allclose(axes[0].get_xlim(), (-1.8, 1.8), rtol=1e-5)
+    np.testing.assert_allclose(axes[0].get_ylim(), (-1.5, 1.5), rtol=1e-5)
+    assert saved(figure, tmp_path / "fit.png")
+
+
+def test_residuals_are_normalised_on_a_symmetrical_scale(drawn):
+    _, axes = drawn
+    mesh = axes[2].collections[0]
+    assert mesh.get_clim() == (-5, 5)
+    np.testing.assert_allclose(np.std(mesh.get_array()), 1.0, atol=0.1)
+
+
+def test_curves_lie_on_model_and_source(drawn):
+    _, axes = drawn
+    radius = np.hypot(*axes[1].lines[0].get_xydata().T)
+    assert 0.6 < radius.min() <= radius.max() < 1.0
+    assert axes[3].lines
+    assert not axes[0].lines
+
+
+@pytest.mark.parametrize(
+    ("matrix", "x_lim"),
+    [
+        (((-0.1, 0.0), (0.0, 0.1)), (1.8, -1.8)),
+        (((0.08, -0.06), (0.06, 0.08)), (-2.34, 2.34)),
+    ],
+    ids=["right-ascension-left", "rotated"],
+)
+def test_pixels_stand_where_the_matrix_puts_them(scene, matrix, x_lim):
+    result = fit_of(scene, matrix=matrix)
+    _, axes = plot.plot_fit(result)
+    np.testing.assert_allclose(axes[0].get_xlim(), x_lim, rtol=1e-5)
+    corners = axes[0].collections[0].get_coordinates()
+    centres = (corners[1:, 1:] + corners[:-1, :-1]) / 2
+    np.testing.assert_allclose(centres[..., 0], result.observation.x, atol=1e-5)
+    np.testing.assert_allclose(centres[..., 1], result.observation.y, atol=1e-5)
+
+
+def test_masked_pixels_are_blank(scene):
+    mask = np.ones((30, 36), dtype=bool)
+    mask[:, :6] = False
+    _, axes = plot.plot_fit(fit_of(scene, mask=mask))
+    for axis in (axes[0], axes[2]):
+        shown = np.ma.getmaskarray(axis.collections[0].get_array()).reshape(mask.shape)
+        np.testing.assert_array_equal(~shown, mask)
+    assert len(axes[1].collections) == 2  # the model and the line around the fitted pixels
+
+
+@pytest.mark.parametrize("missing", ["mass", "source", "lens_light"])
+def test_parts_may_be_missing(scene, missing, tmp_path):
+    figure, _ = plot.plot_fit(fit_of(scene._replace(**{missing: None})))
+    assert saved(figure, tmp_path / "fit.png")
+
+
+@pytest.fixture(scope="module")
+def posterior():
+    rng = np.random.default_rng(1)
+    x, noise = rng.normal(size=(2, 4, 500))
+    samples = {"lens.theta_E": 1 + 0.01 * x, "lens.e1": 0.1 * x + 0.05 * noise}
+    return SimpleNamespace(samples=samples | {"pixels": np.zeros((4, 500, 3))})
+
+
+def test_corner_draws_scalar_sites_below_the_diagonal(posterior, tmp_path):
+    figure, axes = plot.plot_corner(posterior, truths={"lens.theta_E": 1.0, "other": 3.0})
+    assert axes.shape == (2, 2)
+    assert not axes[0, 1].get_visible()
+    assert axes[1, 0].get_xlabel() == r"lens $\theta_\mathrm{E}$"
+    assert axes[1, 0].get_ylabel() == "lens $e_1$"
+    assert axes[0, 0].get_title().startswith(("$1.000", "$0.999"))
+    assert saved(figure, tmp_path / "corner.png")
+
+
+def test_corner_regions_hold_68_and_95_per_cent(posterior):
+    _, axes = plot.plot_corner(posterior)
+    contours = axes[1, 0].collections[1]
+    draws = np.stack([np.ravel(posterior.samples[n]) for n in ("lens.theta_E", "lens.e1")], axis=-1)
+    inside = [path.contains_points(draws).mean() for path in contours.get_paths()]
+    np.testing.assert_allclose(inside, [0.95, 0.68], atol=0.05)
+
+
+def test_corner_takes_sites_in_the_order_given(posterior):
+    _, axes = plot.plot_corner(posterior, var_names=["lens.e1", "lens.theta_E"])
+    assert axes[1, 0].get_xlabel() == "lens $e_1$"
+
+
+def test_corner_shows_a_truth_outside_the_draws(posterior):
+    _, axes = plot.plot_corner(posterior, truths={"lens.e1": 2.0})
+    assert axes[1, 1].get_xlim()[1] > 2.0
+
+
+@pytest.mark.parametrize("names", [["lens.gamma"], ["pixels"], []])
+def test_corner_lists_the_sites_when_a_name_is_wrong(posterior, names):
+    with pytest.raises(ValueError, match=r"lens\.theta_E, lens\.e1"):
+        plot.plot_corner(posterior, var_names=names)
+
+
+def test_corner_survives_a_constant(tmp_path):
+    draws = np.random.default_rng(0).normal(size=(2, 50))
+    result = SimpleNamespace(samples={"a": draws, "b": np.ones((2, 50))})
+    figure, _ = plot.plot_corner(result)
+    assert saved(figure, tmp_path / "corner.png")
+
+
+def test_interval_shows_two_digits_of_the_smaller_error():
+    assert plot._interval(1.1, 1.2345, 1.3) == "$1.234_{-0.134}^{+0.066}$"
+    assert math.isfinite(float(plot._interval(1.0, 1.0, 1.0)[1:6]))
