@@ -1,11 +1,14 @@
 """Strong gravitational lenses as NumPyro models."""
 
+from numpyro_lens import coordinates as coordinates
 from numpyro_lens import infer as infer
 from numpyro_lens import lensing as lensing
 from numpyro_lens import light as light
 from numpyro_lens import mass as mass
 from numpyro_lens import models as models
+from numpyro_lens import plot as plot
 from numpyro_lens import priors as priors
+from numpyro_lens import simulate as simulate
 from numpyro_lens.infer import BackwardProbModel as BackwardProbModel
 from numpyro_lens.infer import ForwardProbModel as ForwardProbModel
 from numpyro_lens.infer import LensSimulator as LensSimulator

@@ -1,6 +1,7 @@
 """The command line: ``numpyro-lens demo``, ``numpyro-lens fit MODEL IMAGE.fits``, ``info``.
 
-Exit codes: 0 the fit converged; 1 it finished and did not; 2 bad input; 130 interrupted.
+Exit codes: 0 the fit converged; 1 it finished and did not; 2 bad input; 130 interrupted. A bug
+shows its traceback and leaves with 1, Python's code for it.
 """
 
 import contextlib
@@ -35,7 +36,7 @@ OutOption = Annotated[Path, typer.Option(help="Folder for the results, made if n
 SeedOption = Annotated[int, typer.Option(help="Seed of all random numbers.")]
 EssOption = Annotated[
     float | None,
-    typer.Option(help="Sample until every parameter has this bulk ESS.  [default: the sampler's]"),
+    typer.Option(help="Draw until bulk and tail ESS reach this.  [default: what the verdict asks]"),
 ]
 ProgressOption = Annotated[bool, typer.Option("--progress/--no-progress", help="Progress bars.")]
 X64Option = Annotated[bool, typer.Option("--x64", help="Compute in 64 bit.")]
@@ -264,6 +265,11 @@ def _run(
         )
         keeper.write("posterior.nc", result.save)
         summary = _write_results(keeper, result, command)
+    except (ValueError, TypeError) as error:
+        if not keeper.written:
+            raise
+        # the input was good enough for a whole stage: this is a bug, and shows its traceback
+        raise RuntimeError(f"failed after {', '.join(keeper.written)} in {out}") from error
     except KeyboardInterrupt:
         kept = ", ".join(keeper.written) or "nothing: no stage had finished"
         typer.echo(f"numpyro-lens: interrupted; kept in {out}: {kept}", err=True)

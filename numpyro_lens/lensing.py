@@ -153,27 +153,36 @@ def critical_curves(mass: AbstractMass, *, center=(0.0, 0.0), half_width=5.0, nu
     # An odd shift, so that no grid point is the singular centre of a lens.
     offsets = np.linspace(-half_width, half_width, num) + 0.137 * half_width / num
     x, y = center[0] + offsets, center[1] + offsets
-    values = np.asarray(_inverse_magnification(mass, *np.meshgrid(x, y)), dtype=float)
+    values = _in_blocks(mass, *np.meshgrid(x, y), num**2)
     step = 2.0 * half_width / (num - 1)
-    curves = contourpy.contour_generator(x, y, values).lines(0.0)
+    curves: list = contourpy.contour_generator(x, y, values).lines(0.0)
     curves = [c for c in curves if np.ptp(c, axis=0).max() > 3.0 * step]
-    curves = [_polished(mass, curve, step) for curve in curves]
+    curves = [_polished(mass, curve, step, num**2) for curve in curves]
     return sorted(curves, key=_area, reverse=True)
 
 
 _inverse_magnification = jax.jit(inverse_magnification)
 
 
-@jax.jit
-def _value_and_slopes(mass, x, y):
-    value, pullback = jax.vjp(lambda x, y: inverse_magnification(mass, x, y), x, y)
-    return value, *pullback(jnp.ones_like(value))
+def _in_blocks(mass, x, y, block):
+    """Inverse magnification of any number of points, by one compiled function of a fixed size."""
+    blocks = -(-x.size // block)
+    # The last block is filled up by repeating points.
+    x_blocks, y_blocks = (np.resize(v, (blocks, block)) for v in (x, y))
+    pairs = zip(x_blocks, y_blocks, strict=True)
+    values = np.concatenate([_inverse_magnification(mass, *pair) for pair in pairs])
+    return values[: x.size].reshape(x.shape).astype(float)
 
 
-def _polished(mass, curve, step):
+def _polished(mass, curve, step, block):
     """Points moved along the gradient to the zero; a point never leaves its grid cell."""
+    # Differences of the compiled function: its derivative would take longer to compile.
+    h = 0.02 * step
+    stencil = h * np.array([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]])
     for _ in range(3):
-        value, dx, dy = (np.asarray(v) for v in _value_and_slopes(mass, *map(jnp.asarray, curve.T)))
+        points = curve.T[:, None] + stencil.T[:, :, None]
+        value, right, left, up, down = _in_blocks(mass, *points, block)
+        dx, dy = (right - left) / (2.0 * h), (up - down) / (2.0 * h)
         slope = dx**2 + dy**2
         move = np.stack([dx, dy], axis=1) * (value / np.maximum(slope, 1e-12))[:, None]
         curve = curve - np.clip(move, -step, step)

@@ -188,15 +188,8 @@ def _ticks(norm: AsinhNorm) -> list[float]:
     """Zero and round numbers above the linear part: the default ones crowd around zero."""
     low, high = float(norm.linear_width), float(norm.vmax or 0.0)
     decades = 10.0 ** np.arange(np.floor(np.log10(low)), np.log10(high) + 1)
-    fine, coarse = (
-        [
-            float(step * decade)
-            for decade in decades
-            for step in steps
-            if low < step * decade <= high
-        ]
-        for steps in ((1, 2, 5), (1,))
-    )
+    fine, coarse = (np.outer(decades, steps).ravel() for steps in ((1, 2, 5), (1,)))
+    fine, coarse = (ticks[(ticks > low) & (ticks <= high)].tolist() for ticks in (fine, coarse))
     return [0.0, *(fine if len(fine) <= 6 else coarse)]
 
 

@@ -206,7 +206,7 @@ class Blur(eqx.Module):
         self.transform = jnp.asarray(
             transform, dtype=jnp.result_type(jnp.result_type(float), jnp.complex64)
         )
-        # Padding with a constant would be compiled into one slow loop with all that comes before it.
+        # Padding with a constant would be compiled into one slow loop with all that precedes it.
         self.canvas = jnp.zeros((s * s, ny, nx), dtype=jnp.result_type(float))
 
     def __call__(self, planes):

@@ -177,6 +177,17 @@ def test_interrupting_keeps_finished_stages(files, fake_fit, stop_after, kept):
         assert name in answer.stderr
 
 
+def test_bug_after_a_stage_is_not_taken_for_bad_input(files, fake_fit, monkeypatch):
+    def broken(result):
+        raise TypeError("a bug")
+
+    monkeypatch.setattr(Result, "summary", broken)
+    answer = run(*fit_arguments(files))
+    assert isinstance(answer.exception, RuntimeError)
+    assert "map.npz, svi.npz" in str(answer.exception)
+    assert isinstance(answer.exception.__cause__, TypeError)
+
+
 def test_old_manifest_does_not_vouch_for_new_files(files, fake_fit):
     run(*fit_arguments(files))
     fake_fit.stop_after = "map"

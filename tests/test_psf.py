@@ -35,6 +35,15 @@ def test_refined_kernel_averages_to_the_original(factor, double):
     )
 
 
+def test_refined_real_kernel_averages_to_the_original(data_dir, x64):
+    path = data_dir / "gigalens_demo" / "psf.npy"
+    if not path.exists():
+        pytest.skip(f"no {path}")
+    psf = PSF(np.load(path))
+    fine = np.asarray(psf.refined(2).kernel)
+    np.testing.assert_allclose(averaged(fine, 2, psf.kernel.shape[0]), psf.kernel, atol=1e-6)
+
+
 @pytest.mark.parametrize("sampling", [1, 2, 3])
 @pytest.mark.parametrize("shape", [(20, 20), (17, 24)])
 def test_blur_is_convolution_then_average(sampling, shape, double):

@@ -7,13 +7,14 @@ pass a covariance in another one.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
+from jax.scipy.linalg import solve_triangular
 from jax.scipy.special import ndtr, ndtri
 from numpyro import handlers
 from numpyro.distributions import biject_to, constraints
@@ -78,6 +79,33 @@ def bijection(support: constraints.Constraint) -> Transform:
     ):
         return NormalQuantileTransform(support.lower_bound, support.upper_bound)
     return biject_to(support)
+
+
+class Affine(NamedTuple):
+    """Whitened coordinates u of unconstrained vectors, ``z = loc + scale_tril @ u``.
+
+    Args:
+        loc: (d,).
+        scale_tril: lower Cholesky factor of a covariance, (d, d).
+    """
+
+    loc: Any
+    scale_tril: Any
+
+    def __call__(self, u):
+        """Unconstrained vectors of whitened ones (..., d)."""
+        return u @ self.scale_tril.T + jnp.broadcast_to(self.loc, u.shape)
+
+    def whiten(self, z):
+        """Whitened vectors of unconstrained ones (n, d)."""
+        offset = z - jnp.broadcast_to(self.loc, z.shape)
+        return solve_triangular(self.scale_tril, offset.T, lower=True).T
+
+    def log_prob(self, z):
+        """Log density at ``z`` (n, d) of the Gaussian whose draws are standard normal when whitened."""
+        log_volume = jnp.sum(jnp.log(jnp.diag(self.scale_tril)))
+        constant = log_volume + 0.5 * z.shape[-1] * math.log(2 * math.pi)
+        return -0.5 * jnp.sum(self.whiten(z) ** 2, axis=-1) - constant
 
 
 @dataclass(frozen=True)
@@ -186,15 +214,15 @@ class FlatModel:
         trace = handlers.trace(handlers.seed(self.model, key)).get_trace(*args)
         return self.unconstrain({s.name: trace[s.name]["value"] for s in self.sites}, args)
 
-    def as_numpyro(self, loc=None, scale_tril=None) -> Callable:
+    def as_numpyro(self, frame: Affine | None = None) -> Callable:
         """A NumPyro model with one latent site ``z``, for NumPyro's own guides and kernels.
 
-        With ``loc`` (d,) and ``scale_tril`` (d, d), the vector is ``loc + scale_tril @ z``.
+        With a ``frame``, the site holds whitened coordinates.
         """
 
         def flat(*args):
             z = self.flat_site(*args)
-            z = z if loc is None else loc + scale_tril @ z
+            z = z if frame is None else frame(z)
             numpyro.factor("log_density", self.log_density(z, args))
 
         return flat

@@ -48,7 +48,8 @@ def summary(container, var_names=None):
 
 def ess(draws, method: str = "bulk") -> np.ndarray:
     """Effective sample size of each parameter of ``draws`` (chain, draw, d), in an array (d,)."""
-    return _each(lambda x: az.ess(x, method=method), draws)
+    settings = {"prob": (0.05, 0.95)} if method == "tail" else {}
+    return _each(lambda x: az.ess(x, method=method, **settings), draws)
 
 
 def r_hat(draws) -> np.ndarray:

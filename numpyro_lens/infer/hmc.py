@@ -14,8 +14,8 @@ from numpyro.infer.mcmc import MCMCKernel
 from numpyro_lens.infer import diagnostics
 from numpyro_lens.infer._stage import progress_bar, timed
 from numpyro_lens.infer.batching import evaluate
-from numpyro_lens.infer.density import FlatModel
-from numpyro_lens.infer.kernels import CrossChain, Metric, init_state, transition
+from numpyro_lens.infer.density import Affine, FlatModel
+from numpyro_lens.infer.kernels import CrossChain, init_state, transition
 from numpyro_lens.infer.posterior import HMCResult
 from numpyro_lens.infer.results import SVIResult
 
@@ -70,7 +70,7 @@ class HMC:
         key_start, key_run = jax.random.split(key)
         with timed() as timing:
             tril = jnp.linalg.cholesky(jnp.asarray(svi.covariance_matrix))
-            metric = Metric(jnp.asarray(svi.mean), tril)
+            metric = Affine(jnp.asarray(svi.mean), tril)
             start = _starts(flat, args, key_start, svi, self.num_chains)
             if isinstance(self.kernel, CrossChain):
                 z, statistics, gradients = self._run_cross_chain(flat, args, key_run, start, metric, progress)
@@ -176,12 +176,12 @@ def _advance(flat, settings, num_warmup, num_steps, state, args, batch_size=None
 def _starts(flat, args, key, svi, num_chains):
     """Draws from the Gaussian where the density is finite; others are drawn towards the mean."""
     z = svi.sample(key, (num_chains,))
-    mean = jnp.asarray(svi.mean)
+    mean = jnp.broadcast_to(jnp.asarray(svi.mean), z.shape)
     for _ in range(8):
         finite = jnp.isfinite(evaluate(flat, z, args)[0])
         if bool(jnp.all(finite)):
             return z
-        z = jnp.where(finite[:, None], z, mean + 0.5 * (z - mean))
+        z = jnp.where(finite[:, None], z, 0.5 * (z + mean))
     raise ValueError(
         f"{int(jnp.sum(~finite))} of {num_chains} chains start at a log density that is not finite, even "
         "close to the mean of the VI Gaussian. Check `result.svi`, or start SVI from another MAP."
@@ -219,6 +219,6 @@ def _numpyro_kernel(kernel, flat, args, start, metric):
             settings["trajectory_length"] = math.pi / 2
         settings |= getattr(kernel, "keywords", {})
         return base(flat.as_numpyro(), **settings), {"z": start}, lambda samples: samples["z"]
-    whitened = jax.scipy.linalg.solve_triangular(metric.scale_tril, (start - metric.loc).T, lower=True).T
-    built = kernel(flat.as_numpyro(*metric))
-    return built, {"z": whitened}, lambda samples: metric.loc + samples["z"] @ metric.scale_tril.T
+    # Any other kernel finds the metric in its coordinates.
+    built = kernel(flat.as_numpyro(metric))
+    return built, {"z": metric.whiten(start)}, lambda samples: metric(samples["z"])

@@ -15,7 +15,7 @@ from numpyro.infer.hmc_util import dual_averaging
 from numpyro.infer.mcmc import MCMCKernel
 
 from numpyro_lens.infer.batching import evaluate, values_and_gradients
-from numpyro_lens.infer.density import FlatModel, flat_model
+from numpyro_lens.infer.density import Affine, FlatModel, flat_model
 from numpyro_lens.infer.map import prior_draws
 
 
@@ -42,17 +42,13 @@ VELOCITY_VERLET = Integrator((0.5, 0.5), (1.0,))
 MINIMUM_NORM = Integrator((0.1931833275037836, 0.6136333449924328, 0.1931833275037836), (0.5, 0.5))
 
 
-class Metric(NamedTuple):
-    """Position and scale of the posterior: the mass matrix is the inverse of ``scale_tril @ scale_tril.T``."""
-
-    loc: Any
-    scale_tril: Any
-
-
 class AdaptState(NamedTuple):
-    """What is learned during burn-in, shared by all chains."""
+    """What is learned during burn-in, shared by all chains.
 
-    metric: Metric
+    The mass matrix is the inverse of the covariance of ``metric``.
+    """
+
+    metric: Affine
     step_size: Any  # state of dual averaging, of the logarithm
     log_length: Any
     log_length_mean: Any
@@ -125,7 +121,7 @@ _LENGTH_OPTIMIZER_ARGS = {"learning_rate": 0.025, "b1": 0.0, "b2": 0.95}
 
 
 def init_state(
-    flat: FlatModel, settings: CrossChain, z, metric: Metric, key, args, batch_size=None
+    flat: FlatModel, settings: CrossChain, z, metric: Affine, key, args, batch_size=None
 ):
     """State of chains that start at ``z`` (C, d)."""
     value, gradient = evaluate(flat, z, args, batch_size)
@@ -264,9 +260,7 @@ def _adapt_length(settings, i, adapt, start, end, accept_prob, jitter):
     """Ascend the ChEES criterion, Hoffman et al. 2021, eq. 8, in whitened coordinates."""
 
     def centred(z):
-        whitened = jax.scipy.linalg.solve_triangular(
-            adapt.metric.scale_tril, (z - adapt.metric.loc).T, lower=True
-        ).T
+        whitened = adapt.metric.whiten(z)
         return whitened - jnp.mean(whitened, axis=0, keepdims=True)
 
     before, after = centred(start.z), centred(end.z)
@@ -289,9 +283,9 @@ def _adapt_length(settings, i, adapt, start, end, accept_prob, jitter):
 def _collect(adapt, z):
     """Add the positions of all chains to the running mean and scatter."""
     count = adapt.draws_count + z.shape[0]
-    offset = z - adapt.draws_mean
+    offset = z - adapt.draws_mean[None]
     mean = adapt.draws_mean + jnp.sum(offset, axis=0) / count
-    scatter = adapt.draws_scatter + offset.T @ (z - mean)
+    scatter = adapt.draws_scatter + offset.T @ (z - mean[None])
     return adapt._replace(draws_mean=mean, draws_scatter=scatter, draws_count=count)
 
 
@@ -305,7 +299,7 @@ def _update_metric(settings, adapt):
     covariance = (scatter + prior_count * jnp.eye(dim)) / (adapt.draws_count + prior_count)
     new_tril = tril @ jnp.linalg.cholesky(0.5 * (covariance + covariance.T))
     usable = jnp.all(jnp.isfinite(new_tril))
-    metric = Metric(jnp.where(usable, adapt.draws_mean, loc), jnp.where(usable, new_tril, tril))
+    metric = Affine(jnp.where(usable, adapt.draws_mean, loc), jnp.where(usable, new_tril, tril))
     log_step_size = adapt.step_size[1]
     return adapt._replace(
         metric=metric,
@@ -393,7 +387,7 @@ class CrossChainHMC(MCMCKernel):
         flat = flat_model(self._model, model_args)
         z = prior_draws(flat, rng_key, model_args) if init_params is None else init_params
         tril = jnp.eye(flat.dim) if self.scale_tril is None else self.scale_tril
-        metric = Metric(jnp.mean(z, axis=0), tril)
+        metric = Affine(jnp.mean(z, axis=0), tril)
         self._num_warmup, self._sample_fn = num_warmup, flat
         key = jax.random.fold_in(rng_key[0], 1)
         return init_state(flat, self.settings, z, metric, key, model_args, self.batch_size)

@@ -88,7 +88,7 @@ class MAP:
             log_density=np.asarray(log_density),
             losses=np.asarray(losses),
             num_nonfinite=_count_nonfinite(log_density, gradient),
-            basins=_basins(z, log_density, failed),
+            basins=_basins(z, log_density, failed, hessian),
             hessian=hessian,
             num_gradients=gradients,
             timing=timing.as_dict(),
@@ -105,9 +105,9 @@ class MAP:
         return draws[ranked[: self.num_starts]]
 
     def _descend(self, flat, args, z, progress):
-        optimizer = self.optimizer or adam(num_steps=self.num_steps)
         if self.num_steps == 0:
             return z, jnp.zeros((0,))
+        optimizer = self.optimizer or adam(num_steps=self.num_steps)
         states = _begin(flat, optimizer, z, args)
         losses: list = []
         with progress_bar("MAP", self.num_steps, progress) as bar:
@@ -266,15 +266,23 @@ def _count_nonfinite(value, gradient) -> dict[str, int]:
     }
 
 
-def _basins(z, log_density, failed, tolerance: float = 3.0) -> tuple[Basin, ...]:
-    """Group the starts by log density: within ``tolerance`` of the best left counts as one basin."""
-    order = np.argsort(np.where(np.asarray(failed), np.inf, -np.asarray(log_density)))
-    order = order[: len(order) - int(np.sum(np.asarray(failed)))]
+def _basins(z, log_density, failed, hessian, nats: float = 3.0) -> tuple[Basin, ...]:
+    """Group the starts: a start belongs to the best one left when the two could lie on one peak.
+
+    That is when its log density is within ``nats`` of it, and the quadratic form of the curvature at the
+    best start does not put it a hundred nats away.
+    """
+    z, values = np.asarray(z, dtype=float), np.asarray(log_density)
+    order = np.argsort(np.where(np.asarray(failed), np.inf, -values))
+    order = order[: int(np.sum(~np.asarray(failed)))]
+    eigenvalues, vectors = np.linalg.eigh(np.asarray(hessian, dtype=float))
+    scaled = z @ (vectors * np.sqrt(np.abs(eigenvalues)))
     basins: list[Basin] = []
-    values = np.asarray(log_density)
     while len(order):
-        members = values[order] > values[order[0]] - tolerance
-        basins.append(Basin(float(values[order[0]]), int(members.sum()), int(order[0])))
+        leader = order[0]
+        apart = 0.5 * np.sum((scaled[order] - scaled[leader]) ** 2, axis=1)
+        members = (values[order] > values[leader] - nats) & (apart < 100.0)
+        basins.append(Basin(float(values[leader]), int(members.sum()), int(leader)))
         order = order[~members]
     return tuple(basins)
 

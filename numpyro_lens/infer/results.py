@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpyro.distributions import MultivariateNormal
 
 from numpyro_lens.infer.batching import map_batch
-from numpyro_lens.infer.density import FlatModel
+from numpyro_lens.infer.density import Affine, FlatModel
 
 
 class Basin(NamedTuple):
@@ -126,18 +125,19 @@ class SVIResult:
         """Covariance (d, d); NumPyro's ``inverse_mass_matrix`` is this very matrix."""
         return self.scale_tril @ self.scale_tril.T
 
-    @cached_property
-    def distribution(self) -> MultivariateNormal:
-        """The Gaussian as a NumPyro distribution."""
-        return MultivariateNormal(jnp.asarray(self.mean), scale_tril=jnp.asarray(self.scale_tril))
+    @property
+    def _frame(self) -> Affine:
+        return Affine(jnp.asarray(self.mean), jnp.asarray(self.scale_tril))
 
     def sample(self, key, sample_shape=()):
         """Draws of the unconstrained vector, (*sample_shape, d)."""
-        return self.distribution.sample(key, sample_shape)
+        noise = jax.random.normal(key, (*sample_shape, len(self.mean)))
+        return self._frame(noise)
 
     def log_prob(self, z):
         """Log density of the Gaussian at ``z`` (..., d)."""
-        return self.distribution.log_prob(z)
+        z = jnp.asarray(z)
+        return self._frame.log_prob(z.reshape(-1, z.shape[-1])).reshape(z.shape[:-1])
 
     def __repr__(self) -> str:
         verdict = "good" if self.pareto_k <= 0.7 else "poor"

@@ -14,7 +14,7 @@ from numpyro.optim import optax_to_numpyro
 
 from numpyro_lens.infer._stage import progress_bar, timed
 from numpyro_lens.infer.batching import evaluate, map_batch
-from numpyro_lens.infer.density import FlatModel
+from numpyro_lens.infer.density import Affine, FlatModel
 from numpyro_lens.infer.diagnostics import pareto_k
 from numpyro_lens.infer.results import SVIResult
 
@@ -44,11 +44,11 @@ class StickingTheLanding(ELBO):
 
     def loss(self, rng_key, param_map, model, guide, *args, **kwargs):
         posterior = guide.get_posterior(param_map)
+        frame = Affine(posterior.loc, posterior.scale_tril)
         half = jax.random.normal(rng_key, (self.num_particles // 2, posterior.event_shape[0]))
-        noise = jnp.concatenate([half, -half])
-        z = posterior.loc + noise @ posterior.scale_tril.T
-        fixed = jax.tree.map(jax.lax.stop_gradient, param_map)
-        log_q = guide.get_posterior(fixed).log_prob(z)
+        z = frame(jnp.concatenate([half, -half]))
+        # Only the path through the draws is differentiated, not the density of the guide itself.
+        log_q = jax.tree.map(jax.lax.stop_gradient, frame).log_prob(z)
         return jnp.mean(log_q - _log_density_of_site(model, z, args, self.batch_size))
 
 
@@ -120,11 +120,11 @@ class SVI:
         with timed() as timing:
             elbo = self.elbo or _sticking_the_landing(self.num_particles, self.batch_size)
             identity = jnp.eye(flat.dim)
-            frame = (start, scale_tril if self.whiten else identity)
+            frame = Affine(start, scale_tril if self.whiten else identity)
             first = identity if self.whiten else scale_tril
             loc, tril, losses = self._fit(flat, args, key_fit, elbo, frame, first, progress)
-            mean, result_tril = start + frame[1] @ loc, frame[1] @ tril
-            k = _importance_k(flat, args, key_weights, mean, result_tril, self)
+            mean, result_tril = frame(loc), frame.scale_tril @ tril
+            k = _importance_k(flat, args, key_weights, Affine(mean, result_tril), self)
         return SVIResult(
             flat=flat,
             args=args,
@@ -167,7 +167,7 @@ def _sticking_the_landing(num_particles, batch_size):
 def _svi(flat, optimizer, elbo, frame):
     origin = init_to_value(values={"z": jnp.zeros(flat.dim)})
     guide = AutoMultivariateNormal(flat.flat_site, init_loc_fn=origin, init_scale=1.0)
-    return numpyro.infer.SVI(flat.as_numpyro(*frame), guide, optax_to_numpyro(optimizer), elbo)
+    return numpyro.infer.SVI(flat.as_numpyro(frame), guide, optax_to_numpyro(optimizer), elbo)
 
 
 @functools.partial(jax.jit, static_argnames=("flat", "optimizer", "elbo"))
@@ -192,9 +192,9 @@ def _gaussian(flat, optimizer, elbo, state, frame, args):
     return posterior.loc, posterior.scale_tril
 
 
-def _importance_k(flat, args, key, mean, scale_tril, settings) -> float:
+def _importance_k(flat, args, key, fitted, settings) -> float:
     noise = jax.random.normal(key, (settings.num_importance, flat.dim))
-    log_p, _ = evaluate(flat, mean + noise @ scale_tril.T, args, settings.batch_size)
+    log_p, _ = evaluate(flat, fitted(noise), args, settings.batch_size)
     # The normalisation of the Gaussian is the same for every draw, and drops out of the tail.
     log_weights = np.asarray(log_p + 0.5 * jnp.sum(noise**2, axis=1), dtype=float)
     return pareto_k(np.where(np.isfinite(log_weights), log_weights, -np.inf))

@@ -11,8 +11,8 @@ class Shear(AbstractMass):
         gamma1, gamma2: shear components, scalars.
 
     Example:
-        >>> Shear(gamma1=0.05, gamma2=0.01).deflection(1.0, 2.0)
-        (0.07, -0.09)
+        >>> Shear(gamma1=0.25, gamma2=0.5).deflection(1.0, 2.0)
+        (1.25, 0.0)
 
     Reference: Meneghetti 2021, Introduction to Gravitational Lensing, equation 2.85.
     """

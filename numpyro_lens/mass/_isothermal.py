@@ -43,7 +43,7 @@ class SIE(AbstractMass):
     Example:
         >>> lens = SIE(theta_E=1.2, e1=0.1, e2=-0.05)
         >>> round(float(lens.convergence(0.0, 1.0)), 3)
-        0.542
+        0.541
 
     Reference: Kormann, Schneider & Bartelmann 1994, A&A 284, 285, equation 21.
     """

@@ -18,7 +18,7 @@ class EPL(AbstractMass):
         >>> lens = EPL(theta_E=1.2, gamma=2.1, e1=0.1, e2=0.0)
         >>> alpha_x, alpha_y = lens.deflection(1.0, 0.5)
         >>> round(float(alpha_x), 3), round(float(alpha_y), 3)
-        (1.028, 0.596)
+        (1.032, 0.586)
 
     Reference: Tessore & Metcalf 2015, A&A 580, A79, equations 1, 13 and 15.
     """

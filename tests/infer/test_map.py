@@ -1,0 +1,123 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import optax
+import pytest
+
+from numpyro_lens.infer import MAP, flat_model
+from numpyro_lens.infer.map import laplace_scale_tril, newton
+
+
+def log_normal(data):
+    numpyro.sample("x", dist.LogNormal(1.0, 0.5))
+    numpyro.sample("y", dist.Normal(0.0, 1.0), obs=data)
+
+
+def two_modes(data):
+    x = numpyro.sample("x", dist.Uniform(-5.0, 5.0))
+    numpyro.sample("y", dist.Normal(x**2 + 0.1 * x, 0.2), obs=data)
+
+
+def broken(data):
+    """Finite everywhere, but the gradient is NaN below zero: the unused branch of a ``where``."""
+    x = numpyro.sample("x", dist.Normal(0.0, 1.0))
+    numpyro.factor("root", jnp.where(x < 0, 0.0, jnp.sqrt(x)))
+    numpyro.sample("y", dist.Normal(x, 1.0), obs=data)
+
+
+ARGS = (jnp.asarray(0.0),)
+QUICK = {"num_screened": None, "num_starts": 6, "num_steps": 50, "num_polished": 2}
+
+
+def run(model, args=ARGS, seed=0, start=None, **settings):
+    flat = flat_model(model, args)
+    settings = MAP(**{**QUICK, **settings})
+    return settings.run(flat, args, jax.random.key(seed), start=start, progress=False)
+
+
+def test_mode_is_that_of_the_unconstrained_density():
+    """exp(1) in unconstrained space; ``AutoDelta`` on the model itself would find exp(1 - 0.5²)."""
+    result = run(log_normal)
+    np.testing.assert_allclose(result.samples["x"][result.basins[0].index], np.e, rtol=1e-3)
+
+
+def test_every_start_has_a_life_of_its_own():
+    """An autoguide keeps its first initialisation: here the starts would all be one."""
+    start = np.array([[-1.0], [-0.5], [0.5], [1.0]])
+    untouched = run(two_modes, (jnp.asarray(4.0),), start=start, num_steps=0, num_polished=0)
+    np.testing.assert_allclose(untouched.params, start, rtol=1e-6)
+    moved = run(two_modes, (jnp.asarray(4.0),), start=start, num_steps=100, num_polished=0)
+    assert np.unique(np.sign(moved.samples["x"])).size == 2
+
+
+def test_basins_are_told_apart_and_ranked():
+    start = np.array([[-1.0], [-0.5], [0.5], [1.0], [0.9]])
+    result = run(two_modes, (jnp.asarray(4.0),), start=start, num_steps=300, num_polished=5)
+    values = [basin.log_density for basin in result.basins]
+    assert len(values) == 2
+    assert values == sorted(values, reverse=True)
+    assert sum(basin.num_starts for basin in result.basins) == 5
+
+
+def test_log_density_is_that_of_the_parameters():
+    result = run(two_modes, (jnp.asarray(4.0),))
+    for z, value in zip(result.params, result.log_density, strict=True):
+        np.testing.assert_allclose(result.flat.log_density(jnp.asarray(z), result.args), value, rtol=1e-5)
+
+
+def test_a_nan_gradient_is_counted_though_the_value_is_finite():
+    result = run(broken, start=np.array([[-1.0], [1.0], [-2.0]]), num_polished=0)
+    assert result.num_nonfinite == {"log_density": 0, "gradient": 2}
+    assert result.basins[0].index == 1
+
+
+def test_a_start_that_fails_leaves_the_others_alone():
+    start = np.array([[-1.0], [1.0], [0.7]])
+    mixed = run(broken, start=start, num_polished=0)
+    alone = run(broken, start=start[1:], num_polished=0)
+    np.testing.assert_allclose(mixed.params[1:], alone.params, rtol=1e-6)
+
+
+def test_no_finite_start_is_an_error():
+    with pytest.raises(ValueError, match="None of the 2 starts"):
+        run(broken, start=np.array([[-1.0], [-2.0]]), num_polished=0)
+
+
+def test_start_of_the_wrong_shape():
+    with pytest.raises(ValueError, match=r"one row of 1 unconstrained values.*got an array of shape \(3, 2\)"):
+        run(log_normal, start=np.zeros((3, 2)))
+
+
+def test_same_seed_same_result():
+    np.testing.assert_array_equal(run(two_modes, seed=3).params, run(two_modes, seed=3).params)
+
+
+def test_result_is_the_array_of_parameters():
+    result = run(two_modes, optimizer=optax.sgd(1e-3))
+    assert result.shape == np.asarray(result).shape == (6, 1)
+    assert result.best.shape == (1, 1)
+    np.testing.assert_array_equal(result[2], result.params[2])
+
+
+@pytest.mark.usefixtures("double")
+def test_newton_reaches_the_mode_of_a_curved_valley():
+    def banana(data):
+        x = numpyro.sample("x", dist.Normal(0.0, 3.0))
+        y = numpyro.sample("y", dist.Normal(x**2, 0.05))
+        numpyro.sample("data", dist.Normal(x + y, 0.1), obs=data)
+
+    args = (jnp.asarray(2.0),)
+    flat = flat_model(banana, args)
+    z, value, hessian, steps = newton(flat, jnp.array([[-3.0, 5.0], [2.0, 0.0]]), args)
+    assert int(jnp.max(steps)) <= 20
+    for point in z:
+        assert float(jnp.linalg.norm(jax.grad(flat.log_density)(point, args))) < 1.0
+    expected = -jax.hessian(flat.log_density)(z[0], args)
+    np.testing.assert_allclose(hessian[0], expected, rtol=1e-8)
+
+
+def test_laplace_covariance_is_floored():
+    tril = laplace_scale_tril(np.diag([4.0, 1e-12, -1e-12]))
+    np.testing.assert_allclose(tril @ tril.T, np.diag([0.25, 100.0, 100.0]))
