@@ -244,7 +244,8 @@ def _slopes_in_frame(t, s, f, g, scale):
     )
     cr, ci = _times(s.pr, s.pi, b * f[0] + kr, b * f[1] + ki)
     in_wbar = -scale * cr, -scale * ci
-    er, ei = _times(*_times(s.wx, s.wy, s.pr, s.pi), hr, hi)
+    qr, qi = _times(s.wx, s.wy, s.pr, s.pi)
+    er, ei = _times(qr, qi, hr, hi)
     return in_w, in_wbar, (-scale * er, -scale * ei)
 
 
@@ -284,7 +285,7 @@ def _epl_deflection_jvp(primals, tangents):
         slopes = _slopes_in_frame(t, s, f, g, scale)
         derivatives = (
             *_slopes_in_ellipticity(t, s, alpha, slopes, e1, e2, x, y),
-            *_slopes_in_position(*slopes[:2], e1, e2),
+            *_slopes_in_position(slopes[0], slopes[1], e1, e2),
         )
         terms += [
             (d, dot) for d, dot in zip(derivatives, tangents[2:], strict=True) if not _is_zero(dot)

@@ -134,8 +134,8 @@ def sub_pixel_grid(shape: tuple[int, int], matrix: Matrix, supersampling: int, s
     fine = supersampling // sampling
     place = (np.arange(supersampling) + 0.5) / supersampling - 0.5
     # (sample row, sub row, sample column, sub column) -> (sample, sub)
-    order = np.arange(supersampling**2).reshape(sampling, fine, sampling, fine)
-    order = order.transpose(0, 2, 1, 3).reshape(sampling**2, fine**2)
+    places = np.arange(supersampling**2).reshape(sampling, fine, sampling, fine)
+    order = places.transpose(0, 2, 1, 3).reshape(sampling**2, fine**2)
     grids = [
         pixel_grid(shape, matrix, offset=(place[k % supersampling], place[k // supersampling]))
         for k in order.ravel()

@@ -40,7 +40,7 @@ def unit_images(observation: Observation, *, mass=None, source=None, lens_light=
 def _unit_profiles(light):
     if light is None:
         return []
-    return [dataclasses.replace(p, amp=1.0) for p in components(as_light(light))]
+    return [dataclasses.replace(p, amp=1.0) for p in components(as_light(light))]  # type: ignore[call-arg]
 
 
 def solve_amplitudes(images, data: Image, sigma: Image, mask=None, *, ridge=None):

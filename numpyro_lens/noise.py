@@ -52,6 +52,7 @@ class PoissonNoise(AbstractNoise):
     exposure_time: Scalar | Image
 
     def variance(self, model_image):
+        """Background variance and photon variance of the model."""
         # A negative model is no light, not a negative variance.
         return self.background_rms**2 + jnp.maximum(model_image, 0.0) / self.exposure_time
 
@@ -74,4 +75,5 @@ class NoiseMap(AbstractNoise):
         self.sigma_map = sigma
 
     def variance(self, model_image):
+        """Variance as given, whatever the model."""
         return self.sigma_map**2 + jnp.zeros_like(model_image)

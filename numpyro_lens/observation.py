@@ -91,7 +91,8 @@ class Observation(eqx.Module):
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of the image, ``(ny, nx)``."""
-        return self.image.shape[-2:]
+        ny, nx = self.image.shape[-2:]
+        return ny, nx
 
     @property
     def extent(self) -> tuple[float, float, float, float]:

@@ -2,6 +2,7 @@
 
 import warnings
 
+import jax
 import numpy as np
 import pytest
 
@@ -62,6 +63,11 @@ def lenstronomy_image(shape, matrix, supersampling, kernel, sampling):
         return model.image([EPL, SHEAR], [SOURCE], [LENS_LIGHT])[:ny, :nx]
 
 
+@jax.jit
+def compiled(observation, scene):
+    return render(observation, **scene)
+
+
 def our_image(shape, matrix, supersampling, kernel, sampling):
     observation = Observation(
         np.zeros(shape),
@@ -70,12 +76,12 @@ def our_image(shape, matrix, supersampling, kernel, sampling):
         psf=None if kernel is None else PSF(kernel, sampling=sampling),
         supersampling=supersampling,
     )
-    return render(
-        observation,
-        mass=mass.EPL(**EPL) + mass.Shear(**SHEAR),
-        source=light.Sersic(**SOURCE),
-        lens_light=light.Sersic(**LENS_LIGHT),
-    )
+    scene = {
+        "mass": mass.EPL(**EPL) + mass.Shear(**SHEAR),
+        "source": light.Sersic(**SOURCE),
+        "lens_light": light.Sersic(**LENS_LIGHT),
+    }
+    return compiled(observation, scene)
 
 
 def kernel_of(size):

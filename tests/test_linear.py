@@ -24,8 +24,8 @@ def test_simulated_amplitudes_come_back(x64):
         np.zeros((30, 32)), pixel_scale=0.08, noise=NoiseMap(0.1), psf=GaussianPSF(0.15)
     )
     truth = [5.0, 2.0, 9.0]
-    image = render(observation, **scene(truth))
-    images = unit_images(observation, **scene([7.0, 7.0, 7.0]))
+    image = jax.jit(lambda o: render(o, **scene(truth)))(observation)
+    images = jax.jit(lambda o: unit_images(o, **scene([7.0, 7.0, 7.0])))(observation)
     # A masked pixel without a value spoils neither the solution nor its derivative.
     mask = observation.mask.at[3, 3].set(False)
     data = image.at[3, 3].set(jnp.nan)

@@ -64,8 +64,16 @@ def test_epl_second_derivative_equals_finite_differences(double):
         return jnp.sum(ax**2 + 0.3 * ay)
 
     p, h = jnp.array(PARAMETERS), 1e-4
-    slope = jax.grad(f)
-    hessian = jax.jacfwd(slope)(p)
+
+    @jax.jit
+    def slope_and_hessian(p):
+        slope = jax.grad(f)
+        return slope(p), jax.jacfwd(slope)(p)
+
+    def slope(p):
+        return slope_and_hessian(p)[0]
+
+    hessian = slope_and_hessian(p)[1]
     rows = [(slope(p + h * e) - slope(p - h * e)) / (2 * h) for e in jnp.eye(4)]
     np.testing.assert_allclose(hessian, np.array(rows), rtol=1e-6, atol=1e-7)
     np.testing.assert_allclose(hessian, hessian.T, rtol=1e-10)

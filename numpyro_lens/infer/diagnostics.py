@@ -31,7 +31,10 @@ def build_container(groups: dict[str, dict[str, Any]], *, coords, dims, attrs):
         tree = az.from_dict(groups, coords=coords, dims=dims)
         tree["posterior"].attrs.update(attrs)
         return tree
-    data = az.from_dict(**groups, coords=coords, dims=dims)
+    with warnings.catch_warnings():
+        # Thinned groups may hold fewer draws than there are chains.
+        warnings.filterwarnings("ignore", "More chains")
+        data = az.from_dict(**groups, coords=coords, dims=dims)
     data.posterior.attrs.update(attrs)
     return data
 

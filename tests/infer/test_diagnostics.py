@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+
+from numpyro_lens.infer import diagnostics
+
+
+@pytest.fixture
+def draws():
+    return np.random.default_rng(0).normal(size=(8, 500, 3))
+
+
+def test_good_chains_pass(draws):
+    verdict = diagnostics.verdict(("a", "b", "c"), draws, np.zeros((8, 500), dtype=bool))
+    assert verdict.converged
+    assert str(verdict).startswith("Converged")
+
+
+@pytest.mark.parametrize("spoil", ["one chain elsewhere", "random walk", "constant", "divergent"])
+def test_bad_chains_are_named(draws, spoil):
+    diverging = np.zeros((8, 500), dtype=bool)
+    if spoil == "one chain elsewhere":
+        draws[0, :, 1] += 2.0
+    elif spoil == "random walk":
+        draws[..., 1] = np.cumsum(draws[..., 1], axis=1)
+    elif spoil == "constant":
+        draws[..., 1] = np.arange(8)[:, None]
+    else:
+        diverging[:, ::10] = True
+    verdict = diagnostics.verdict(("a", "b", "c"), draws, diverging)
+    assert not verdict.converged
+    assert str(verdict).startswith("NOT converged")
+    if spoil != "divergent":
+        assert verdict.max_r_hat[1] == "b"
+
+
+def test_bounds_are_named(draws):
+    verdict = diagnostics.verdict(("a", "b", "c"), draws, np.zeros((8, 500), bool), at_bounds=["c"])
+    assert "At a bound of the prior: c." in str(verdict)
+
+
+def test_pareto_k_tells_tails_apart():
+    generator = np.random.default_rng(1)
+    assert diagnostics.pareto_k(generator.normal(size=1000)) < 0.7
+    assert diagnostics.pareto_k(2.0 * generator.exponential(size=1000)) > 0.7

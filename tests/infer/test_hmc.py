@@ -1,0 +1,120 @@
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import pytest
+from gaussians import COVARIANCE, gaussian
+
+from numpyro_lens import infer
+from numpyro_lens.infer import HMC
+from numpyro_lens.infer.diagnostics import ess, r_hat
+
+
+def run(fit, kernel, num_chains=4, num_results=250, num_burnin_steps=150):
+    settings = HMC(
+        kernel=kernel,
+        num_chains=num_chains,
+        num_results=num_results,
+        max_results=num_results,
+        num_burnin_steps=num_burnin_steps,
+    )
+    with jax.enable_x64(True):
+        return settings.run(fit.flat, fit.args, jax.random.key(5), svi=fit.svi, progress=False)
+
+
+def check_moments(z, data):
+    """Means and variances of each parameter within five Monte-Carlo errors of the exact ones."""
+    number = ess(z)
+    spread = np.sqrt(np.diag(COVARIANCE))
+    draws = z.reshape(-1, z.shape[-1])
+    np.testing.assert_array_less(np.abs(draws.mean(0) - data) / spread, 5 / np.sqrt(number))
+    np.testing.assert_array_less(np.abs(draws.std(0) / spread - 1), 5 / np.sqrt(number))
+
+
+def test_the_default_converges_to_the_exact_posterior(gaussian_fit):
+    assert gaussian_fit.verdict.converged
+    check_moments(gaussian_fit.z, np.asarray(gaussian_fit.args[0]))
+
+
+@pytest.mark.parametrize("kernel", [numpyro.infer.NUTS, numpyro.infer.HMC])
+def test_numpyro_kernels_take_the_vi_covariance_in_the_order_of_the_model(gaussian_fit, kernel):
+    """With the sites in another order, condition 1e6 would need hundreds of steps for each draw."""
+    result = run(gaussian_fit, kernel)
+    check_moments(result.z, np.asarray(result.args[0]))
+    assert r_hat(result.z).max() < 1.05
+    assert result.statistics["n_steps"].mean() < 10
+    assert set(result.num_gradients) >= {"svi", "burn_in", "sampling"}
+
+
+def test_numpyro_hmc_does_not_resonate(gaussian_fit):
+    """NumPyro's own trajectory of 2π is a whole period: nearly every draw is where the last one was."""
+    default = run(gaussian_fit, numpyro.infer.HMC)
+    resonant = run(gaussian_fit, partial(numpyro.infer.HMC, trajectory_length=2 * np.pi))
+    assert ess(default.z).min() > 0.3 * default.log_density.size
+    assert ess(resonant.z).min() < 0.5 * ess(default.z).min()
+
+
+def test_the_vi_covariance_is_kept_as_it_is(gaussian_fit):
+    """Adaptation would throw it away, and its regularisation swamp variances of 1e-6."""
+    from numpyro_lens.infer.density import Affine
+    from numpyro_lens.infer.hmc import _numpyro_kernel
+
+    svi = gaussian_fit.svi
+    with jax.enable_x64(True):
+        frame = Affine(jnp.asarray(svi.mean), jnp.asarray(svi.scale_tril))
+        kernel, init, _ = _numpyro_kernel(
+            numpyro.infer.NUTS, gaussian_fit.flat, gaussian_fit.args, svi.sample(jax.random.key(0), (1,)), frame
+        )
+        start = {"z": init["z"][0]}
+        state = kernel.init(jax.random.key(0), 50, start, model_args=gaussian_fit.args)
+        for _ in range(60):
+            state = kernel.sample(state, gaussian_fit.args, {})
+    (matrix,) = state.adapt_state.inverse_mass_matrix.values()
+    np.testing.assert_allclose(matrix, svi.covariance_matrix, rtol=1e-10)
+
+
+def test_an_instance_with_a_model_of_its_own(gaussian_fit):
+    kernel = numpyro.infer.NUTS(gaussian, dense_mass=True)
+    result = run(gaussian_fit, kernel, num_chains=2, num_burnin_steps=400)
+    check_moments(result.z, np.asarray(result.args[0]))
+
+
+def test_any_other_kernel_gets_whitened_coordinates(gaussian_fit):
+    result = run(gaussian_fit, numpyro.infer.BarkerMH, num_chains=2, num_results=1500)
+    check_moments(result.z, np.asarray(result.args[0]))
+
+
+def test_an_instance_without_a_model(gaussian_fit):
+    kernel = numpyro.infer.NUTS(potential_fn=lambda z: 0.5 * jnp.sum(z**2))
+    with pytest.raises(ValueError, match="needs a model"):
+        run(gaussian_fit, kernel)
+
+
+def test_draws_go_on_until_the_target(gaussian_fit):
+    with jax.enable_x64(True):
+        settings = HMC(num_results=50, max_results=2000, target_ess=3000)
+        result = settings.run(
+            gaussian_fit.flat, gaussian_fit.args, jax.random.key(0), svi=gaussian_fit.svi, progress=False
+        )
+    assert ess(result.z).min() >= 3000
+    assert 50 < result.z.shape[1] < 2000
+
+
+def test_gradients_are_counted(gaussian_fit):
+    counts = gaussian_fit.num_gradients
+    assert set(counts) == {"screening", "map", "svi", "burn_in", "sampling"}
+    assert counts["sampling"] == gaussian_fit.statistics["n_steps"].sum()
+
+
+def test_a_second_data_set_compiles_nothing(gaussian_fit):
+    with jax.enable_x64(True):
+        again = infer.fit(gaussian, jnp.ones(5), seed=1, progress=False)
+    assert [timing["compile_s"] for timing in again.timings.values()] == [0.0, 0.0, 0.0]
+
+
+def test_same_seed_same_draws(gaussian_fit):
+    with jax.enable_x64(True):
+        again = infer.fit(gaussian, *gaussian_fit.args, seed=1, progress=False)
+    np.testing.assert_array_equal(again.z, gaussian_fit.z)

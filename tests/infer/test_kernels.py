@@ -1,0 +1,109 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+
+from numpyro_lens.infer import MINIMUM_NORM, VELOCITY_VERLET, CrossChain, CrossChainHMC, flat_model
+from numpyro_lens.infer.density import Affine
+from numpyro_lens.infer.diagnostics import ess, r_hat
+from numpyro_lens.infer.kernels import _integrate, _Point, _van_der_corput
+
+
+def correlated(data):
+    x = numpyro.sample("x", dist.Normal(0.0, 1.0))
+    numpyro.sample("b", dist.Normal(3.0 * x, 0.1))
+    numpyro.sample("y", dist.Normal(0.0, 1.0), obs=data)
+
+
+def banana(data):
+    """The second moment of a curved target: E[y] = E[x²] = 1, Var[y] = 2 + 0.3²."""
+    x = numpyro.sample("x", dist.Normal(0.0, 1.0))
+    numpyro.sample("b", dist.Normal(x**2, 0.3))
+    numpyro.sample("y", dist.Normal(0.0, 1.0), obs=data)
+
+
+ARGS = (jnp.asarray(0.0),)
+
+
+def sample(model, settings=None, seed=0, num_samples=500):
+    mcmc = numpyro.infer.MCMC(
+        CrossChainHMC(model, settings),
+        num_warmup=300,
+        num_samples=num_samples,
+        num_chains=16,
+        chain_method="vectorized",
+        progress_bar=False,
+    )
+    mcmc.run(jax.random.key(seed), *ARGS, extra_fields=("num_steps", "accept_prob"))
+    return mcmc
+
+
+@pytest.mark.parametrize(
+    ("model", "mean", "variance"),
+    [(correlated, (0.0, 0.0), (1.0, 9.01)), (banana, (0.0, 1.0), (1.0, 2.09))],
+)
+def test_moments_within_four_monte_carlo_errors(model, mean, variance):
+    samples = sample(model).get_samples(group_by_chain=True)
+    draws = np.stack([samples["x"], samples["b"]], axis=-1)
+    number, moments = ess(draws), draws.reshape(-1, 2)
+    assert r_hat(draws).max() < 1.01
+    error = np.sqrt(np.asarray(variance) / number)
+    np.testing.assert_array_less(np.abs(moments.mean(0) - mean), 4 * error)
+    squares = (draws - np.asarray(mean)) ** 2
+    error = squares.reshape(-1, 2).std(0) / np.sqrt(ess(squares))
+    np.testing.assert_array_less(np.abs(squares.reshape(-1, 2).mean(0) - variance), 4 * error)
+
+
+def test_chains_share_what_they_learn():
+    state = sample(correlated, num_samples=20).last_state
+    assert np.unique(state.step_size).size == 1
+    assert np.unique(state.num_steps).size == 1
+    # The scale of 0.1 across the valley was learned from the draws.
+    assert float(state.adapt_state.metric.scale_tril[1, 1]) < 0.3
+
+
+def test_a_quarter_of_a_period_and_not_a_whole_one():
+    """A trajectory of 2π comes back to where it started: effective sample size 13 of 4,000."""
+
+    def whitened(data):
+        numpyro.sample("x", dist.Normal(jnp.zeros(20), 1.0).to_event(1))
+        numpyro.sample("y", dist.Normal(0.0, 1.0), obs=data)
+
+    samples = sample(whitened, num_samples=200).get_samples(group_by_chain=True)["x"]
+    assert ess(samples).min() > 0.5 * 16 * 200
+
+
+@pytest.mark.usefixtures("double")
+@pytest.mark.parametrize("integrator", [VELOCITY_VERLET, MINIMUM_NORM])
+def test_integrator_is_reversible_and_of_second_order(integrator):
+    args = (jnp.asarray(0.0),)
+    flat = flat_model(banana, args)
+    settings = CrossChain(integrator=integrator)
+    frame = Affine(jnp.zeros(2), jnp.diag(jnp.array([1.0, 0.5])))
+    z = jnp.array([[0.3, 0.2], [-1.0, 0.7]])
+    value, gradient = jax.vmap(jax.value_and_grad(flat.log_density), (0, None))(z, args)
+    start = _Point(z, jnp.array([[1.0, -0.3], [0.2, 0.5]]), -value, -gradient)
+
+    def error(step_size):
+        end = _integrate(flat, settings, start, frame, step_size, int(0.8 / step_size), args, None)
+        return end, float(jnp.abs(end.energy - start.energy).max())
+
+    end, coarse = error(0.02)
+    back = _integrate(flat, settings, end._replace(momentum=-end.momentum), frame, 0.02, 40, args, None)
+    np.testing.assert_allclose(back.z, z, atol=1e-10)
+    assert coarse / error(0.01)[1] == pytest.approx(4.0, rel=0.2)
+
+
+def test_van_der_corput_is_spread_evenly():
+    values = np.sort([float(_van_der_corput(jnp.asarray(i))) for i in range(63)])
+    np.testing.assert_allclose(values, np.arange(1, 64) / 64)
+
+
+def test_chains_cannot_be_run_one_by_one():
+    mcmc = numpyro.infer.MCMC(
+        CrossChainHMC(correlated), num_warmup=5, num_samples=5, num_chains=1, progress_bar=False
+    )
+    with pytest.raises(ValueError, match="chain_method"):
+        mcmc.run(jax.random.key(0), *ARGS)

@@ -1,0 +1,118 @@
+import arviz as az
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+import pytest
+
+import numpyro_lens as nl
+from numpyro_lens.infer.posterior import _at_bounds
+
+TRUTH = {"sky.amp": 3.0}
+
+
+def model(observation):
+    sky = nl.sample("sky", nl.light.Uniform, amp=dist.Uniform(0.0, 10.0))
+    blob = nl.sample("blob", nl.light.Gaussian, amp=dist.LogNormal(1.0, 1.0), sigma=0.2)
+    lens = nl.mass.SIS(theta_E=0.1)
+    image = nl.render(observation, mass=lens, source=blob, lens_light=sky)
+    nl.observe("image", image, observation)
+
+
+@pytest.fixture(scope="module")
+def observation():
+    instrument = nl.Observation(
+        np.zeros((7, 9)), pixel_scale=0.2, noise=nl.PoissonNoise(0.05, 500.0), supersampling=1
+    )
+    mass = nl.mass.SIS(theta_E=0.1)
+    source = nl.light.Gaussian(amp=3.0, sigma=0.2)
+    sky = nl.light.Uniform(amp=3.0)
+    return nl.mock(instrument, jax.random.key(0), mass=mass, source=source, lens_light=sky)
+
+
+@pytest.fixture(scope="module")
+def fit(observation):
+    return nl.fit(model, observation, seed=0, progress=False)
+
+
+def test_fit_finds_the_truth(fit):
+    draws = fit.samples["sky.amp"]
+    assert fit.verdict.converged
+    assert abs(draws.mean() - 3.0) < 5 * draws.std()
+
+
+def test_samples_are_the_constrained_chains(fit):
+    assert fit.shape == np.asarray(fit).shape == (fit.z.shape[1], fit.z.shape[0], 2)
+    again = fit.flat.constrain(jnp.asarray(fit.z[2, 3]), fit.args)
+    np.testing.assert_allclose(fit.samples["sky.amp"][2, 3], again["sky.amp"], rtol=1e-5)
+
+
+def test_best_is_the_draw_of_highest_density(fit):
+    index = np.unravel_index(fit.log_density.argmax(), fit.log_density.shape)
+    assert fit.best["sky.amp"] == fit.samples["sky.amp"][index]
+
+
+def test_scene_holds_the_profiles_of_the_best_draw(fit):
+    scene = fit.scene()
+    assert float(scene.lens_light.amp) == pytest.approx(float(fit.best["sky.amp"]), rel=1e-4)
+    assert float(scene.mass.theta_E) == pytest.approx(0.1)
+
+
+def test_predictions_scatter_around_the_data(fit, observation):
+    images = fit.predict(20)["image"]
+    assert images.shape == (20, 7, 9)
+    residual = (observation.image - images.mean(0)) / observation.noise.sigma(images.mean(0))
+    assert 0.5 < float(np.mean(np.square(residual))) < 1.5
+
+
+def test_arviz_groups_and_round_trip(fit, tmp_path):
+    data = fit.to_arviz(log_likelihood=True, posterior_predictive=True, num=64)
+    data.to_netcdf(str(tmp_path / "posterior.nc"))
+    read = az.from_netcdf(str(tmp_path / "posterior.nc"))
+    for found in (data, read):
+        groups = {"posterior", "sample_stats", "observed_data", "constant_data"}
+        assert groups <= {name.strip("/") for name in found.groups() if True} if callable(
+            found.groups
+        ) else groups <= {name.strip("/") for name in found.groups}
+        statistics = set(found["sample_stats"].data_vars)
+        expected = {"acceptance_rate", "step_size", "n_steps", "energy", "diverging", "lp"}
+        assert expected <= statistics
+        assert found["observed_data"]["image"].dims == ("y", "x")
+        assert found["log_likelihood"]["image"].shape[-2:] == (7, 9)
+        assert found["posterior_predictive"]["image"].shape[-2:] == (7, 9)
+        np.testing.assert_allclose(found["observed_data"]["x"][:2], [-0.8, -0.6], atol=1e-6)
+        assert found["posterior"].attrs["numpyro_lens_version"]
+        np.testing.assert_array_equal(found["posterior"]["sky.amp"].values, fit.samples["sky.amp"])
+
+
+def test_log_likelihood_is_that_of_each_pixel(fit, observation):
+    data = fit.to_arviz(log_likelihood=True, num=16)
+    pixels = data["log_likelihood"]["image"].values[0, 0]
+    step = fit.z.shape[1] // data["log_likelihood"]["image"].shape[1]
+    image = fit.flat.trace(jnp.asarray(fit.z[0, 0]), fit.args)["image"]["fn"].mean
+    sigma = observation.noise.sigma(image)
+    expected = dist.Normal(image, sigma).log_prob(observation.image)
+    assert step >= 1
+    np.testing.assert_allclose(pixels, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_summary_has_arvizs_columns(fit):
+    table = fit.summary()
+    assert {"mean", "sd", "ess_bulk", "ess_tail", "r_hat"} <= set(table.columns)
+    assert list(table.index) == ["sky.amp", "blob.amp"] or set(table.index) == {"sky.amp", "blob.amp"}
+
+
+def test_repr_says_what_matters(fit):
+    assert "Converged" in repr(fit)
+    assert "Converged" in fit._repr_html_()
+
+
+def test_piling_up_at_a_bound_is_seen(fit):
+    from scipy.special import ndtri
+
+    generator = np.random.default_rng(0)
+    piled, free = generator.exponential(0.05, size=(4, 500)), generator.uniform(size=(4, 500))
+    z = ndtri(np.clip(np.stack([piled, piled], axis=-1), 1e-6, 1 - 1e-6))
+    assert _at_bounds(fit.flat, z) == ["sky.amp"]
+    z = ndtri(np.stack([0.4 + 0.1 * free, free], axis=-1))
+    assert _at_bounds(fit.flat, z) == []
