@@ -85,7 +85,9 @@ def pixel_matrix(pixel_scale: float) -> np.ndarray:
     return pixel_scale * np.eye(2)
 
 
-def pixel_grid(shape: tuple[int, int], matrix: Matrix, *, offset: tuple[float, float] = (0.0, 0.0)):
+def pixel_grid(
+    shape: tuple[int, int], matrix: Matrix | np.ndarray, *, offset: tuple[float, float] = (0.0, 0.0)
+):
     r"""Positions of pixel centres, with (0, 0) at the centre of the image.
 
     .. math:: (x, y) = M\,(i - (n_x-1)/2,\; j - (n_y-1)/2)
@@ -110,7 +112,9 @@ def pixel_grid(shape: tuple[int, int], matrix: Matrix, *, offset: tuple[float, f
     return a * column + b * row, c * column + d * row
 
 
-def sub_pixel_grid(shape: tuple[int, int], matrix: Matrix, supersampling: int, sampling: int = 1):
+def sub_pixel_grid(
+    shape: tuple[int, int], matrix: Matrix | np.ndarray, supersampling: int, sampling: int = 1
+):
     """Positions of sub-pixel centres, one image-shaped plane for each place within a pixel.
 
     The planes lead, so that averaging sub-pixels is a sum over leading axes, which every device

@@ -153,11 +153,12 @@ def critical_curves(mass: AbstractMass, *, center=(0.0, 0.0), half_width=5.0, nu
     # An odd shift, so that no grid point is the singular centre of a lens.
     offsets = np.linspace(-half_width, half_width, num) + 0.137 * half_width / num
     x, y = center[0] + offsets, center[1] + offsets
-    values = _in_blocks(mass, *np.meshgrid(x, y), num**2)
+    x_grid, y_grid = np.meshgrid(x, y)
+    values = _in_blocks(mass, x_grid, y_grid, num**2)
     step = 2.0 * half_width / (num - 1)
-    curves: list = contourpy.contour_generator(x, y, values).lines(0.0)
-    curves = [c for c in curves if np.ptp(c, axis=0).max() > 3.0 * step]
-    curves = [_polished(mass, curve, step, num**2) for curve in curves]
+    contours = map(np.asarray, contourpy.contour_generator(x, y, values).lines(0.0))
+    large = [c for c in contours if np.ptp(c, axis=0).max() > 3.0 * step]
+    curves = [_polished(mass, curve, step, num**2) for curve in large]
     return sorted(curves, key=_area, reverse=True)
 
 
@@ -181,7 +182,7 @@ def _polished(mass, curve, step, block):
     stencil = h * np.array([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]])
     for _ in range(3):
         points = curve.T[:, None] + stencil.T[:, :, None]
-        value, right, left, up, down = _in_blocks(mass, *points, block)
+        value, right, left, up, down = _in_blocks(mass, points[0], points[1], block)
         dx, dy = (right - left) / (2.0 * h), (up - down) / (2.0 * h)
         slope = dx**2 + dy**2
         move = np.stack([dx, dy], axis=1) * (value / np.maximum(slope, 1e-12))[:, None]
