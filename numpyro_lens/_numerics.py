@@ -16,10 +16,12 @@ with ``F(u) = 2F1(1, b; 2 - b; u)`` and ``b = t / 2``. Three observations make i
   one more polynomial with other coefficients.
 """
 
+import functools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
 # Where |eps| starts to be bent, and the bound that it approaches: q = 0.05 and q = 0.026.
@@ -118,7 +120,7 @@ def _num_terms(dtype):
     return 20 if jnp.finfo(dtype).bits <= 32 else 46
 
 
-def _series_coefficients(t, num):
+def _exact_coefficients(t, num):
     """Coefficients g_1 ... g_num of F = 1 + sum g_n v^n, from the differential equation of F in v.
 
     ``v(1-v²) F' = (4bv - (1-b)(1+v)²) F + (1-b)(1+v)²``, order by order, where b = t/2.
@@ -131,7 +133,28 @@ def _series_coefficients(t, num):
         new = ((6.0 * b - 2.0) * old + (n - 2 - m) * older + known.get(n, 0.0)) / (n + m)
         out.append(new)
         older, old = old, new
-    return jnp.stack(out)
+    return np.stack(out)
+
+
+@functools.cache
+def _coefficient_table(num, degree):
+    """Chebyshev interpolation in t - 1 of the coefficients, as powers (degree + 1, num).
+
+    They are rational in t with the nearest pole at t = 4, so an interpolant on 0 < t < 2 gains a
+    factor of 5.8 with each degree.
+    """
+    nodes = np.cos(np.pi * (np.arange(degree + 1) + 0.5) / (degree + 1))
+    fit = np.polynomial.chebyshev.chebfit(nodes, _exact_coefficients(1.0 + nodes, num).T, degree)
+    return np.stack([np.polynomial.chebyshev.cheb2poly(column) for column in fit.T], axis=1)
+
+
+def _series_coefficients(t, num):
+    """The coefficients as one array operation; their recurrence would be a hundred scalar ones."""
+    table = _coefficient_table(num, 13 if jnp.finfo(t.dtype).bits <= 32 else 25)
+    out = jnp.zeros(num, t.dtype)
+    for row in table[::-1]:
+        out = out * (t - 1.0)[None] + jnp.asarray(row, t.dtype)
+    return out
 
 
 def _polynomial(coefficients, twice_real, square):

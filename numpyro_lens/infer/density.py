@@ -15,7 +15,7 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 from jax.scipy.linalg import solve_triangular
-from jax.scipy.special import ndtr, ndtri
+from jax.scipy.special import erfc, ndtri
 from numpyro import handlers
 from numpyro.distributions import biject_to, constraints
 from numpyro.distributions.transforms import IndependentTransform, Transform
@@ -44,7 +44,7 @@ class NormalQuantileTransform(Transform):
     def __call__(self, x):
         # Counted from the nearer bound, so that neither side is lost to rounding.
         width = self.high - self.low
-        tail = width * ndtr(-jnp.abs(x))
+        tail = 0.5 * width * erfc(math.sqrt(0.5) * jnp.abs(x))
         tiny = jnp.finfo(jnp.result_type(float)).tiny
         return jnp.where(x < 0, self.low + jnp.maximum(tail, tiny), self.high - tail)
 
