@@ -21,7 +21,8 @@ def sample(name: str, profile: type[Profile], **parameters) -> Profile:
     Args:
         name: prefix of the sites, which are called ``name.parameter``.
         profile: class of the profile, such as ``mass.EPL``.
-        **parameters: for each field of the profile a distribution (it is sampled) or a number or array (it is fixed); a field
+        **parameters: for each field of the profile a distribution (it is sampled) or a number or
+        array (it is fixed); a field
             with a default may be left out.
 
     Returns:
@@ -39,7 +40,9 @@ def sample(name: str, profile: type[Profile], **parameters) -> Profile:
     """
     _check_parameters(profile, parameters)
     values = {
-        field: numpyro.sample(f"{name}.{field}", value) if isinstance(value, dist.Distribution) else value
+        field: numpyro.sample(f"{name}.{field}", value)
+        if isinstance(value, dist.Distribution)
+        else value
         for field, value in parameters.items()
     }
     return profile(**values)
@@ -90,7 +93,9 @@ def _check_parameters(profile, parameters) -> None:
         and field.default_factory is dataclasses.MISSING
     ]
     if unknown or missing:
-        problems = [f"unknown: {', '.join(unknown)}"] * bool(unknown) + [f"missing: {', '.join(missing)}"] * bool(missing)
+        problems = [f"unknown: {', '.join(unknown)}"] * bool(unknown) + [
+            f"missing: {', '.join(missing)}"
+        ] * bool(missing)
         raise ValueError(
             f"Give each parameter of {profile.__name__} a distribution or a number ({'; '.join(problems)}). "
             f"Its parameters are: {', '.join(fields)}."
@@ -116,7 +121,9 @@ def epl_shear_sersic(observation: Observation) -> None:
         center_x=position,
         center_y=position,
     )
-    shear = sample("shear", mass.Shear, gamma1=dist.Normal(0.0, 0.06), gamma2=dist.Normal(0.0, 0.06))
+    shear = sample(
+        "shear", mass.Shear, gamma1=dist.Normal(0.0, 0.06), gamma2=dist.Normal(0.0, 0.06)
+    )
     lens_light = sample(
         "lens_light",
         light.Sersic,

@@ -6,13 +6,16 @@ import numpyro.distributions as dist
 from numpyro_lens.observation import Observation
 
 
-def amplitude(observation: Observation, fraction: float = 0.1, sigma: float = 2.0) -> dist.LogNormal:
+def amplitude(
+    observation: Observation, fraction: float = 0.1, sigma: float = 2.0
+) -> dist.LogNormal:
     r"""Prior of a Sersic ``amp`` in the units of an image.
 
     .. math:: \ln \mathrm{amp} \sim N(\ln(f\, I_{max}), \sigma)
 
-    with :math:`I_{max}` the brightest pixel inside the mask, as a surface brightness. Units differ between images by orders of
-    magnitude; nothing but the unit is taken from the data, since ``sigma`` spans those too.
+    with :math:`I_{max}` the brightest pixel inside the mask, as a surface brightness. Units differ
+    between images by orders of magnitude; nothing but the unit is taken from the data, since
+    ``sigma`` spans those too.
 
     Args:
         observation: sets the unit.
@@ -31,5 +34,7 @@ def amplitude(observation: Observation, fraction: float = 0.1, sigma: float = 2.
     """
     peak = jnp.max(jnp.where(observation.mask, observation.image, 0.0)) / observation.pixel_area
     # An image without a positive pixel still has a unit: that of its noise.
-    floor = jnp.max(observation.noise.sigma(jnp.zeros_like(observation.image))) / observation.pixel_area
+    floor = (
+        jnp.max(observation.noise.sigma(jnp.zeros_like(observation.image))) / observation.pixel_area
+    )
     return dist.LogNormal(jnp.log(fraction * jnp.maximum(peak, floor)), sigma)

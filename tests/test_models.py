@@ -34,7 +34,10 @@ def test_sites_are_named_after_the_profile():
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"theta_e": 1.0}, "unknown: theta_e; missing: theta_E.*Its parameters are: theta_E, center_x"),
+        (
+            {"theta_e": 1.0},
+            "unknown: theta_e; missing: theta_E.*Its parameters are: theta_E, center_x",
+        ),
         ({}, "missing: theta_E"),
     ],
 )
@@ -93,7 +96,9 @@ def test_handlers_plates_and_predictive_work(observation):
         for i, observation in enumerate(observations):
             with handlers.scope(prefix=f"lens{i}"):
                 lens = nl.sample("mass", nl.mass.SIS, theta_E=dist.LogNormal(jnp.log(scale), 0.1))
-                source = nl.sample("source", nl.light.Gaussian, amp=dist.LogNormal(0.0, 1.0), sigma=0.2)
+                source = nl.sample(
+                    "source", nl.light.Gaussian, amp=dist.LogNormal(0.0, 1.0), sigma=0.2
+                )
                 nl.observe("image", nl.render(observation, mass=lens, source=source), observation)
 
     sites = trace(population, (observation, observation))

@@ -1,7 +1,8 @@
 """The one place that decides how a batch is spread over devices and memory.
 
-On the CPU a loop over single samples keeps the arrays of one image in the cache, and is two to three times faster than
-``vmap``; on an accelerator ``vmap`` fills the device. Over several local devices the batch is sharded.
+On the CPU a loop over single samples keeps the arrays of one image in the cache, and is two to
+three times faster than ``vmap``; on an accelerator ``vmap`` fills the device. Over several local
+devices the batch is sharded.
 """
 
 from collections.abc import Callable
@@ -19,7 +20,8 @@ def map_batch(function: Callable, batch, shared, *, batch_size: int | None = Non
         function: of one sample and of what all of them share.
         batch: pytree of arrays with the same leading axis n.
         shared: pytree, the same for every sample.
-        batch_size: samples evaluated at once on a device; by default 1 on a CPU, all of them elsewhere.
+        batch_size: samples evaluated at once on a device; by default 1 on a CPU, all of them
+        elsewhere.
 
     Returns:
         The results, stacked along a leading axis of length n.
@@ -68,8 +70,8 @@ def values_and_gradients(flat, z, args, batch_size=None):
 def evaluate(flat, z, args, batch_size=None):
     """Like ``values_and_gradients``, for any n, in blocks of one shape: it compiles once for a model.
 
-    Compiling the gradient of a lens takes as long as evaluating it ten thousand times, so the stages
-    share this one wherever they need values outside of their own loops.
+    Compiling the gradient of a lens takes as long as evaluating it ten thousand times, so the
+    stages share this one wherever they need values outside of their own loops.
     """
     block = 16 if jax.default_backend() == "cpu" else 512
     z = jnp.asarray(z)

@@ -1,7 +1,7 @@
 """Any NumPyro model as a log density over one unconstrained vector.
 
-All three stages of the fit work on this vector, so there is one order of the parameters (that of the model) and no way to
-pass a covariance in another one.
+All three stages of the fit work on this vector, so there is one order of the parameters (that of
+the model) and no way to pass a covariance in another one.
 """
 
 import math
@@ -25,8 +25,8 @@ from numpyro.infer import util
 class NormalQuantileTransform(Transform):
     r"""Real line to an interval through the normal distribution function, :math:`y = a + (b - a)\,\Phi(x)`.
 
-    A likelihood that is flat near a bound has Gaussian tails in :math:`x`; with the logistic map, NumPyro's own choice, they
-    would be exponential, and harder to sample.
+    A likelihood that is flat near a bound has Gaussian tails in :math:`x`; with the logistic map,
+    NumPyro's own choice, they would be exponential, and harder to sample.
 
     Args:
         low, high: the bounds a < b, scalars or arrays that broadcast.
@@ -133,8 +133,8 @@ class Site:
 class FlatModel:
     """A NumPyro model seen as a log density over one unconstrained vector of length ``dim``.
 
-    Two of them are equal when the model function and the shapes of its sites are: functions compiled for one observation
-    serve every other of the same shape.
+    Two of them are equal when the model function and the shapes of its sites are: functions
+    compiled for one observation serve every other of the same shape.
 
     Args:
         model: NumPyro model function.
@@ -230,7 +230,8 @@ class FlatModel:
     def flat_site(self, *args):
         """A model with the site ``z`` and no likelihood: all that an autoguide needs to set itself up.
 
-        Set up on the full model, it would compile that model's gradient only to check the first value.
+        Set up on the full model, it would compile that model's gradient only to check the first
+        value.
         """
         return numpyro.sample("z", dist.ImproperUniform(constraints.real_vector, (), (self.dim,)))
 

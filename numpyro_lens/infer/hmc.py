@@ -43,7 +43,8 @@ class HMC:
         num_results: draws of each chain, at least.
         max_results: draws of each chain, at most.
         target_ess: draw until bulk and tail effective sample sizes reach this, and R-hat is below
-            1.01; ``None`` asks for what the verdict asks for. NumPyro's kernels draw ``num_results``.
+            1.01; ``None`` asks for what the verdict asks for. NumPyro's kernels draw
+            ``num_results``.
         batch_size: chains evaluated at once on a device; see ``map_batch``.
     """
 
@@ -56,16 +57,17 @@ class HMC:
     batch_size: int | None = None
     block: int = field(default=50, repr=False)
 
-    def run(self, flat: FlatModel, args: tuple, key, *, svi: SVIResult, map=None, progress=True) -> HMCResult:
+    def run(
+        self, flat: FlatModel, args: tuple, key, *, svi: SVIResult, map=None, progress=True
+    ) -> HMCResult:
         """Sample.
 
         Args:
             flat: the model.
             args: arguments of the model.
             key: JAX random key.
-            svi: the Gaussian to start from; anything with ``mean``, ``covariance_matrix`` and ``sample``.
-            map: MAP result to carry along.
-            progress: draw a progress bar.
+            svi: the Gaussian to start from; anything with ``mean``, ``covariance_matrix`` and
+            ``sample``. map: MAP result to carry along. progress: draw a progress bar.
         """
         key_start, key_run = jax.random.split(key)
         with timed() as timing:
@@ -73,9 +75,13 @@ class HMC:
             metric = Affine(jnp.asarray(svi.mean), tril)
             start = _starts(flat, args, key_start, svi, self.num_chains)
             if isinstance(self.kernel, CrossChain):
-                z, statistics, gradients = self._run_cross_chain(flat, args, key_run, start, metric, progress)
+                z, statistics, gradients = self._run_cross_chain(
+                    flat, args, key_run, start, metric, progress
+                )
             else:
-                z, statistics, gradients = self._run_numpyro(flat, args, key_run, start, metric, progress)
+                z, statistics, gradients = self._run_numpyro(
+                    flat, args, key_run, start, metric, progress
+                )
         return HMCResult(
             flat=flat,
             args=args,
@@ -109,7 +115,9 @@ class HMC:
                 gradients["sampling"] += int(np.sum(blocks[-1]["num_steps"]))
                 bar.total = max(bar.total, bar.n + self.block)
                 _show(bar, self.block, block, "sampling")
-        draws = {name: np.concatenate([b[name] for b in blocks]).swapaxes(0, 1) for name in blocks[0]}
+        draws = {
+            name: np.concatenate([b[name] for b in blocks]).swapaxes(0, 1) for name in blocks[0]
+        }
         statistics = {name: draws[source] for name, source in _STATISTICS.items()}
         statistics["lp"] = -draws["potential_energy"]
         return draws["z"], statistics, gradients
@@ -124,7 +132,9 @@ class HMC:
         smallest = min(diagnostics.ess(z, kind).min() for kind in ("bulk", "tail"))
         target = self.target_ess or 1.2 * diagnostics.ESS_LIMIT
         # A little below the limit of the verdict, so that its last digit is not left to chance.
-        return bool(smallest >= target and diagnostics.r_hat(z).max() < diagnostics.RHAT_LIMIT - 0.001)
+        return bool(
+            smallest >= target and diagnostics.r_hat(z).max() < diagnostics.RHAT_LIMIT - 0.001
+        )
 
     def _run_numpyro(self, flat, args, key, start, metric, progress):
         kernel, init_params, to_flat = _numpyro_kernel(self.kernel, flat, args, start, metric)
@@ -139,7 +149,13 @@ class HMC:
         )
         fields = ("accept_prob", "num_steps", "energy", "potential_energy", "adapt_state.step_size")
         with progress_bar("HMC", self.num_burnin_steps + self.num_results, progress) as bar:
-            mcmc.warmup(key, *args, init_params=init_params, extra_fields=fields if is_hmc else (), collect_warmup=True)
+            mcmc.warmup(
+                key,
+                *args,
+                init_params=init_params,
+                extra_fields=fields if is_hmc else (),
+                collect_warmup=True,
+            )
             warmup = mcmc.get_extra_fields(group_by_chain=True)
             bar.update(self.num_burnin_steps)
             mcmc.run(jax.random.fold_in(key, 1), *args, extra_fields=fields if is_hmc else ())
@@ -159,15 +175,22 @@ class HMC:
             "energy": extra["energy"],
             "lp": -extra["potential_energy"],
         }
-        counts = {"burn_in": int(np.sum(warmup["num_steps"])), "sampling": int(np.sum(extra["num_steps"]))}
+        counts = {
+            "burn_in": int(np.sum(warmup["num_steps"])),
+            "sampling": int(np.sum(extra["num_steps"])),
+        }
         return z, statistics, counts
 
 
-@functools.partial(jax.jit, static_argnames=("flat", "settings", "num_warmup", "num_steps", "batch_size"))
+@functools.partial(
+    jax.jit, static_argnames=("flat", "settings", "num_warmup", "num_steps", "batch_size")
+)
 def _advance(flat, settings, num_warmup, num_steps, state, args, batch_size=None):
     def step(state, _):
         state = transition(flat, settings, num_warmup, state, args, batch_size)
-        kept = {name: getattr(state, name) for name in (*_STATISTICS.values(), "z", "potential_energy")}
+        kept = {
+            name: getattr(state, name) for name in (*_STATISTICS.values(), "z", "potential_energy")
+        }
         return state, kept
 
     return jax.lax.scan(step, state, length=num_steps)
@@ -200,7 +223,9 @@ def _numpyro_kernel(kernel, flat, args, start, metric):
     """A NumPyro kernel, where it starts, and the map from its samples to the unconstrained vector."""
     if isinstance(kernel, MCMCKernel):
         if kernel.model is None:
-            raise ValueError("A kernel passed as an instance needs a model: `NUTS(model)`, or pass the class `NUTS`.")
+            raise ValueError(
+                "A kernel passed as an instance needs a model: `NUTS(model)`, or pass the class `NUTS`."
+            )
         values = jax.vmap(lambda z: flat.constrain(z, args))(start)
         values = {site.name: values[site.name] for site in flat.sites}
         unconstrain = functools.partial(numpyro.infer.util.unconstrain_fn, kernel.model, args, {})
@@ -214,7 +239,11 @@ def _numpyro_kernel(kernel, flat, args, start, metric):
     if isinstance(base, type) and issubclass(base, numpyro.infer.HMC):
         # One flat site: no second order of the parameters exists in which the matrix could be read.
         covariance = metric.scale_tril @ metric.scale_tril.T
-        settings = {"adapt_mass_matrix": False, "dense_mass": [("z",)], "inverse_mass_matrix": {("z",): covariance}}
+        settings = {
+            "adapt_mass_matrix": False,
+            "dense_mass": [("z",)],
+            "inverse_mass_matrix": {("z",): covariance},
+        }
         if base is numpyro.infer.HMC:
             settings["trajectory_length"] = math.pi / 2
         settings |= getattr(kernel, "keywords", {})

@@ -1,7 +1,8 @@
 """Hamiltonian Monte Carlo whose chains adapt together.
 
-All chains share one step size, one trajectory length and one metric, learned from all of them at once. That adapts faster
-than chains on their own, and every chain takes the same number of steps, so that none waits for another.
+All chains share one step size, one trajectory length and one metric, learned from all of them at
+once. That adapts faster than chains on their own, and every chain takes the same number of steps,
+so that none waits for another.
 """
 
 import functools
@@ -66,10 +67,8 @@ class CrossChainState(NamedTuple):
         potential_energy: minus the log density (C,).
         z_grad: gradient of the potential energy (C, d).
         energy: potential plus kinetic energy of the accepted point (C,).
-        accept_prob, num_steps, step_size, trajectory_length, diverging: of the last transition (C,).
-        i: transitions so far.
-        adapt_state: see ``AdaptState``.
-        rng_key: JAX random key.
+        accept_prob, num_steps, step_size, trajectory_length, diverging: of the last transition
+        (C,). i: transitions so far. adapt_state: see ``AdaptState``. rng_key: JAX random key.
     """
 
     z: Any
@@ -90,15 +89,16 @@ class CrossChainState(NamedTuple):
 class CrossChain:
     """How the chains move and adapt.
 
-    The trajectory length follows the ChEES criterion: the rate at which the squared distance from the centre changes along a
-    trajectory is followed uphill. Lengths are jittered by a van der Corput sequence.
+    The trajectory length follows the ChEES criterion: the rate at which the squared distance from
+    the centre changes along a trajectory is followed uphill. Lengths are jittered by a van der
+    Corput sequence.
 
     Args:
         target_accept_prob: mean acceptance probability that the step size aims at.
         max_num_steps: integrator steps for each transition at most.
         init_step_size: first step size, in units of the metric.
-        init_trajectory_length: first trajectory length, likewise; a quarter period of a Gaussian is π/2.
-        adapt_trajectory_length: learn it during burn-in; otherwise it stays at the first.
+        init_trajectory_length: first trajectory length, likewise; a quarter period of a Gaussian is
+        π/2. adapt_trajectory_length: learn it during burn-in; otherwise it stays at the first.
         jitter: trajectories are uniform in ``(1 - jitter, 1 + jitter)`` times the length.
         metric_updates: fractions of the burn-in at which the metric is estimated again from the
             draws of all chains since the last one.
@@ -364,7 +364,9 @@ class CrossChainHMC(MCMCKernel):
     sample_field = "z"
     default_fields = ("z", "diverging")
 
-    def __init__(self, model, settings: CrossChain | None = None, *, scale_tril=None, batch_size=None):
+    def __init__(
+        self, model, settings: CrossChain | None = None, *, scale_tril=None, batch_size=None
+    ):
         self._model = model
         self.settings = settings or CrossChain()
         self.scale_tril = scale_tril

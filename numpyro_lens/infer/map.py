@@ -31,18 +31,19 @@ def adam(learning_rate: float = 3e-2, num_steps: int = 300) -> optax.GradientTra
 class MAP:
     """Multi-start search for the mode of the unconstrained log density.
 
-    Prior draws are screened by their log density; the best of them are optimised, each with an optimiser state of its own,
-    through NumPyro's ``AutoDelta``; the best few of these are polished by damped Newton steps.
+    Prior draws are screened by their log density; the best of them are optimised, each with an
+    optimiser state of its own, through NumPyro's ``AutoDelta``; the best few of these are polished
+    by damped Newton steps.
 
-    The mode is that of the density in *unconstrained* space, where the next two stages live. ``AutoDelta`` on the user's
-    model itself would find the mode of the constrained density, which lies elsewhere.
+    The mode is that of the density in *unconstrained* space, where the next two stages live.
+    ``AutoDelta`` on the user's model itself would find the mode of the constrained density, which
+    lies elsewhere.
 
     Args:
         num_starts: starts that are optimised.
-        num_screened: prior draws of which the best become starts; ``None`` takes the draws as they come.
-        num_steps: gradient steps at most.
-        optimizer: optax transformation; ``None`` is ``adam(3e-2, num_steps)``.
-        num_polished: best starts that are polished; 0 for none.
+        num_screened: prior draws of which the best become starts; ``None`` takes the draws as they
+        come. num_steps: gradient steps at most. optimizer: optax transformation; ``None`` is
+        ``adam(3e-2, num_steps)``. num_polished: best starts that are polished; 0 for none.
         patience: stop when the best log density rose by less than 0.1 in this many steps; ``None``
             never stops early.
         batch_size: samples evaluated at once on a device; see ``map_batch``.
@@ -145,7 +146,8 @@ def prior_draws(flat: FlatModel, keys, args):
 
 
 def _svi(flat, optimizer):
-    # The guide is set up once, outside of the map over starts: an autoguide keeps its first initialisation.
+    # The guide is set up once, outside of the map over starts: an autoguide keeps its first
+    # initialisation.
     guide = AutoDelta(flat.flat_site, init_loc_fn=init_to_value(values={"z": jnp.zeros(flat.dim)}))
     return SVI(flat.as_numpyro(), guide, optax_to_numpyro(optimizer), Trace_ELBO())
 
@@ -194,11 +196,12 @@ class _Newton(NamedTuple):
 def newton(flat: FlatModel, z, args, max_steps: int = 20):
     """Damped Newton ascent of each row of ``z`` (n, d).
 
-    A step solves with the eigenvalues of the negative Hessian in absolute value, so that it climbs at a saddle too, plus a
-    damping that falls when a step succeeds and rises when it does not.
+    A step solves with the eigenvalues of the negative Hessian in absolute value, so that it climbs
+    at a saddle too, plus a damping that falls when a step succeeds and rises when it does not.
 
     Returns:
-        The points (n, d), their log density (n,), the negative Hessian there (n, d, d) and the number of Hessians used (n,).
+        The points (n, d), their log density (n,), the negative Hessian there (n, d, d) and the
+        number of Hessians used (n,).
     """
 
     def propose(state):
@@ -225,7 +228,13 @@ def newton(flat: FlatModel, z, args, max_steps: int = 20):
     def climb(start, args):
         zeros = jnp.zeros_like(start)
         first = _Newton(
-            start, -jnp.inf, zeros, jnp.eye(flat.dim), jnp.ones(()), jnp.zeros((), int), jnp.array(False)
+            start,
+            -jnp.inf,
+            zeros,
+            jnp.eye(flat.dim),
+            jnp.ones(()),
+            jnp.zeros((), int),
+            jnp.array(False),
         )
         first = jax.tree.map(jnp.asarray, first)
         last = jax.lax.while_loop(
@@ -269,8 +278,8 @@ def _count_nonfinite(value, gradient) -> dict[str, int]:
 def _basins(z, log_density, failed, hessian, nats: float = 3.0) -> tuple[Basin, ...]:
     """Group the starts: a start belongs to the best one left when the two could lie on one peak.
 
-    That is when its log density is within ``nats`` of it, and the quadratic form of the curvature at the
-    best start does not put it a hundred nats away.
+    That is when its log density is within ``nats`` of it, and the quadratic form of the curvature
+    at the best start does not put it a hundred nats away.
     """
     z, values = np.asarray(z, dtype=float), np.asarray(log_density)
     order = np.argsort(np.where(np.asarray(failed), np.inf, -values))
@@ -290,7 +299,8 @@ def _basins(z, log_density, failed, hessian, nats: float = 3.0) -> tuple[Basin, 
 def laplace_scale_tril(hessian, floor: float = 1e-2) -> Any:
     """Cholesky factor (d, d) of the inverse of a negative Hessian, its eigenvalues floored.
 
-    The priors have unit curvature or so in unconstrained space; no direction is taken to be wider than ``floor`` allows.
+    The priors have unit curvature or so in unconstrained space; no direction is taken to be wider
+    than ``floor`` allows.
     """
     eigenvalues, vectors = np.linalg.eigh(np.asarray(hessian, dtype=np.float64))
     covariance = (vectors / np.maximum(np.abs(eigenvalues), floor)) @ vectors.T

@@ -45,7 +45,10 @@ class PhysicalModel:
         """
         groups = dict(zip(_ROLES, self.split(params), strict=True))
         return tuple(
-            [_build(profile, values) for profile, values in zip(getattr(self, role), groups[role], strict=True)]
+            [
+                _build(profile, values)
+                for profile, values in zip(getattr(self, role), groups[role], strict=True)
+            ]
             for role in _ROLES
         )
 
@@ -102,7 +105,9 @@ class SimulatorConfig:
         if psf is not None and self.supersample > 1:
             psf = psf.refined(self.supersample)
         matrix = self.transform_pix2angle
-        scale = {"pixel_scale": self.delta_pix} if matrix is None else {"transform_pix2angle": matrix}
+        scale = (
+            {"pixel_scale": self.delta_pix} if matrix is None else {"transform_pix2angle": matrix}
+        )
         return Observation(image, noise=noise, psf=psf, supersampling=self.supersample, **scale)
 
 
@@ -110,8 +115,10 @@ class ProbabilisticModel(ABC):
     """A prior and an image.
 
     Args:
-        prior: lists of dicts ``[lenses, lens_light, source_light]``, or a NumPyro function that returns them. In a dict each
-            parameter is a distribution, a number (fixed), or a function of parameters of the same dict that returns either.
+        prior: lists of dicts ``[lenses, lens_light, source_light]``, or a NumPyro function that
+        returns them. In a dict each
+            parameter is a distribution, a number (fixed), or a function of parameters of the same
+            dict that returns either.
         observed_image: (ny, nx).
         background_rms: standard deviation of the background, scalar or (ny, nx).
         exp_time: exposure time, scalar or (ny, nx).
@@ -144,7 +151,9 @@ class ForwardProbModel(ProbabilisticModel):
     """All parameters are sampled, amplitudes included; the noise follows the model image."""
 
     def observation(self, sim_config: SimulatorConfig) -> Observation:
-        return sim_config.observation(self.observed_image, PoissonNoise(self.background_rms, self.exp_time))
+        return sim_config.observation(
+            self.observed_image, PoissonNoise(self.background_rms, self.exp_time)
+        )
 
     def numpyro_model(self, phys_model: PhysicalModel) -> Callable:
         def model(observation):
@@ -201,7 +210,10 @@ class LensSimulator:
 
 def _solved_image(phys_model, params, observation):
     """Best-fitting image and its amplitudes, in the order lens light, source."""
-    unit = [[{"amp": 1.0, **_named_amp(values)} for values in group] for group in phys_model.split(params)[1:]]
+    unit = [
+        [{"amp": 1.0, **_named_amp(values)} for values in group]
+        for group in phys_model.split(params)[1:]
+    ]
     masses, lens_light, source = phys_model.build([phys_model.split(params)[0], *unit])
     images = [render(observation, mass=masses, lens_light=[profile]) for profile in lens_light]
     images += [render(observation, mass=masses, source=[profile]) for profile in source]
@@ -221,9 +233,7 @@ def _build(profile, values):
         return profile(**_named_amp(values))
     except TypeError as error:
         names = ", ".join(inspect.signature(profile).parameters)
-        raise ValueError(
-            f"{profile.__name__} takes: {names}. Got: {', '.join(values)}."
-        ) from error
+        raise ValueError(f"{profile.__name__} takes: {names}. Got: {', '.join(values)}.") from error
 
 
 def _sample_dict(prefix: str, entries: dict) -> dict:

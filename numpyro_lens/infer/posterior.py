@@ -23,7 +23,8 @@ from numpyro_lens.simulate import Scene, record_scenes
 class HMCResult:
     """Posterior draws, with the stages that led to them.
 
-    It behaves as the array of unconstrained chains (num_results, num_chains, d), as GIGA-Lens returns it.
+    It behaves as the array of unconstrained chains (num_results, num_chains, d), as GIGA-Lens
+    returns it.
 
     Attributes:
         z: unconstrained draws (num_chains, num_results, d).
@@ -105,7 +106,10 @@ class HMCResult:
     def samples(self) -> dict[str, np.ndarray]:
         """Values of the latent and deterministic sites, (num_chains, num_results, ...) each."""
         values = constrain(self.flat, self.z.reshape(-1, self.flat.dim), self.args)
-        return {name: np.asarray(v).reshape(*self.z.shape[:2], *v.shape[1:]) for name, v in values.items()}
+        return {
+            name: np.asarray(v).reshape(*self.z.shape[:2], *v.shape[1:])
+            for name, v in values.items()
+        }
 
     @cached_property
     def best(self) -> dict[str, np.ndarray]:
@@ -116,7 +120,9 @@ class HMCResult:
     @cached_property
     def verdict(self) -> diagnostics.Verdict:
         """Whether the chains can be trusted, in numbers and in words (``str``)."""
-        return diagnostics.verdict(self.names, self.z, self.statistics["diverging"], _at_bounds(self.flat, self.z))
+        return diagnostics.verdict(
+            self.names, self.z, self.statistics["diverging"], _at_bounds(self.flat, self.z)
+        )
 
     def summary(self, var_names=None):
         """ArviZ's summary, a ``pandas.DataFrame`` with a row for each parameter."""
@@ -133,7 +139,9 @@ class HMCResult:
         with record_scenes() as scenes:
             self.flat.trace(self.flat.unconstrain(values, self.args), self.args)
         if not scenes:
-            raise ValueError("This model does not call `numpyro_lens.render`, so there is no scene to look at.")
+            raise ValueError(
+                "This model does not call `numpyro_lens.render`, so there is no scene to look at."
+            )
         return jax.tree.map(np.asarray, scenes[-1])
 
     def predict(self, num: int = 100, seed: int = 0) -> dict[str, np.ndarray]:
@@ -147,7 +155,9 @@ class HMCResult:
         keys = jax.random.split(jax.random.key(seed), len(chosen))
         return _numpy(function(self.flat, flat_draws[np.sort(chosen)], keys, self.args))
 
-    def to_arviz(self, log_likelihood: bool = False, posterior_predictive: bool = False, num: int = 200):
+    def to_arviz(
+        self, log_likelihood: bool = False, posterior_predictive: bool = False, num: int = 200
+    ):
         """An ArviZ container with coordinates ``x`` and ``y`` [arcsec] on image sites.
 
         Args:
@@ -170,7 +180,9 @@ class HMCResult:
                 "transform_pix2angle": np.asarray(observation.transform_pix2angle),
             }
             shape = observation.shape
-            image_dims = [name for name, value in observed.items() if value.shape == shape] + ["mask"]
+            image_dims = [name for name, value in observed.items() if value.shape == shape] + [
+                "mask"
+            ]
         if log_likelihood:
             groups["log_likelihood"] = self._thinned(_log_likelihoods, num)
         if posterior_predictive:
@@ -188,11 +200,19 @@ class HMCResult:
         z = self.z[:, ::step]
         keys = jax.random.split(jax.random.key(0), z.shape[0] * z.shape[1])
         values = function(self.flat, z.reshape(-1, self.flat.dim), keys, self.args)
-        return {name: np.asarray(v).reshape(*z.shape[:2], *v.shape[1:]) for name, v in values.items()}
+        return {
+            name: np.asarray(v).reshape(*z.shape[:2], *v.shape[1:]) for name, v in values.items()
+        }
 
     def _attributes(self) -> dict[str, Any]:
-        attributes = {f"{package}_version": _version(package) for package in ("numpyro_lens", "numpyro", "jax")}
-        attributes |= {"inference_library": "numpyro_lens", "seed": -1 if self.seed is None else self.seed}
+        attributes = {
+            f"{package}_version": _version(package)
+            for package in ("numpyro_lens", "numpyro", "jax")
+        }
+        attributes |= {
+            "inference_library": "numpyro_lens",
+            "seed": -1 if self.seed is None else self.seed,
+        }
         attributes |= {"settings": repr(self.settings or self.hmc_settings)}
         return attributes | {f"num_gradients_{k}": v for k, v in self.num_gradients.items()}
 
@@ -220,7 +240,9 @@ def _observed_sites(trace):
 @partial(jax.jit, static_argnames=("flat",))
 def _means(flat, z, keys, args):
     def one(z, args):
-        return {name: site["fn"].mean for name, site in _observed_sites(flat.trace(z, args)).items()}
+        return {
+            name: site["fn"].mean for name, site in _observed_sites(flat.trace(z, args)).items()
+        }
 
     return map_batch(one, z, args)
 
@@ -245,7 +267,9 @@ def _log_likelihoods(flat, z, keys, args):
         return fn.log_prob(site["value"])
 
     def one(z, args):
-        return {name: pointwise(site) for name, site in _observed_sites(flat.trace(z, args)).items()}
+        return {
+            name: pointwise(site) for name, site in _observed_sites(flat.trace(z, args)).items()
+        }
 
     return map_batch(one, z, args)
 
@@ -268,8 +292,8 @@ def _pixel_coordinates(observation) -> dict[str, np.ndarray]:
 def _at_bounds(flat, z, threshold: float = 0.15) -> list[str]:
     """Names of coordinates with bounded support whose draws pile up at one of the bounds.
 
-    They do when the 5 % quantile of the distance to the bound is below ``threshold`` times the median: 0.1 for a flat
-    density that ends there, 0.45 for a Gaussian three sigma away.
+    They do when the 5 % quantile of the distance to the bound is below ``threshold`` times the
+    median: 0.1 for a flat density that ends there, 0.45 for a Gaussian three sigma away.
     """
     bounded = [index for index, is_bounded in enumerate(flat.bounded) if is_bounded]
     found = []

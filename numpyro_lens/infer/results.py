@@ -30,17 +30,17 @@ def constrain(flat: FlatModel, z, args, batch_size=None) -> dict[str, Any]:
 class MAPResult:
     """The starts of a MAP search after optimisation.
 
-    It behaves as the array of unconstrained parameters (``np.asarray``, ``shape``, indexing), as GIGA-Lens returns it.
+    It behaves as the array of unconstrained parameters (``np.asarray``, ``shape``, indexing), as
+    GIGA-Lens returns it.
 
     Attributes:
         params: unconstrained parameters (num_starts, d).
         log_density: unconstrained log density of exactly these parameters (num_starts,).
         losses: best loss at each step (num_steps,).
         basins: modes that were found, best first.
-        num_nonfinite: starts that ended with a non-finite log density, and with a non-finite gradient.
-        hessian: of minus the log density at the best start (d, d).
-        num_gradients: evaluations of the log density, by stage.
-        timing: seconds of compilation and of running.
+        num_nonfinite: starts that ended with a non-finite log density, and with a non-finite
+        gradient. hessian: of minus the log density at the best start (d, d). num_gradients:
+        evaluations of the log density, by stage. timing: seconds of compilation and of running.
     """
 
     flat: FlatModel
@@ -94,8 +94,8 @@ class MAPResult:
 class SVIResult:
     """A full-rank Gaussian fitted to the posterior in unconstrained space.
 
-    It behaves as a NumPyro distribution over the unconstrained vector: ``mean``, ``covariance_matrix``,
-    ``sample``, ``log_prob``.
+    It behaves as a NumPyro distribution over the unconstrained vector: ``mean``,
+    ``covariance_matrix``, ``sample``, ``log_prob``.
 
     Attributes:
         mean: (d,).

@@ -62,8 +62,9 @@ class ModellingSequenceInterface(ABC):
 class ModellingSequence(ModellingSequenceInterface):
     """MAP, SVI and HMC for one model and its data.
 
-    Built from GIGA-Lens's three objects, or by ``from_model`` from a NumPyro model function. The methods ``MAP``, ``SVI`` and
-    ``HMC`` do exactly what their arguments say; ``fit`` runs the three steps with settings that need no hand.
+    Built from GIGA-Lens's three objects, or by ``from_model`` from a NumPyro model function. The
+    methods ``MAP``, ``SVI`` and ``HMC`` do exactly what their arguments say; ``fit`` runs the three
+    steps with settings that need no hand.
 
     Args:
         phys_model: ``PhysicalModel``.
@@ -71,13 +72,16 @@ class ModellingSequence(ModellingSequenceInterface):
         sim_config: ``SimulatorConfig``.
 
     Raises:
-        ValueError: the image, the noise or the PSF do not fit together, or the model cannot be fitted.
+        ValueError: the image, the noise or the PSF do not fit together, or the model cannot be
+        fitted.
     """
 
     flat: FlatModel
     args: tuple
 
-    def __init__(self, phys_model: PhysicalModel, prob_model: ProbabilisticModel, sim_config: SimulatorConfig):
+    def __init__(
+        self, phys_model: PhysicalModel, prob_model: ProbabilisticModel, sim_config: SimulatorConfig
+    ):
         super().__init__(phys_model, prob_model, sim_config)
         self._set_model(prob_model.numpyro_model(phys_model), prob_model.observation(sim_config))
 
@@ -101,7 +105,9 @@ class ModellingSequence(ModellingSequenceInterface):
         self.args = args
         self.flat = flat_model(model, args)
 
-    def MAP(self, optimizer=None, start=None, n_samples=500, num_steps=350, seed=0, *, progress=True) -> MAPResult:
+    def MAP(
+        self, optimizer=None, start=None, n_samples=500, num_steps=350, seed=0, *, progress=True
+    ) -> MAPResult:
         """Optimise many starts at once.
 
         Args:
@@ -116,12 +122,26 @@ class ModellingSequence(ModellingSequenceInterface):
             The unconstrained parameters (n_samples, d), with their log density.
         """
         settings = map_stage.MAP(
-            num_starts=n_samples, num_screened=None, num_steps=num_steps, optimizer=optimizer, num_polished=0
+            num_starts=n_samples,
+            num_screened=None,
+            num_steps=num_steps,
+            optimizer=optimizer,
+            num_polished=0,
         )
-        return settings.run(self.flat, self.args, jax.random.key(seed), start=start, progress=progress)
+        return settings.run(
+            self.flat, self.args, jax.random.key(seed), start=start, progress=progress
+        )
 
     def SVI(
-        self, optimizer=None, start=None, n_vi=250, num_steps=500, init_scales=1e-3, seed=0, *, progress=True
+        self,
+        optimizer=None,
+        start=None,
+        n_vi=250,
+        num_steps=500,
+        init_scales=1e-3,
+        seed=0,
+        *,
+        progress=True,
     ) -> SVIResult:
         """Fit a full-rank Gaussian from ``start``.
 
@@ -144,7 +164,11 @@ class ModellingSequence(ModellingSequenceInterface):
         if start is None:
             raise ValueError("SVI starts from a point: pass `start=map_result.best`.")
         settings = svi_stage.SVI(
-            num_particles=n_vi, num_steps=num_steps, optimizer=optimizer, patience=None, whiten=False
+            num_particles=n_vi,
+            num_steps=num_steps,
+            optimizer=optimizer,
+            patience=None,
+            whiten=False,
         )
         return settings.run(
             self.flat,
@@ -187,7 +211,9 @@ class ModellingSequence(ModellingSequenceInterface):
             The unconstrained chains (num_results, n_hmc, d), with everything ArviZ asks for.
         """
         default = CrossChain(
-            init_step_size=init_eps, init_trajectory_length=init_eps * init_l, max_num_steps=max_leapfrog_steps
+            init_step_size=init_eps,
+            init_trajectory_length=init_eps * init_l,
+            max_num_steps=max_leapfrog_steps,
         )
         settings = hmc_stage.HMC(
             kernel=kernel or default,
@@ -196,7 +222,9 @@ class ModellingSequence(ModellingSequenceInterface):
             num_results=num_results,
             max_results=num_results,
         )
-        result = settings.run(self.flat, self.args, jax.random.key(seed), svi=q_z, progress=progress)
+        result = settings.run(
+            self.flat, self.args, jax.random.key(seed), svi=q_z, progress=progress
+        )
         return dataclasses.replace(result, seed=seed)
 
     def fit(
@@ -214,10 +242,10 @@ class ModellingSequence(ModellingSequenceInterface):
 
         Args:
             seed: the same seed gives the same result.
-            target_ess: smallest bulk and tail effective sample size to draw; by default as many as the verdict asks for.
-            progress: draw progress bars.
-            map, svi, hmc: settings of each step.
-            callback: called with ``"map"``, ``"svi"`` or ``"hmc"`` and the result as each step ends.
+            target_ess: smallest bulk and tail effective sample size to draw; by default as many as
+            the verdict asks for. progress: draw progress bars. map, svi, hmc: settings of each
+            step. callback: called with ``"map"``, ``"svi"`` or ``"hmc"`` and the result as each
+            step ends.
 
         Returns:
             The posterior, with ``.map`` and ``.svi``.
@@ -230,7 +258,9 @@ class ModellingSequence(ModellingSequenceInterface):
         best = map.run(self.flat, self.args, keys[0], progress=progress)
         callback("map", best)
         tril = map_stage.laplace_scale_tril(best.hessian)
-        gaussian = svi.run(self.flat, self.args, keys[1], start=best.best, scale_tril=tril, progress=progress)
+        gaussian = svi.run(
+            self.flat, self.args, keys[1], start=best.best, scale_tril=tril, progress=progress
+        )
         callback("svi", gaussian)
         result = hmc.run(self.flat, self.args, keys[2], svi=gaussian, map=best, progress=progress)
         settings = {"map": map, "svi": svi, "hmc": hmc}
@@ -248,7 +278,8 @@ def fit(model: Callable, *args, seed: int = 0, **settings) -> HMCResult:
         model: NumPyro model function.
         *args: its arguments, usually one ``Observation``.
         seed: the same seed gives the same result.
-        **settings: of ``ModellingSequence.fit``: ``target_ess``, ``progress``, ``map``, ``svi``, ``hmc``, ``callback``.
+        **settings: of ``ModellingSequence.fit``: ``target_ess``, ``progress``, ``map``, ``svi``,
+        ``hmc``, ``callback``.
 
     Returns:
         The posterior, with ``.map``, ``.svi`` and ``.num_gradients``.
@@ -278,7 +309,9 @@ def _scale_tril(init_scales, dim):
 def _plain(value):
     """Settings as nested dicts of what JSON can hold."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        plain = {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        plain = {
+            field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)
+        }
         return {"type": type(value).__name__, **plain}
     if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
         return [_plain(entry) for entry in value]

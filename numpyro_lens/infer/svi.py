@@ -28,8 +28,8 @@ def adam(learning_rate: float = 2e-2, num_steps: int = 200) -> optax.GradientTra
 class StickingTheLanding(ELBO):
     """Negative ELBO whose gradient loses its variance as the guide approaches the posterior.
 
-    The score term of the gradient, whose mean is zero, is left out; the draws come in antithetic pairs. For guides with a
-    reparametrised posterior (``AutoContinuous``) over a single flat site.
+    The score term of the gradient, whose mean is zero, is left out; the draws come in antithetic
+    pairs. For guides with a reparametrised posterior (``AutoContinuous``) over a single flat site.
 
     Args:
         num_particles: draws for each step, rounded up to an even number.
@@ -73,17 +73,19 @@ def _log_density_of_site(model, z, args, batch_size):
 class SVI:
     """Fit NumPyro's ``AutoMultivariateNormal`` in unconstrained space.
 
-    The guide is fitted in coordinates whitened by its first Gaussian, so that directions whose scales differ by orders of
-    magnitude learn at the same rate.
+    The guide is fitted in coordinates whitened by its first Gaussian, so that directions whose
+    scales differ by orders of magnitude learn at the same rate.
 
     Args:
         num_particles: draws for each step of the ELBO.
         num_steps: steps at most.
         optimizer: optax transformation; ``None`` is ``adam(2e-2, num_steps)``.
         elbo: NumPyro ``ELBO``; ``None`` is ``StickingTheLanding(num_particles)``.
-        patience: stop when the mean ELBO of this many steps is no better than that of as many before;
+        patience: stop when the mean ELBO of this many steps is no better than that of as many
+        before;
             ``None`` never stops early.
-        whiten: fit in coordinates whitened by the first Gaussian; without, the steps of the optimiser
+        whiten: fit in coordinates whitened by the first Gaussian; without, the steps of the
+        optimiser
             are in the units of the unconstrained parameters, as in GIGA-Lens.
         num_importance: draws for the Pareto k of the importance weights.
         batch_size: draws evaluated at once on a device; see ``map_batch``.

@@ -17,5 +17,7 @@ def gaussian(data):
     a = numpyro.sample("a", dist.Normal(jnp.zeros(3), 10.0).to_event(1))
     m = numpyro.sample("m", dist.Normal(0.0, 10.0))
     vector = jnp.concatenate([z[None], a, m[None]])
-    likelihood = dist.MultivariateNormal(vector, precision_matrix=jnp.asarray(PRECISION, dtype=data.dtype))
+    likelihood = dist.MultivariateNormal(
+        vector, precision_matrix=jnp.asarray(PRECISION, dtype=data.dtype)
+    )
     numpyro.sample("y", likelihood, obs=data)

@@ -34,7 +34,9 @@ def test_evaluate_is_values_and_gradients():
     args = (jnp.zeros(5),)
     flat = flat_model(gaussian, args)
     z = jax.random.normal(jax.random.key(0), (21, 5))
-    for one, other in zip(evaluate(flat, z, args), values_and_gradients(flat, z, args), strict=True):
+    for one, other in zip(
+        evaluate(flat, z, args), values_and_gradients(flat, z, args), strict=True
+    ):
         np.testing.assert_allclose(one, other, rtol=1e-5)
 
 

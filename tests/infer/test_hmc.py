@@ -65,7 +65,11 @@ def test_the_vi_covariance_is_kept_as_it_is(gaussian_fit):
     with jax.enable_x64(True):
         frame = Affine(jnp.asarray(svi.mean), jnp.asarray(svi.scale_tril))
         kernel, init, _ = _numpyro_kernel(
-            numpyro.infer.NUTS, gaussian_fit.flat, gaussian_fit.args, svi.sample(jax.random.key(0), (1,)), frame
+            numpyro.infer.NUTS,
+            gaussian_fit.flat,
+            gaussian_fit.args,
+            svi.sample(jax.random.key(0), (1,)),
+            frame,
         )
         start = {"z": init["z"][0]}
         state = kernel.init(jax.random.key(0), 50, start, model_args=gaussian_fit.args)
@@ -96,7 +100,11 @@ def test_draws_go_on_until_the_target(gaussian_fit):
     with jax.enable_x64(True):
         settings = HMC(num_results=50, max_results=2000, target_ess=3000)
         result = settings.run(
-            gaussian_fit.flat, gaussian_fit.args, jax.random.key(0), svi=gaussian_fit.svi, progress=False
+            gaussian_fit.flat,
+            gaussian_fit.args,
+            jax.random.key(0),
+            svi=gaussian_fit.svi,
+            progress=False,
         )
     assert ess(result.z).min() >= 3000
     assert 50 < result.z.shape[1] < 2000

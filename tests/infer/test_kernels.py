@@ -91,7 +91,9 @@ def test_integrator_is_reversible_and_of_second_order(integrator):
         return end, float(jnp.abs(end.energy - start.energy).max())
 
     end, coarse = error(0.02)
-    back = _integrate(flat, settings, end._replace(momentum=-end.momentum), frame, 0.02, 40, args, None)
+    back = _integrate(
+        flat, settings, end._replace(momentum=-end.momentum), frame, 0.02, 40, args, None
+    )
     np.testing.assert_allclose(back.z, z, atol=1e-10)
     assert coarse / error(0.01)[1] == pytest.approx(4.0, rel=0.2)
 

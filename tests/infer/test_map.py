@@ -64,7 +64,9 @@ def test_basins_are_told_apart_and_ranked():
 def test_log_density_is_that_of_the_parameters():
     result = run(two_modes, (jnp.asarray(4.0),))
     for z, value in zip(result.params, result.log_density, strict=True):
-        np.testing.assert_allclose(result.flat.log_density(jnp.asarray(z), result.args), value, rtol=1e-5)
+        np.testing.assert_allclose(
+            result.flat.log_density(jnp.asarray(z), result.args), value, rtol=1e-5
+        )
 
 
 def test_a_nan_gradient_is_counted_though_the_value_is_finite():
@@ -86,7 +88,9 @@ def test_no_finite_start_is_an_error():
 
 
 def test_start_of_the_wrong_shape():
-    with pytest.raises(ValueError, match=r"one row of 1 unconstrained values.*got an array of shape \(3, 2\)"):
+    with pytest.raises(
+        ValueError, match=r"one row of 1 unconstrained values.*got an array of shape \(3, 2\)"
+    ):
         run(log_normal, start=np.zeros((3, 2)))
 
 

@@ -41,7 +41,12 @@ def steps(sequence):
         optax.adam(5e-3), found.best, n_vi=16, num_steps=400, init_scales=1e-2, progress=False
     )
     chains = sequence.HMC(
-        gaussian, n_hmc=8, num_burnin_steps=100, num_results=150, max_leapfrog_steps=20, progress=False
+        gaussian,
+        n_hmc=8,
+        num_burnin_steps=100,
+        num_results=150,
+        max_leapfrog_steps=20,
+        progress=False,
     )
     return found, gaussian, chains
 
@@ -59,7 +64,11 @@ def test_steps_return_what_the_interface_promises(sequence, steps):
 
 def test_posterior_covers_the_truth(steps):
     samples = steps[2].samples
-    for name, truth in [("lenses.0.theta_E", 0.5), ("lens_light.0.amp", 4.0), ("source_light.0.Ie", 20.0)]:
+    for name, truth in [
+        ("lenses.0.theta_E", 0.5),
+        ("lens_light.0.amp", 4.0),
+        ("source_light.0.Ie", 20.0),
+    ]:
         draws = samples[name]
         assert abs(draws.mean() - truth) < 4 * draws.std(), name
 
@@ -89,7 +98,12 @@ def test_a_covariance_for_init_scales_is_refused(sequence, steps):
 
 def test_any_numpyro_kernel(sequence, steps):
     result = sequence.HMC(
-        steps[1], n_hmc=2, num_burnin_steps=50, num_results=50, kernel=numpyro.infer.NUTS, progress=False
+        steps[1],
+        n_hmc=2,
+        num_burnin_steps=50,
+        num_results=50,
+        kernel=numpyro.infer.NUTS,
+        progress=False,
     )
     assert result.shape == (50, 2, 3)
 
@@ -100,16 +114,25 @@ def sampled_prior():
 
 
 def test_prior_may_be_a_function(image):
-    sequence = nl.ModellingSequence(PHYSICAL, nl.ForwardProbModel(sampled_prior, image, 0.05, 200.0), CONFIG)
+    sequence = nl.ModellingSequence(
+        PHYSICAL, nl.ForwardProbModel(sampled_prior, image, 0.05, 200.0), CONFIG
+    )
     assert sequence.flat.names == ("theta",)
 
 
 def test_prior_may_depend_on_earlier_values(image):
     prior = [
-        [{"center_x": lambda theta_E: dist.Normal(0.0, 0.01 * theta_E), "theta_E": dist.LogNormal(-0.7, 0.2)}],
+        [
+            {
+                "center_x": lambda theta_E: dist.Normal(0.0, 0.01 * theta_E),
+                "theta_E": dist.LogNormal(-0.7, 0.2),
+            }
+        ],
         *TRUTH[1:],
     ]
-    sequence = nl.ModellingSequence(PHYSICAL, nl.ForwardProbModel(prior, image, 0.05, 200.0), CONFIG)
+    sequence = nl.ModellingSequence(
+        PHYSICAL, nl.ForwardProbModel(prior, image, 0.05, 200.0), CONFIG
+    )
     assert sequence.flat.names == ("lenses.0.theta_E", "lenses.0.center_x")
     prior[0][0]["center_x"] = lambda gamma: dist.Normal(0.0, gamma)
     with pytest.raises(ValueError, match="cannot resolve: center_x"):
@@ -129,9 +152,13 @@ def test_amplitudes_are_solved_for(image):
 
 def test_backward_model_samples_no_amplitude(image):
     prior = [PRIOR[0], [{}], [SOURCE]]
-    sequence = nl.ModellingSequence(PHYSICAL, nl.BackwardProbModel(prior, image, 0.05, 200.0), CONFIG)
+    sequence = nl.ModellingSequence(
+        PHYSICAL, nl.BackwardProbModel(prior, image, 0.05, 200.0), CONFIG
+    )
     assert sequence.flat.names == ("lenses.0.theta_E",)
-    value, gradient = jax.value_and_grad(sequence.flat.log_density)(jnp.array([-0.7]), sequence.args)
+    value, gradient = jax.value_and_grad(sequence.flat.log_density)(
+        jnp.array([-0.7]), sequence.args
+    )
     assert np.isfinite(value)
     assert np.all(np.isfinite(gradient))
 

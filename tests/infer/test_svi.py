@@ -37,7 +37,12 @@ def test_a_start_that_is_off_is_corrected():
     exact_mean, exact = exact_gaussian(args)
     tril = np.linalg.cholesky(exact)
     result = SVI(num_steps=400, patience=None).run(
-        flat, args, jax.random.key(0), start=exact_mean + tril @ np.ones(5), scale_tril=2.0 * tril, progress=False
+        flat,
+        args,
+        jax.random.key(0),
+        start=exact_mean + tril @ np.ones(5),
+        scale_tril=2.0 * tril,
+        progress=False,
     )
     assert kl(result.mean, result.covariance_matrix, exact_mean, exact) < 0.05
 
@@ -69,10 +74,15 @@ def test_numpyros_own_elbo_stays_available():
     flat = flat_model(gaussian, args)
     mean, covariance = exact_gaussian(args)
     settings = SVI(
-        elbo=numpyro.infer.Trace_ELBO(num_particles=16), optimizer=optax.adam(1e-2), num_steps=50, patience=None
+        elbo=numpyro.infer.Trace_ELBO(num_particles=16),
+        optimizer=optax.adam(1e-2),
+        num_steps=50,
+        patience=None,
     )
     tril = np.linalg.cholesky(covariance)
-    result = settings.run(flat, args, jax.random.key(0), start=mean[None], scale_tril=tril, progress=False)
+    result = settings.run(
+        flat, args, jax.random.key(0), start=mean[None], scale_tril=tril, progress=False
+    )
     assert result.num_gradients == {"svi": 50 * 16 + 256}
     assert kl(result.mean, result.covariance_matrix, mean, covariance) < 1.0
 
