@@ -1,4 +1,4 @@
-"""Lens models are NumPyro model functions: the pieces to write one, and ready ones short enough to copy."""
+"""Lens models are NumPyro functions: pieces to write one, and ready ones short enough to copy."""
 
 import dataclasses
 from collections.abc import Callable
@@ -10,7 +10,6 @@ import numpyro.distributions as dist
 from numpyro_lens import light, mass, priors
 from numpyro_lens.observation import Observation
 from numpyro_lens.simulate import render
-
 
 Profile = TypeVar("Profile")
 
@@ -49,9 +48,9 @@ def sample(name: str, profile: type[Profile], **parameters) -> Profile:
 
 
 def observe(name: str, image, observation: Observation):
-    """Place the likelihood of an image: independent normal pixels inside the mask.
+    r"""Place the likelihood of an image: independent normal pixels inside the mask.
 
-    .. math:: d_i \\sim N(m_i, \\sigma_i), \\quad \\sigma_i^2 = \\mathrm{noise}(m_i)
+    .. math:: d_i \sim N(m_i, \sigma_i), \quad \sigma_i^2 = \mathrm{noise}(m_i)
 
     Args:
         name: name of the site.
@@ -75,8 +74,8 @@ def observe(name: str, image, observation: Observation):
     """
     if image.shape[-2:] != observation.shape:
         raise ValueError(
-            f"The model image and the data have one shape; got {image.shape} and {observation.shape}. "
-            "Make the image with `render(observation, ...)`."
+            f"The model image and the data have one shape; got {image.shape} and "
+            f"{observation.shape}. Make the image with `render(observation, ...)`."
         )
     pixels = dist.Normal(image, observation.noise.sigma(image)).mask(observation.mask)
     return numpyro.sample(name, pixels.to_event(2), obs=observation.image)
@@ -97,13 +96,15 @@ def _check_parameters(profile, parameters) -> None:
             f"missing: {', '.join(missing)}"
         ] * bool(missing)
         raise ValueError(
-            f"Give each parameter of {profile.__name__} a distribution or a number ({'; '.join(problems)}). "
-            f"Its parameters are: {', '.join(fields)}."
+            f"Give each parameter of {profile.__name__} a distribution or a number "
+            f"({'; '.join(problems)}). Its parameters are: {', '.join(fields)}."
         )
 
 
 def epl_shear_sersic(observation: Observation) -> None:
-    """An elliptical power law with external shear; the lens and the source are one Sersic each; 22 parameters.
+    """An elliptical power law with external shear, and a Sersic each for lens and source light.
+
+    It has 22 parameters.
 
     Args:
         observation: the data.

@@ -68,7 +68,7 @@ def values_and_gradients(flat, z, args, batch_size=None):
 
 
 def evaluate(flat, z, args, batch_size=None):
-    """Like ``values_and_gradients``, for any n, in blocks of one shape: it compiles once for a model.
+    """Like ``values_and_gradients``, for any n in blocks of one shape: it compiles once a model.
 
     Compiling the gradient of a lens takes as long as evaluating it ten thousand times, so the
     stages share this one wherever they need values outside of their own loops.

@@ -23,7 +23,9 @@ from numpyro.infer import util
 
 
 class NormalQuantileTransform(Transform):
-    r"""Real line to an interval through the normal distribution function, :math:`y = a + (b - a)\,\Phi(x)`.
+    r"""Real line to an interval through the normal distribution function.
+
+    .. math:: y = a + (b - a)\,\Phi(x)
 
     A likelihood that is flat near a bound has Gaussian tails in :math:`x`; with the logistic map,
     NumPyro's own choice, they would be exponential, and harder to sample.
@@ -39,9 +41,11 @@ class NormalQuantileTransform(Transform):
 
     @property
     def codomain(self):
+        """The interval."""
         return constraints.interval(self.low, self.high)
 
     def __call__(self, x):
+        """Points of the interval."""
         # Counted from the nearer bound, so that neither side is lost to rounding.
         width = self.high - self.low
         tail = 0.5 * width * erfc(math.sqrt(0.5) * jnp.abs(x))
@@ -54,10 +58,12 @@ class NormalQuantileTransform(Transform):
         below, above = (jnp.clip(d / width, eps, 1.0) for d in (y - self.low, self.high - y))
         return jnp.where(below < above, ndtri(below), -ndtri(above))
 
-    def log_abs_det_jacobian(self, x, y, intermediates=None):
+    def log_abs_det_jacobian(self, x, y, intermediates=None):  # noqa: ARG002 NumPyro's signature
+        """Log of the derivative dy/dx at ``x``."""
         return jnp.log(self.high - self.low) - 0.5 * (x**2 + math.log(2 * math.pi))
 
     def tree_flatten(self):
+        """The bounds and their names, as NumPyro makes pytrees of its transforms."""
         return (self.low, self.high), (("low", "high"), {})
 
     def __eq__(self, other):
@@ -74,9 +80,8 @@ def bijection(support: constraints.Constraint) -> Transform:
     if isinstance(support, constraints.independent):
         base = bijection(support.base_constraint)
         return IndependentTransform(base, support.reinterpreted_batch_ndims)
-    if isinstance(support, type(constraints.unit_interval)) or isinstance(
-        support, type(constraints.interval(0.0, 1.0))
-    ):
+    intervals = (type(constraints.unit_interval), type(constraints.interval(0.0, 1.0)))
+    if isinstance(support, intervals):
         return NormalQuantileTransform(support.lower_bound, support.upper_bound)
     return biject_to(support)
 
@@ -102,7 +107,7 @@ class Affine(NamedTuple):
         return solve_triangular(self.scale_tril, offset.T, lower=True).T
 
     def log_prob(self, z):
-        """Log density at ``z`` (n, d) of the Gaussian whose draws are standard normal when whitened."""
+        """Log density at ``z`` (n, d) of the Gaussian that whitens to the standard normal."""
         log_volume = jnp.sum(jnp.log(jnp.diag(self.scale_tril)))
         constant = log_volume + 0.5 * z.shape[-1] * math.log(2 * math.pi)
         return -0.5 * jnp.sum(self.whiten(z) ** 2, axis=-1) - constant
@@ -110,7 +115,7 @@ class Affine(NamedTuple):
 
 @dataclass(frozen=True)
 class Site:
-    """A latent site: its name, its shape, that of its unconstrained value, and whether an interval bounds it."""
+    """A latent site: its name, its two shapes, and whether an interval bounds it."""
 
     name: str
     shape: tuple[int, ...]
@@ -119,10 +124,12 @@ class Site:
 
     @property
     def size(self) -> int:
+        """Number of unconstrained values."""
         return math.prod(self.unconstrained_shape)
 
     @property
     def coordinate_names(self) -> tuple[str, ...]:
+        """Name of each unconstrained value: ``x`` for a scalar, ``x[0,1]`` and so on otherwise."""
         if not self.unconstrained_shape:
             return (self.name,)
         indices = np.ndindex(self.unconstrained_shape)
@@ -146,6 +153,7 @@ class FlatModel:
 
     @property
     def dim(self) -> int:
+        """Length of the unconstrained vector."""
         return sum(site.size for site in self.sites)
 
     @property
@@ -227,8 +235,8 @@ class FlatModel:
 
         return flat
 
-    def flat_site(self, *args):
-        """A model with the site ``z`` and no likelihood: all that an autoguide needs to set itself up.
+    def flat_site(self, *_args):
+        """A model with the site ``z`` and no likelihood: enough to set up an autoguide.
 
         Set up on the full model, it would compile that model's gradient only to check the first
         value.
@@ -292,7 +300,8 @@ def _check_sites(trace) -> None:
         names = ", ".join(site["name"] for site in latent)
         raise ValueError(
             f"A model needs at least one observed site, and this one only samples: {names}. "
-            'End it with `nl.observe("image", image, observation)` or `numpyro.sample(name, distribution, obs=data)`.'
+            'End it with `nl.observe("image", image, observation)` or '
+            "`numpyro.sample(name, distribution, obs=data)`."
         )
     discrete = [site["name"] for site in latent if site["fn"].support.is_discrete]
     if discrete:

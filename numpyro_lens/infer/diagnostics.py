@@ -1,4 +1,7 @@
-"""ArviZ's containers and diagnostics, the same for ArviZ 0.23 and 1.x; nothing else knows that the two differ."""
+"""ArviZ's containers and diagnostics, the same for ArviZ 0.23 and 1.x.
+
+Nothing else knows that the two differ.
+"""
 
 import warnings
 from dataclasses import dataclass
@@ -50,13 +53,13 @@ def summary(container, var_names=None):
 
 
 def ess(draws, method: str = "bulk") -> np.ndarray:
-    """Effective sample size of each parameter of ``draws`` (chain, draw, d), in an array (d,)."""
+    """Effective sample size (d,) of each parameter of ``draws`` (chain, draw, d)."""
     settings = {"prob": (0.05, 0.95)} if method == "tail" else {}
     return _each(lambda x: az.ess(x, method=method, **settings), draws)
 
 
 def r_hat(draws) -> np.ndarray:
-    """Rank-normalised split R-hat of each parameter of ``draws`` (chain, draw, d), in an array (d,)."""
+    """Rank-normalised split R-hat (d,) of each parameter of ``draws`` (chain, draw, d)."""
     return _each(az.rhat, draws)
 
 
@@ -98,16 +101,21 @@ class Verdict:
     def __str__(self) -> str:
         word = "Converged" if self.converged else "NOT converged"
         lines = [
-            f"{word}: largest R-hat {self.max_r_hat[0]:.4f} ({self.max_r_hat[1]}), smallest effective "
-            f"sample size {self.min_ess[0]:.0f} ({self.min_ess[1]}), {self.num_divergent} divergent transitions."
+            (
+                f"{word}: largest R-hat {self.max_r_hat[0]:.4f} ({self.max_r_hat[1]}), "
+                f"smallest effective sample size {self.min_ess[0]:.0f} ({self.min_ess[1]}), "
+                f"{self.num_divergent} divergent transitions."
+            )
         ]
         if not self.converged:
             lines.append(
-                "Draw more with a larger `target_ess`, or look for more than one mode among `result.map.basins`."
+                "Draw more with a larger `target_ess`, or look for more than one mode among "
+                "`result.map.basins`."
             )
         if self.at_bounds:
             lines.append(
-                f"At a bound of the prior: {', '.join(self.at_bounds)}. Widen the prior if the bound is not physical."
+                f"At a bound of the prior: {', '.join(self.at_bounds)}. "
+                "Widen the prior if the bound is not physical."
             )
         return "\n".join(lines)
 

@@ -4,6 +4,7 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -48,7 +49,7 @@ class HMC:
         batch_size: chains evaluated at once on a device; see ``map_batch``.
     """
 
-    kernel: CrossChain | Callable | MCMCKernel = CrossChain()
+    kernel: CrossChain | Callable | MCMCKernel = CrossChain()  # noqa: RUF009 it is frozen
     num_chains: int = 16
     num_burnin_steps: int = 200
     num_results: int = 300
@@ -95,9 +96,10 @@ class HMC:
         )
 
     def _run_cross_chain(self, flat, args, key, start, metric, progress):
-        state = init_state(flat, self.kernel, start, metric, key, args, self.batch_size)
+        kernel = cast(CrossChain, self.kernel)
+        state = init_state(flat, kernel, start, metric, key, args, self.batch_size)
         advance = functools.partial(
-            _advance, flat, self.kernel, self.num_burnin_steps, batch_size=self.batch_size
+            _advance, flat, kernel, self.num_burnin_steps, batch_size=self.batch_size
         )
         gradients = {"burn_in": self.num_chains, "sampling": 0}
         with progress_bar("HMC", self.num_burnin_steps + self.num_results, progress) as bar:
@@ -206,8 +208,9 @@ def _starts(flat, args, key, svi, num_chains):
             return z
         z = jnp.where(finite[:, None], z, 0.5 * (z + mean))
     raise ValueError(
-        f"{int(jnp.sum(~finite))} of {num_chains} chains start at a log density that is not finite, even "
-        "close to the mean of the VI Gaussian. Check `result.svi`, or start SVI from another MAP."
+        f"{int(jnp.sum(~finite))} of {num_chains} chains start at a log density that is not "
+        "finite, even close to the mean of the VI Gaussian. Check `result.svi`, or start SVI from "
+        "another MAP."
     )
 
 
@@ -220,11 +223,12 @@ def _show(bar, steps, block, phase):
 
 
 def _numpyro_kernel(kernel, flat, args, start, metric):
-    """A NumPyro kernel, where it starts, and the map from its samples to the unconstrained vector."""
+    """A NumPyro kernel, where it starts, and the map from samples to unconstrained vectors."""
     if isinstance(kernel, MCMCKernel):
         if kernel.model is None:
             raise ValueError(
-                "A kernel passed as an instance needs a model: `NUTS(model)`, or pass the class `NUTS`."
+                "A kernel passed as an instance needs a model: `NUTS(model)`, or pass the class "
+                "`NUTS`."
             )
         values = jax.vmap(lambda z: flat.constrain(z, args))(start)
         values = {site.name: values[site.name] for site in flat.sites}

@@ -22,7 +22,7 @@ from numpyro_lens.infer.map import prior_draws
 
 @dataclass(frozen=True)
 class Integrator:
-    """A palindromic splitting of Hamiltonian dynamics: kicks of the momentum around drifts of the position.
+    """A palindromic splitting of Hamiltonian dynamics: kicks of momentum around drifts of position.
 
     Args:
         kicks: fractions of the step, one more than the drifts.
@@ -130,9 +130,7 @@ def init_state(
     log_length = jnp.log(jnp.asarray(settings.init_trajectory_length, dtype=z.dtype))
     adapt_state = AdaptState(
         metric,
-        _dual_averaging(settings.target_accept_prob)[0](
-            jnp.log(settings.init_step_size * jnp.ones(()))
-        ),
+        _dual_averaging()[0](jnp.log(settings.init_step_size * jnp.ones(()))),
         log_length,
         log_length,
         optax.adam(**_LENGTH_OPTIMIZER_ARGS).init(log_length),
@@ -164,7 +162,7 @@ def transition(
     key, key_momentum, key_accept = jax.random.split(state.rng_key, 3)
     adapt = state.adapt_state
     burn_in = state.i < num_warmup
-    step_size = _step_size(settings, adapt, state.i, burn_in)
+    step_size = _step_size(adapt, burn_in)
     jitter = 1.0 + settings.jitter * (2.0 * _van_der_corput(state.i) - 1.0)
     length = jnp.exp(jnp.where(burn_in, adapt.log_length, adapt.log_length_mean)) * jitter
     num_steps = jnp.clip(jnp.ceil(length / step_size).astype(int), 1, settings.max_num_steps)
@@ -240,16 +238,14 @@ def _adapt(settings, num_warmup, i, adapt, start, end, new, accept_prob, jitter)
     # The harmonic mean listens to the chain that moves worst.
     mean_accept = 1.0 / jnp.mean(1.0 / jnp.maximum(accept_prob, 1e-3))
     gradient = settings.target_accept_prob - mean_accept
-    adapt = adapt._replace(
-        step_size=_dual_averaging(settings.target_accept_prob)[1](gradient, adapt.step_size)
-    )
+    adapt = adapt._replace(step_size=_dual_averaging()[1](gradient, adapt.step_size))
     if settings.adapt_trajectory_length:
         adapt = _adapt_length(settings, i, adapt, start, end, accept_prob, jitter)
     adapt = _collect(adapt, new.z)
     for fraction in settings.metric_updates:
         adapt = jax.lax.cond(
             i + 1 == int(fraction * num_warmup),
-            functools.partial(_update_metric, settings),
+            _update_metric,
             lambda a: a,
             adapt,
         )
@@ -271,7 +267,7 @@ def _adapt_length(settings, i, adapt, start, end, accept_prob, jitter):
     optimizer = optax.adam(**_LENGTH_OPTIMIZER_ARGS)
     length = jnp.exp(adapt.log_length)
     update, optimizer_state = optimizer.update(-gradient * length, adapt.length_optimizer)
-    low, high = jnp.log(0.3), jnp.log(settings.max_num_steps * _step_size(settings, adapt, i, True))
+    low, high = jnp.log(0.3), jnp.log(settings.max_num_steps * _step_size(adapt, True))
     log_length = jnp.clip(adapt.log_length + update, low, jnp.maximum(high, low))
     weight = 1.0 / (1.0 + i) ** 0.5
     mean = (1 - weight) * adapt.log_length_mean + weight * log_length
@@ -289,8 +285,11 @@ def _collect(adapt, z):
     return adapt._replace(draws_mean=mean, draws_scatter=scatter, draws_count=count)
 
 
-def _update_metric(settings, adapt):
-    """Estimate the metric from the collected draws, in coordinates whitened by the old one, shrunk to it."""
+def _update_metric(adapt):
+    """Estimate the metric from the collected draws, shrunk to the old one.
+
+    It is done in coordinates that the old metric whitens.
+    """
     loc, tril = adapt.metric
     dim = loc.shape[0]
     half = jax.scipy.linalg.solve_triangular(tril, adapt.draws_scatter, lower=True)
@@ -303,14 +302,14 @@ def _update_metric(settings, adapt):
     log_step_size = adapt.step_size[1]
     return adapt._replace(
         metric=metric,
-        step_size=_dual_averaging(settings.target_accept_prob)[0](log_step_size),
+        step_size=_dual_averaging()[0](log_step_size),
         draws_mean=jnp.zeros_like(loc),
         draws_scatter=jnp.zeros_like(tril),
         draws_count=jnp.zeros_like(adapt.draws_count),
     )
 
 
-def _dual_averaging(target_accept_prob):
+def _dual_averaging():
     init, update = dual_averaging(t0=10, kappa=0.75, gamma=0.05)
 
     def init_at(log_step_size):
@@ -321,7 +320,7 @@ def _dual_averaging(target_accept_prob):
     return init_at, update
 
 
-def _step_size(settings, adapt, i, burn_in):
+def _step_size(adapt, burn_in):
     log_now, log_mean = adapt.step_size[0], adapt.step_size[1]
     return jnp.exp(jnp.where(burn_in, log_now, log_mean))
 
@@ -338,7 +337,9 @@ def _columns(mask, like):
 
 
 class CrossChainHMC(MCMCKernel):
-    """``CrossChain`` as a NumPyro kernel, for ``MCMC(..., chain_method="vectorized")`` and any model.
+    """``CrossChain`` as a NumPyro kernel for any model.
+
+    It runs in ``MCMC(..., chain_method="vectorized")``.
 
     Args:
         model: NumPyro model function.
@@ -372,13 +373,15 @@ class CrossChainHMC(MCMCKernel):
         self.scale_tril = scale_tril
         self.batch_size = batch_size
         self._num_warmup = 0
-        self._sample_fn = None
+        self._sample_fn: FlatModel | None = None
 
     @property
     def model(self):
+        """The NumPyro model function."""
         return self._model
 
     def init(self, rng_key, num_warmup, init_params=None, model_args=(), model_kwargs=None):
+        """State of the chains, one key each, at ``init_params`` (C, d) or at draws of the prior."""
         if model_kwargs:
             raise ValueError("CrossChainHMC takes the arguments of the model by position only.")
         if jnp.ndim(rng_key) == 0:
@@ -394,15 +397,18 @@ class CrossChainHMC(MCMCKernel):
         key = jax.random.fold_in(rng_key[0], 1)
         return init_state(flat, self.settings, z, metric, key, model_args, self.batch_size)
 
-    def sample(self, state, model_args, model_kwargs):
+    def sample(self, state, model_args, model_kwargs):  # noqa: ARG002 NumPyro's signature
+        """State of the chains after one transition."""
         flat = flat_model(self._model, model_args)
         return transition(flat, self.settings, self._num_warmup, state, model_args, self.batch_size)
 
-    def postprocess_fn(self, args, kwargs):
+    def postprocess_fn(self, args, kwargs):  # noqa: ARG002 NumPyro's signature
+        """Function from an unconstrained vector to the site values."""
         flat = flat_model(self._model, args)
         return lambda z: flat.constrain(z, args)
 
     def get_diagnostics_str(self, state):
+        """Gradients, step size and acceptance of the last transition, for the progress bar."""
         return (
             f"{int(state.num_steps[0])} gradients, step size {float(state.step_size[0]):.2e}, "
             f"acceptance {float(jnp.mean(state.accept_prob)):.2f}"

@@ -126,7 +126,7 @@ class MAP:
         return min(losses[: -self.patience]) - min(losses) < 0.1
 
     def _polish(self, flat, args, z, log_density, failed, gradients):
-        """Polish the best starts; also return the Hessian at the best, for the Laplace covariance."""
+        """Polish the best starts; the Hessian at the best is for the Laplace covariance."""
         ranked = jnp.argsort(jnp.where(failed, jnp.inf, -log_density))
         best = ranked[: max(self.num_polished, 1)]
         # One step is the evaluation of the point itself.
@@ -249,8 +249,9 @@ def _check_start(start, flat):
     start = jnp.atleast_2d(jnp.asarray(start, dtype=jnp.result_type(float)))
     if start.ndim != 2 or start.shape[1] != flat.dim:
         raise ValueError(
-            f"`start` is one row of {flat.dim} unconstrained values for each start, in the order of "
-            f"`result.names`; got an array of shape {start.shape}. Leave it out to start from the prior."
+            f"`start` is one row of {flat.dim} unconstrained values for each start, in the order "
+            f"of `result.names`; got an array of shape {start.shape}. Leave it out to start from "
+            "the prior."
         )
     return start
 
@@ -258,8 +259,8 @@ def _check_start(start, flat):
 def _check_any_finite(failed) -> None:
     if bool(jnp.all(failed)):
         raise ValueError(
-            f"None of the {failed.size} starts reached a finite log density and gradient. Check the "
-            "image and the noise for bad pixels, and that the model is finite over its prior: "
+            f"None of the {failed.size} starts reached a finite log density and gradient. Check "
+            "the image and the noise for bad pixels, and that the model is finite over its prior: "
             "`numpyro.infer.Predictive(model, num_samples=100)(key, observation)`."
         )
 

@@ -1,4 +1,4 @@
-"""GIGA-Lens's way of writing a model: profiles, pixels and a nested prior, turned into a NumPyro model."""
+"""GIGA-Lens's way to write a model: profiles, pixels and a nested prior make a NumPyro model."""
 
 import inspect
 from abc import ABC, abstractmethod
@@ -36,21 +36,23 @@ class PhysicalModel:
     source_light: Sequence[type]
 
     def build(self, params) -> tuple[list, list, list]:
-        """Profiles with their values, from ``(lens_params, lens_light_params, source_light_params)``.
+        """Profiles with their values.
 
-        The middle list may be left out when there is no lens light; ``Ie`` is accepted for ``amp``.
+        ``params`` is ``(lens_params, lens_light_params, source_light_params)``. The middle list may
+        be left out when there is no lens light; ``Ie`` is accepted for ``amp``.
 
         Raises:
             ValueError: the lists do not match the profiles.
         """
         groups = dict(zip(_ROLES, self.split(params), strict=True))
-        return tuple(
+        lenses, lens_light, source_light = (
             [
                 _build(profile, values)
                 for profile, values in zip(getattr(self, role), groups[role], strict=True)
             ]
             for role in _ROLES
         )
+        return lenses, lens_light, source_light
 
     def split(self, params) -> list[list[dict]]:
         """The three lists, after a check of their lengths."""
@@ -61,8 +63,8 @@ class PhysicalModel:
         found = [len(group) for group in groups]
         if found != expected:
             raise ValueError(
-                f"Parameters come as three lists of dicts, one dict for each of {expected} lenses, lens-light and "
-                f"source-light profiles; got {found}."
+                f"Parameters come as three lists of dicts, one dict for each of {expected} lenses, "
+                f"lens-light and source-light profiles; got {found}."
             )
         return groups
 
@@ -88,7 +90,8 @@ class SimulatorConfig:
     @property
     def shape(self) -> tuple[int, int]:
         """(ny, nx)."""
-        return (self.num_pix, self.num_pix) if np.ndim(self.num_pix) == 0 else tuple(self.num_pix)
+        sides: Any = self.num_pix
+        return (sides, sides) if np.ndim(sides) == 0 else tuple(sides)
 
     def observation(self, image, noise) -> Observation:
         """These pixels with an image and its noise.
@@ -98,7 +101,8 @@ class SimulatorConfig:
         """
         if np.shape(image) != self.shape:
             raise ValueError(
-                f"`observed_image` has the shape of `num_pix`; got {np.shape(image)} and {self.shape}. "
+                f"`observed_image` has the shape of `num_pix`; got {np.shape(image)} and "
+                f"{self.shape}. "
                 "Type `SimulatorConfig(delta_pix, num_pix=observed_image.shape, ...)`."
             )
         psf = None if self.kernel is None else PSF(np.asarray(self.kernel))
@@ -151,11 +155,14 @@ class ForwardProbModel(ProbabilisticModel):
     """All parameters are sampled, amplitudes included; the noise follows the model image."""
 
     def observation(self, sim_config: SimulatorConfig) -> Observation:
+        """The data, with noise that follows the model image."""
         return sim_config.observation(
             self.observed_image, PoissonNoise(self.background_rms, self.exp_time)
         )
 
     def numpyro_model(self, phys_model: PhysicalModel) -> Callable:
+        """The NumPyro model function, with every parameter of the prior a site."""
+
         def model(observation):
             masses, lens_light, source = phys_model.build(self.sample_prior(phys_model))
             image = render(observation, mass=masses, source=source, lens_light=lens_light)
@@ -171,11 +178,14 @@ class BackwardProbModel(ProbabilisticModel):
     """
 
     def observation(self, sim_config: SimulatorConfig) -> Observation:
+        """The data, with noise computed from the image itself."""
         image = np.asarray(self.observed_image, dtype=float)
         variance = np.square(self.background_rms) + np.maximum(image, 0.0) / self.exp_time
         return sim_config.observation(image, NoiseMap(np.sqrt(variance)))
 
     def numpyro_model(self, phys_model: PhysicalModel) -> Callable:
+        """The NumPyro model function, without sites for the amplitudes."""
+
         def model(observation):
             params = self.sample_prior(phys_model)
             image, _ = _solved_image(phys_model, params, observation)
@@ -198,12 +208,18 @@ class LensSimulator:
         self._observation = sim_config.observation(blank, NoiseMap(np.ones(sim_config.shape)))
 
     def simulate(self, params):
-        """Image (ny, nx) of ``(lens_params, lens_light_params, source_light_params)``; numbers, not batches."""
+        """Image (ny, nx) of ``(lens_params, lens_light_params, source_light_params)``.
+
+        The parameters are numbers, not batches.
+        """
         masses, lens_light, source = self.phys_model.build(params)
         return render(self._observation, mass=masses, source=source, lens_light=lens_light)
 
     def lstsq_simulate(self, params, observed_image, err_map):
-        """Image (ny, nx) whose amplitudes fit ``observed_image`` best under the standard deviations ``err_map``."""
+        """Image (ny, nx) whose amplitudes fit ``observed_image`` best.
+
+        ``err_map`` holds the standard deviations of its pixels.
+        """
         observation = self.sim_config.observation(observed_image, NoiseMap(err_map))
         return _solved_image(self.phys_model, params, observation)[0]
 
@@ -244,8 +260,9 @@ def _sample_dict(prefix: str, entries: dict) -> dict:
         ready = [name for name, entry in waiting.items() if _needs(entry) <= values.keys()]
         if not ready:
             raise ValueError(
-                f"A function in the prior depends on parameters of the same dict, named as its arguments. "
-                f"`{prefix}` has {', '.join(entries)}, and cannot resolve: {', '.join(waiting)}."
+                "A function in the prior depends on parameters of the same dict, named as its "
+                f"arguments. `{prefix}` has {', '.join(entries)}, and cannot resolve: "
+                f"{', '.join(waiting)}."
             )
         for name in ready:
             values[name] = _sample_entry(f"{prefix}.{name}", waiting.pop(name), values)

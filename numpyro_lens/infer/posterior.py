@@ -74,6 +74,7 @@ class HMCResult:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """(num_results, num_chains, d)."""
         return self.chains.shape
 
     def __array__(self, dtype=None, copy=None):
@@ -92,14 +93,14 @@ class HMCResult:
 
     @property
     def num_gradients(self) -> dict[str, int]:
-        """Evaluations of the log density by stage; those without a gradient (screening) count as one."""
+        """Evaluations of the log density by stage; screening, without gradients, counts as well."""
         before = {} if self.map is None else dict(self.map.num_gradients)
         return before | getattr(self.svi, "num_gradients", {}) | self.stage_gradients
 
     @property
     def timings(self) -> dict[str, dict[str, float]]:
         """Seconds of compilation and of running, by stage."""
-        stages = {"map": self.map, "svi": self.svi, "hmc": self}
+        stages: dict[str, Any] = {"map": self.map, "svi": self.svi, "hmc": self}
         return {name: stage.timing for name, stage in stages.items() if hasattr(stage, "timing")}
 
     @cached_property
@@ -205,7 +206,7 @@ class HMCResult:
         }
 
     def _attributes(self) -> dict[str, Any]:
-        attributes = {
+        attributes: dict[str, Any] = {
             f"{package}_version": _version(package)
             for package in ("numpyro_lens", "numpyro", "jax")
         }
@@ -222,8 +223,9 @@ class HMCResult:
 
     def __repr__(self) -> str:
         return (
-            f"HMCResult: {self.z.shape[0]} chains of {self.z.shape[1]} draws, {self.flat.dim} parameters, "
-            f"{sum(self.num_gradients.values())} gradients in all stages\n{self.verdict}"
+            f"HMCResult: {self.z.shape[0]} chains of {self.z.shape[1]} draws, "
+            f"{self.flat.dim} parameters, {sum(self.num_gradients.values())} gradients "
+            f"in all stages\n{self.verdict}"
         )
 
     def _repr_html_(self) -> str:
@@ -238,7 +240,7 @@ def _observed_sites(trace):
 
 
 @partial(jax.jit, static_argnames=("flat",))
-def _means(flat, z, keys, args):
+def _means(flat, z, _keys, args):
     def one(z, args):
         return {
             name: site["fn"].mean for name, site in _observed_sites(flat.trace(z, args)).items()
@@ -259,7 +261,7 @@ def _predictive(flat, z, keys, args):
 
 
 @partial(jax.jit, static_argnames=("flat",))
-def _log_likelihoods(flat, z, keys, args):
+def _log_likelihoods(flat, z, _keys, args):
     def pointwise(site):
         fn = site["fn"]
         while isinstance(fn, Independent):
@@ -280,7 +282,7 @@ def _observed(flat, z, args):
 
 
 def _pixel_coordinates(observation) -> dict[str, np.ndarray]:
-    """Offsets from the image centre along both axes [arcsec]; exact when the pixel matrix is diagonal."""
+    """Offsets from the image centre along both axes [arcsec]; exact for a diagonal pixel matrix."""
     matrix = np.asarray(observation.transform_pix2angle)
     ny, nx = observation.shape
     return {

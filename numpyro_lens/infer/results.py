@@ -1,6 +1,6 @@
 """What each stage returns: frozen objects that carry everything and feed the next step."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
@@ -13,11 +13,11 @@ from numpyro_lens.infer.density import Affine, FlatModel
 
 
 class Basin(NamedTuple):
-    """Starts that ended at one mode: its log density, how many they are, and the index of the best of them."""
+    """Starts that ended at one mode: its log density, their number, and which start is the best."""
 
     log_density: float
     num_starts: int
-    index: int
+    start: int
 
 
 @partial(jax.jit, static_argnames=("flat", "batch_size"))
@@ -61,16 +61,17 @@ class MAPResult:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """(num_starts, d)."""
         return self.params.shape
 
     @property
     def best(self) -> np.ndarray:
         """Unconstrained parameters of the best start, (1, d): what ``SVI`` starts from."""
-        return self.params[[self.basins[0].index]]
+        return self.params[[self.basins[0].start]]
 
     @cached_property
     def samples(self) -> dict[str, np.ndarray]:
-        """Site values of every start, best values at index ``basins[0].index``."""
+        """Site values of every start, best values at index ``basins[0].start``."""
         return _numpy(constrain(self.flat, self.params, self.args))
 
     def __array__(self, dtype=None, copy=None):
@@ -86,7 +87,8 @@ class MAPResult:
         best = self.basins[0]
         return (
             f"MAPResult: best log density {best.log_density:.2f}, reached by {best.num_starts} of "
-            f"{len(self)} starts; {len(self.basins)} basins; {sum(self.num_gradients.values())} gradients"
+            f"{len(self)} starts; {len(self.basins)} basins; "
+            f"{sum(self.num_gradients.values())} gradients"
         )
 
 
@@ -142,8 +144,8 @@ class SVIResult:
     def __repr__(self) -> str:
         verdict = "good" if self.pareto_k <= 0.7 else "poor"
         return (
-            f"SVIResult: ELBO {-float(np.mean(self.losses[-20:])):.2f}, Pareto k {self.pareto_k:.2f} ({verdict} fit); "
-            f"{self.num_gradients['svi']} gradients"
+            f"SVIResult: ELBO {-float(np.mean(self.losses[-20:])):.2f}, "
+            f"Pareto k {self.pareto_k:.2f} ({verdict} fit); {self.num_gradients['svi']} gradients"
             if len(self.losses)
             else f"SVIResult: Pareto k {self.pareto_k:.2f} ({verdict} fit)"
         )

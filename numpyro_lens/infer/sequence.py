@@ -253,7 +253,7 @@ class ModellingSequence(ModellingSequenceInterface):
         map, svi, hmc = map or map_stage.MAP(), svi or svi_stage.SVI(), hmc or hmc_stage.HMC()
         if target_ess is not None:
             hmc = dataclasses.replace(hmc, target_ess=target_ess)
-        callback = callback or (lambda stage, result: None)
+        callback = callback or (lambda _stage, _result: None)
         keys = jax.random.split(jax.random.key(seed), 3)
         best = map.run(self.flat, self.args, keys[0], progress=progress)
         callback("map", best)
@@ -300,8 +300,9 @@ def _scale_tril(init_scales, dim):
         return np.diag(np.broadcast_to(scales, dim))
     if scales.shape != (dim, dim) or not np.allclose(scales, np.tril(scales)):
         raise ValueError(
-            f"`init_scales` is a number, ({dim},) standard deviations, or a ({dim}, {dim}) lower Cholesky factor; "
-            f"got {scales.shape}. Of a covariance take `np.linalg.cholesky(covariance)`."
+            f"`init_scales` is a number, ({dim},) standard deviations, or a ({dim}, {dim}) lower "
+            f"Cholesky factor; got {scales.shape}. Of a covariance take "
+            "`np.linalg.cholesky(covariance)`."
         )
     return scales
 

@@ -21,7 +21,7 @@ from numpyro_lens.infer.results import SVIResult
 
 @functools.cache
 def adam(learning_rate: float = 2e-2, num_steps: int = 200) -> optax.GradientTransformation:
-    """Adam with a cosine decay of the learning rate to a twentieth, one object for the same arguments."""
+    """Adam with a cosine decay of the rate to a twentieth; one object for the same arguments."""
     return optax.adam(optax.cosine_decay_schedule(learning_rate, num_steps, alpha=0.05))
 
 
@@ -42,7 +42,8 @@ class StickingTheLanding(ELBO):
         self.batch_size = batch_size
         super().__init__(num_particles=num_particles + num_particles % 2)
 
-    def loss(self, rng_key, param_map, model, guide, *args, **kwargs):
+    def loss(self, rng_key, param_map, model, guide, *args, **kwargs):  # noqa: ARG002 NumPyro's
+        """Negative ELBO, the mean over the draws."""
         posterior = guide.get_posterior(param_map)
         frame = Affine(posterior.loc, posterior.scale_tril)
         half = jax.random.normal(rng_key, (self.num_particles // 2, posterior.event_shape[0]))
@@ -53,7 +54,7 @@ class StickingTheLanding(ELBO):
 
 
 def _log_density_of_site(model, z, args, batch_size):
-    """Log density of a model with one flat site ``z``, at many values, gradients evaluated in batches."""
+    """Log density of a model with one flat site ``z`` at many values; gradients in batches."""
 
     def one(z, args):
         return numpyro.infer.util.log_density(model, args, {}, {"z": z})[0]
@@ -212,6 +213,7 @@ def _check_gaussian(start, scale_tril, flat):
         )
     if scale_tril.shape != (flat.dim, flat.dim):
         raise ValueError(
-            f"`scale_tril` is a ({flat.dim}, {flat.dim}) lower Cholesky factor; got {scale_tril.shape}."
+            f"`scale_tril` is a ({flat.dim}, {flat.dim}) lower Cholesky factor; "
+            f"got {scale_tril.shape}."
         )
     return start.reshape(flat.dim), scale_tril

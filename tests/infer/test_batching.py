@@ -6,11 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from gaussians import gaussian
 
 from numpyro_lens.infer import flat_model, map_batch
 from numpyro_lens.infer.batching import evaluate, values_and_gradients
-
-from gaussians import gaussian
 
 
 @pytest.mark.parametrize("batch_size", [None, 1, 2, 7, 100])

@@ -11,7 +11,7 @@ from numpyro_lens.infer.density import bijection
 
 
 def every_support(data):
-    """Sites out of alphabetical order, with supports of every kind and one that depends on another."""
+    """Sites out of alphabetical order: supports of every kind, one that depends on another."""
     width = numpyro.sample("width", dist.LogNormal(0.0, 1.0))
     bounded = numpyro.sample("bounded", dist.Uniform(-1.0, 3.0))
     dependent = numpyro.sample("dependent", dist.Uniform(bounded, bounded + width))
@@ -50,7 +50,7 @@ def test_constrain_inverts_unconstrain(args):
 
 @pytest.mark.usefixtures("double")
 def test_density_is_numpyros_up_to_the_map_of_intervals():
-    """With NumPyro's own map the density is its potential energy; the Jacobians make up the rest."""
+    """With NumPyro's own map the density is its potential energy; Jacobians make up the rest."""
 
     def model(data):
         scale = numpyro.sample("scale", dist.LogNormal(0.0, 1.0))

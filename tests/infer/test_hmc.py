@@ -49,7 +49,7 @@ def test_numpyro_kernels_take_the_vi_covariance_in_the_order_of_the_model(gaussi
 
 
 def test_numpyro_hmc_does_not_resonate(gaussian_fit):
-    """NumPyro's own trajectory of 2π is a whole period: nearly every draw is where the last one was."""
+    """NumPyro's own trajectory of 2π is a whole period: nearly every draw repeats the last."""
     default = run(gaussian_fit, numpyro.infer.HMC)
     resonant = run(gaussian_fit, partial(numpyro.infer.HMC, trajectory_length=2 * np.pi))
     assert ess(default.z).min() > 0.3 * default.log_density.size

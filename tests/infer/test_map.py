@@ -40,7 +40,7 @@ def run(model, args=ARGS, seed=0, start=None, **settings):
 def test_mode_is_that_of_the_unconstrained_density():
     """exp(1) in unconstrained space; ``AutoDelta`` on the model itself would find exp(1 - 0.5²)."""
     result = run(log_normal)
-    np.testing.assert_allclose(result.samples["x"][result.basins[0].index], np.e, rtol=1e-3)
+    np.testing.assert_allclose(result.samples["x"][result.basins[0].start], np.e, rtol=1e-3)
 
 
 def test_every_start_has_a_life_of_its_own():
@@ -72,7 +72,7 @@ def test_log_density_is_that_of_the_parameters():
 def test_a_nan_gradient_is_counted_though_the_value_is_finite():
     result = run(broken, start=np.array([[-1.0], [1.0], [-2.0]]), num_polished=0)
     assert result.num_nonfinite == {"log_density": 0, "gradient": 2}
-    assert result.basins[0].index == 1
+    assert result.basins[0].start == 1
 
 
 def test_a_start_that_fails_leaves_the_others_alone():
@@ -114,7 +114,7 @@ def test_newton_reaches_the_mode_of_a_curved_valley():
 
     args = (jnp.asarray(2.0),)
     flat = flat_model(banana, args)
-    z, value, hessian, steps = newton(flat, jnp.array([[-3.0, 5.0], [2.0, 0.0]]), args)
+    z, _, hessian, steps = newton(flat, jnp.array([[-3.0, 5.0], [2.0, 0.0]]), args)
     assert int(jnp.max(steps)) <= 20
     for point in z:
         assert float(jnp.linalg.norm(jax.grad(flat.log_density)(point, args))) < 1.0

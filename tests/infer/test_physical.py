@@ -182,5 +182,5 @@ def test_wrong_parameters(params, message):
 
 
 def test_image_of_another_shape(image):
-    with pytest.raises(ValueError, match="observed_image.shape"):
+    with pytest.raises(ValueError, match=r"observed_image\.shape"):
         nl.ModellingSequence(PHYSICAL, nl.ForwardProbModel(PRIOR, image[1:], 0.05, 200.0), CONFIG)
