@@ -21,8 +21,7 @@ def sample(name: str, profile: type[Profile], **parameters) -> Profile:
         name: prefix of the sites, which are called ``name.parameter``.
         profile: class of the profile, such as ``mass.EPL``.
         **parameters: for each field of the profile a distribution (it is sampled) or a number or
-        array (it is fixed); a field
-            with a default may be left out.
+            array (it is fixed); a field with a default may be left out.
 
     Returns:
         The profile with its values.

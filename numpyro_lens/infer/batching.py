@@ -10,6 +10,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import AxisType, PartitionSpec
 
 
@@ -67,6 +68,21 @@ def values_and_gradients(flat, z, args, batch_size=None):
     return map_batch(jax.value_and_grad(flat.log_density), z, args, batch_size=batch_size)
 
 
+def unplaced(tree):
+    """A copy of a pytree that no device owns.
+
+    What a sharded function returns is spread over the devices; passed on as it is, it would make
+    the next function compile a second time, for arguments placed elsewhere.
+    """
+
+    def copy(leaf):
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(jnp.asarray(np.asarray(jax.random.key_data(leaf))))
+        return np.asarray(leaf)
+
+    return jax.tree.map(copy, tree)
+
+
 def evaluate(flat, z, args, batch_size=None):
     """Like ``values_and_gradients``, for any n in blocks of one shape: it compiles once a model.
 
@@ -74,8 +90,8 @@ def evaluate(flat, z, args, batch_size=None):
     stages share this one wherever they need values outside of their own loops.
     """
     block = 16 if jax.default_backend() == "cpu" else 512
-    z = jnp.asarray(z)
-    padded = _pad(z, -len(z) % block)
+    z = np.asarray(z)
+    padded = np.concatenate([z, np.broadcast_to(z[-1:], (-len(z) % block, z.shape[1]))])
     pieces = [
         values_and_gradients(flat, padded[i : i + block], args, batch_size)
         for i in range(0, len(padded), block)

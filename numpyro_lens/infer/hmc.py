@@ -14,7 +14,7 @@ from numpyro.infer.mcmc import MCMCKernel
 
 from numpyro_lens.infer import diagnostics
 from numpyro_lens.infer._stage import progress_bar, timed
-from numpyro_lens.infer.batching import evaluate
+from numpyro_lens.infer.batching import evaluate, unplaced
 from numpyro_lens.infer.density import Affine, FlatModel
 from numpyro_lens.infer.kernels import CrossChain, init_state, transition
 from numpyro_lens.infer.posterior import HMCResult
@@ -68,7 +68,9 @@ class HMC:
             args: arguments of the model.
             key: JAX random key.
             svi: the Gaussian to start from; anything with ``mean``, ``covariance_matrix`` and
-            ``sample``. map: MAP result to carry along. progress: draw a progress bar.
+                ``sample``.
+            map: MAP result to carry along.
+            progress: draw a progress bar.
         """
         key_start, key_run = jax.random.split(key)
         with timed() as timing:
@@ -101,19 +103,20 @@ class HMC:
         advance = functools.partial(
             _advance, flat, kernel, self.num_burnin_steps, batch_size=self.batch_size
         )
+        state = unplaced(state)
         gradients = {"burn_in": self.num_chains, "sampling": 0}
         with progress_bar("HMC", self.num_burnin_steps + self.num_results, progress) as bar:
             burn_in = 0
             while burn_in < self.num_burnin_steps:
                 steps = min(self.block, self.num_burnin_steps - burn_in)
-                state, block = advance(steps, state, args)
+                state, block = unplaced(advance(steps, state, args))
                 burn_in += steps
                 gradients["burn_in"] += int(np.sum(block["num_steps"]))
                 _show(bar, steps, block, "burn-in")
             blocks: list = []
             while not self._enough(blocks):
-                state, block = advance(self.block, state, args)
-                blocks.append(jax.tree.map(np.asarray, block))
+                state, block = unplaced(advance(self.block, state, args))
+                blocks.append(block)
                 gradients["sampling"] += int(np.sum(blocks[-1]["num_steps"]))
                 bar.total = max(bar.total, bar.n + self.block)
                 _show(bar, self.block, block, "sampling")

@@ -68,7 +68,10 @@ class CrossChainState(NamedTuple):
         z_grad: gradient of the potential energy (C, d).
         energy: potential plus kinetic energy of the accepted point (C,).
         accept_prob, num_steps, step_size, trajectory_length, diverging: of the last transition
-        (C,). i: transitions so far. adapt_state: see ``AdaptState``. rng_key: JAX random key.
+            (C,).
+        i: transitions so far.
+        adapt_state: see ``AdaptState``.
+        rng_key: JAX random key.
     """
 
     z: Any
@@ -98,7 +101,8 @@ class CrossChain:
         max_num_steps: integrator steps for each transition at most.
         init_step_size: first step size, in units of the metric.
         init_trajectory_length: first trajectory length, likewise; a quarter period of a Gaussian is
-        π/2. adapt_trajectory_length: learn it during burn-in; otherwise it stays at the first.
+            π/2.
+        adapt_trajectory_length: learn it during burn-in; otherwise it stays at the first.
         jitter: trajectories are uniform in ``(1 - jitter, 1 + jitter)`` times the length.
         metric_updates: fractions of the burn-in at which the metric is estimated again from the
             draws of all chains since the last one.
@@ -107,8 +111,8 @@ class CrossChain:
     Reference: Hoffman, Radul & Sountsov 2021, AISTATS, PMLR 130:3907.
     """
 
-    target_accept_prob: float = 0.8
-    max_num_steps: int = 30
+    target_accept_prob: float = 0.9
+    max_num_steps: int = 60
     init_step_size: float = 0.3
     init_trajectory_length: float = 1.5
     adapt_trajectory_length: bool = True
@@ -235,9 +239,7 @@ def _integrate(flat, settings, start, metric, step_size, num_steps, args, batch_
 
 
 def _adapt(settings, num_warmup, i, adapt, start, end, new, accept_prob, jitter):
-    # The harmonic mean listens to the chain that moves worst.
-    mean_accept = 1.0 / jnp.mean(1.0 / jnp.maximum(accept_prob, 1e-3))
-    gradient = settings.target_accept_prob - mean_accept
+    gradient = settings.target_accept_prob - jnp.mean(accept_prob)
     adapt = adapt._replace(step_size=_dual_averaging()[1](gradient, adapt.step_size))
     if settings.adapt_trajectory_length:
         adapt = _adapt_length(settings, i, adapt, start, end, accept_prob, jitter)
@@ -259,7 +261,9 @@ def _adapt_length(settings, i, adapt, start, end, accept_prob, jitter):
         whitened = adapt.metric.whiten(z)
         return whitened - jnp.mean(whitened, axis=0, keepdims=True)
 
-    before, after = centred(start.z), centred(end.z)
+    # A chain that diverged says nothing about the length, nor about the centre of the others.
+    usable = (accept_prob > 1e-3)[:, None]
+    before, after = centred(start.z), centred(jnp.where(usable, end.z, start.z))
     growth = jnp.sum(after**2, axis=1) - jnp.sum(before**2, axis=1)
     rate = jitter * growth * jnp.sum(after * end.momentum, axis=1)
     rate = jnp.where(jnp.isfinite(rate), rate, 0.0)

@@ -13,7 +13,7 @@ from numpyro.infer.autoguide import AutoDelta
 from numpyro.optim import optax_to_numpyro
 
 from numpyro_lens.infer._stage import progress_bar, timed
-from numpyro_lens.infer.batching import evaluate, map_batch
+from numpyro_lens.infer.batching import evaluate, map_batch, unplaced
 from numpyro_lens.infer.density import FlatModel
 from numpyro_lens.infer.results import Basin, MAPResult
 
@@ -42,8 +42,10 @@ class MAP:
     Args:
         num_starts: starts that are optimised.
         num_screened: prior draws of which the best become starts; ``None`` takes the draws as they
-        come. num_steps: gradient steps at most. optimizer: optax transformation; ``None`` is
-        ``adam(3e-2, num_steps)``. num_polished: best starts that are polished; 0 for none.
+            come.
+        num_steps: gradient steps at most.
+        optimizer: optax transformation; ``None`` is ``adam(3e-2, num_steps)``.
+        num_polished: best starts that are polished; 0 for none.
         patience: stop when the best log density rose by less than 0.1 in this many steps; ``None``
             never stops early.
         batch_size: samples evaluated at once on a device; see ``map_batch``.
@@ -109,16 +111,18 @@ class MAP:
         if self.num_steps == 0:
             return z, jnp.zeros((0,))
         optimizer = self.optimizer or adam(num_steps=self.num_steps)
-        states = _begin(flat, optimizer, z, args)
+        states = unplaced(_begin(flat, optimizer, z, args))
         losses: list = []
         with progress_bar("MAP", self.num_steps, progress) as bar:
             while len(losses) < self.num_steps and not self._stalled(losses):
                 steps = min(self.block, self.num_steps - len(losses))
-                states, z, block = _advance(flat, optimizer, steps, states, args, self.batch_size)
+                states, z, block = unplaced(
+                    _advance(flat, optimizer, steps, states, args, self.batch_size)
+                )
                 losses.extend(np.nanmin(np.asarray(block), axis=0, initial=np.inf))
                 bar.update(steps)
                 bar.set_postfix_str(f"best log density {-min(losses):.2f}")
-        return z, jnp.asarray(losses)
+        return jnp.asarray(z), jnp.asarray(losses)
 
     def _stalled(self, losses) -> bool:
         if self.patience is None or len(losses) <= self.patience:

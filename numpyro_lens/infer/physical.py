@@ -120,9 +120,8 @@ class ProbabilisticModel(ABC):
 
     Args:
         prior: lists of dicts ``[lenses, lens_light, source_light]``, or a NumPyro function that
-        returns them. In a dict each
-            parameter is a distribution, a number (fixed), or a function of parameters of the same
-            dict that returns either.
+            returns them. In a dict each parameter is a distribution, a number (fixed), or a
+            function of parameters of the same dict that returns either.
         observed_image: (ny, nx).
         background_rms: standard deviation of the background, scalar or (ny, nx).
         exp_time: exposure time, scalar or (ny, nx).

@@ -39,8 +39,10 @@ class MAPResult:
         losses: best loss at each step (num_steps,).
         basins: modes that were found, best first.
         num_nonfinite: starts that ended with a non-finite log density, and with a non-finite
-        gradient. hessian: of minus the log density at the best start (d, d). num_gradients:
-        evaluations of the log density, by stage. timing: seconds of compilation and of running.
+            gradient.
+        hessian: of minus the log density at the best start (d, d).
+        num_gradients: evaluations of the log density, by stage.
+        timing: seconds of compilation and of running.
     """
 
     flat: FlatModel

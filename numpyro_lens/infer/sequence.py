@@ -243,9 +243,11 @@ class ModellingSequence(ModellingSequenceInterface):
         Args:
             seed: the same seed gives the same result.
             target_ess: smallest bulk and tail effective sample size to draw; by default as many as
-            the verdict asks for. progress: draw progress bars. map, svi, hmc: settings of each
-            step. callback: called with ``"map"``, ``"svi"`` or ``"hmc"`` and the result as each
-            step ends.
+                the verdict asks for.
+            progress: draw progress bars.
+            map, svi, hmc: settings of each step.
+            callback: called with ``"map"``, ``"svi"`` or ``"hmc"`` and the result as each step
+                ends.
 
         Returns:
             The posterior, with ``.map`` and ``.svi``.

@@ -13,7 +13,7 @@ from numpyro.infer.autoguide import AutoMultivariateNormal
 from numpyro.optim import optax_to_numpyro
 
 from numpyro_lens.infer._stage import progress_bar, timed
-from numpyro_lens.infer.batching import evaluate, map_batch
+from numpyro_lens.infer.batching import evaluate, map_batch, unplaced
 from numpyro_lens.infer.density import Affine, FlatModel
 from numpyro_lens.infer.diagnostics import pareto_k
 from numpyro_lens.infer.results import SVIResult
@@ -83,11 +83,9 @@ class SVI:
         optimizer: optax transformation; ``None`` is ``adam(2e-2, num_steps)``.
         elbo: NumPyro ``ELBO``; ``None`` is ``StickingTheLanding(num_particles)``.
         patience: stop when the mean ELBO of this many steps is no better than that of as many
-        before;
-            ``None`` never stops early.
+            before; ``None`` never stops early.
         whiten: fit in coordinates whitened by the first Gaussian; without, the steps of the
-        optimiser
-            are in the units of the unconstrained parameters, as in GIGA-Lens.
+            optimiser are in the units of the unconstrained parameters, as in GIGA-Lens.
         num_importance: draws for the Pareto k of the importance weights.
         batch_size: draws evaluated at once on a device; see ``map_batch``.
     """
@@ -141,12 +139,12 @@ class SVI:
 
     def _fit(self, flat, args, key, elbo, frame, first, progress):
         optimizer = self.optimizer or adam(num_steps=self.num_steps)
-        state = _begin(flat, optimizer, elbo, key, frame, first, args)
+        state = unplaced(_begin(flat, optimizer, elbo, key, frame, first, args))
         losses: list[float] = []
         with progress_bar("SVI", self.num_steps, progress) as bar:
             while len(losses) < self.num_steps and not self._settled(losses):
                 steps = min(self.block, self.num_steps - len(losses))
-                state, block = _advance(flat, optimizer, elbo, steps, state, frame, args)
+                state, block = unplaced(_advance(flat, optimizer, elbo, steps, state, frame, args))
                 losses.extend(np.asarray(block).tolist())
                 bar.update(steps)
                 bar.set_postfix_str(f"ELBO {-np.mean(losses[-steps:]):.2f}")

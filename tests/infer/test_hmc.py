@@ -9,7 +9,9 @@ from gaussians import COVARIANCE, gaussian
 
 from numpyro_lens import infer
 from numpyro_lens.infer import HMC
+from numpyro_lens.infer.density import Affine
 from numpyro_lens.infer.diagnostics import ess, r_hat
+from numpyro_lens.infer.hmc import _numpyro_kernel
 
 
 def run(fit, kernel, num_chains=4, num_results=250, num_burnin_steps=150):
@@ -58,24 +60,14 @@ def test_numpyro_hmc_does_not_resonate(gaussian_fit):
 
 def test_the_vi_covariance_is_kept_as_it_is(gaussian_fit):
     """Adaptation would throw it away, and its regularisation swamp variances of 1e-6."""
-    from numpyro_lens.infer.density import Affine
-    from numpyro_lens.infer.hmc import _numpyro_kernel
-
-    svi = gaussian_fit.svi
+    svi, args = gaussian_fit.svi, gaussian_fit.args
     with jax.enable_x64(True):
         frame = Affine(jnp.asarray(svi.mean), jnp.asarray(svi.scale_tril))
-        kernel, init, _ = _numpyro_kernel(
-            numpyro.infer.NUTS,
-            gaussian_fit.flat,
-            gaussian_fit.args,
-            svi.sample(jax.random.key(0), (1,)),
-            frame,
-        )
-        start = {"z": init["z"][0]}
-        state = kernel.init(jax.random.key(0), 50, start, model_args=gaussian_fit.args)
-        for _ in range(60):
-            state = kernel.sample(state, gaussian_fit.args, {})
-    (matrix,) = state.adapt_state.inverse_mass_matrix.values()
+        start = svi.sample(jax.random.key(0), (1,))
+        kernel, init, _ = _numpyro_kernel(numpyro.infer.NUTS, gaussian_fit.flat, args, start, frame)
+        mcmc = numpyro.infer.MCMC(kernel, num_warmup=60, num_samples=1, progress_bar=False)
+        mcmc.run(jax.random.key(0), *args, init_params={"z": init["z"][0]})
+    (matrix,) = mcmc.last_state.adapt_state.inverse_mass_matrix.values()
     np.testing.assert_allclose(matrix, svi.covariance_matrix, rtol=1e-10)
 
 

@@ -45,7 +45,7 @@ def sample(model, settings=None, seed=0, num_samples=500):
     [(correlated, (0.0, 0.0), (1.0, 9.01)), (banana, (0.0, 1.0), (1.0, 2.09))],
 )
 def test_moments_within_four_monte_carlo_errors(model, mean, variance):
-    samples = sample(model).get_samples(group_by_chain=True)
+    samples = sample(model, num_samples=2000).get_samples(group_by_chain=True)
     draws = np.stack([samples["x"], samples["b"]], axis=-1)
     number, moments = ess(draws), draws.reshape(-1, 2)
     assert r_hat(draws).max() < 1.01
