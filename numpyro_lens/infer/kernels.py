@@ -97,7 +97,8 @@ class CrossChain:
     Corput sequence.
 
     Args:
-        target_accept_prob: mean acceptance probability that the step size aims at.
+        target_accept_prob: harmonic mean of the acceptance probability of the chains that the step
+            size aims at.
         max_num_steps: integrator steps for each transition at most.
         init_step_size: first step size, in units of the metric.
         init_trajectory_length: first trajectory length, likewise; a quarter period of a Gaussian is
@@ -111,7 +112,7 @@ class CrossChain:
     Reference: Hoffman, Radul & Sountsov 2021, AISTATS, PMLR 130:3907.
     """
 
-    target_accept_prob: float = 0.9
+    target_accept_prob: float = 0.65
     max_num_steps: int = 60
     init_step_size: float = 0.3
     init_trajectory_length: float = 1.5
@@ -239,7 +240,9 @@ def _integrate(flat, settings, start, metric, step_size, num_steps, args, batch_
 
 
 def _adapt(settings, num_warmup, i, adapt, start, end, new, accept_prob, jitter):
-    gradient = settings.target_accept_prob - jnp.mean(accept_prob)
+    # The harmonic mean listens to the chains that move worst: none is left stuck in a narrow tail.
+    mean_accept = 1.0 / jnp.mean(1.0 / jnp.maximum(accept_prob, 1e-2))
+    gradient = settings.target_accept_prob - mean_accept
     adapt = adapt._replace(step_size=_dual_averaging()[1](gradient, adapt.step_size))
     if settings.adapt_trajectory_length:
         adapt = _adapt_length(settings, i, adapt, start, end, accept_prob, jitter)
