@@ -93,7 +93,7 @@ class HMCResult:
 
     @property
     def num_gradients(self) -> dict[str, int]:
-        """Evaluations of the log density by stage; screening, without gradients, counts as well."""
+        """Evaluations of the log density and its gradient by stage, screening included."""
         before = {} if self.map is None else dict(self.map.num_gradients)
         return before | getattr(self.svi, "num_gradients", {}) | self.stage_gradients
 
