@@ -1,0 +1,124 @@
+"""Where the time of the demo's gradient goes: its pieces, each alone, value and gradient.
+
+    python benchmarks/pieces.py --num-devices 2
+
+The value of a piece is a weighted sum of what it returns, and its gradient is taken in everything
+that depends on the parameters of the lens. What the whole takes beyond the sum of its pieces is
+what XLA computes twice, or moves through memory, when it compiles them together.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import typer
+from demo import demo_problem, site_values
+from measure import measure, measure_gradient, report, use_devices
+from numpyro import handlers
+
+from numpyro_lens import light, mass
+from numpyro_lens.infer import map_batch
+from numpyro_lens.infer.density import FlatModel
+from numpyro_lens.simulate import observe_brightness
+
+
+class Piece(NamedTuple):
+    """``function(input, observation)``, and one input for each sample along the leading axes."""
+
+    function: Callable
+    inputs: Any
+
+
+def epl(parameters, observation):
+    """Deflection at fixed positions."""
+    return jnp.stack(mass.EPL(**parameters).deflection(observation.sub_x, observation.sub_y))
+
+
+def shear(parameters, observation):
+    """Deflection at fixed positions."""
+    return jnp.stack(mass.Shear(**parameters).deflection(observation.sub_x, observation.sub_y))
+
+
+def sersic_lens(parameters, observation):
+    """Brightness at fixed positions."""
+    return light.Sersic(**parameters).brightness(observation.sub_x, observation.sub_y)
+
+
+def sersic_source(inputs, _):
+    """Brightness at positions that carry a derivative."""
+    parameters, x, y = inputs
+    return light.Sersic(**parameters).brightness(x, y)
+
+
+def blur(brightness, observation):
+    """Sub-pixels to pixels."""
+    return observe_brightness(observation, brightness)
+
+
+def likelihood(image, observation):
+    """Normal log density of each pixel."""
+    sigma = observation.noise.sigma(image)
+    return -0.5 * ((observation.image - image) / sigma) ** 2 - jnp.log(sigma)
+
+
+def pieces(problem) -> dict[str, Piece]:
+    """The pieces at the demo's draws."""
+    flat, observation, z = problem
+    values = site_values(problem)
+
+    def of(group):
+        found = {name[len(group) + 1 :]: v for name, v in values.items() if name.startswith(group)}
+        return {"amp" if name == "Ie" else name: v for name, v in found.items()}
+
+    prior = FlatModel(handlers.block(flat.model, hide=["image"]), flat.sites)
+    noise = jax.random.uniform(jax.random.key(1), (len(z), *observation.sub_x.shape))
+    x, y = observation.sub_x + 0.05 * noise, observation.sub_y - 0.05 * noise
+    return {
+        "prior": Piece(lambda z, observation: prior.log_density(z, (observation,)), z),
+        "epl": Piece(epl, of("lenses.0")),
+        "shear": Piece(shear, of("lenses.1")),
+        "sersic_lens": Piece(sersic_lens, of("lens_light.0")),
+        "sersic_source": Piece(sersic_source, (of("source_light.0"), x, y)),
+        "blur": Piece(blur, noise),
+        "likelihood": Piece(likelihood, observation.image + noise[:, 0, 0]),
+    }
+
+
+def weighted(function):
+    """The sum of what a function returns, with weights that keep XLA from simplifying it."""
+
+    def value(sample, shared):
+        observation, weights = shared
+        out = function(sample, observation)
+        return jnp.vdot(weights[: out.size].reshape(out.shape), out)
+
+    return value
+
+
+def main(
+    num_devices: Annotated[int, typer.Option(help="Host devices that share the processor.")] = 1,
+    batch: int = 64,
+    repeats: int = 9,
+):
+    """Print two JSON objects for each piece, forward and gradient, and those of the whole."""
+    use_devices(num_devices)
+    problem = demo_problem(batch)
+    pixels = problem.observation.image.size
+    weights = jax.random.normal(jax.random.key(2), (2 * problem.observation.sub_x.size,))
+    for name, piece in pieces(problem).items():
+        value = weighted(piece.function)
+        for suffix, function in (("forward", value), ("gradient", jax.value_and_grad(value))):
+            run = jax.jit(lambda s, a, f=function: map_batch(f, s, a))
+            timing = measure(run, piece.inputs, (problem.observation, weights), repeats=repeats)
+            report(f"{name} {suffix}", timing, batch=batch, pixels=pixels)
+    flat, observation, z = problem
+    run = jax.jit(lambda z, args: map_batch(flat.log_density, z, args))
+    timing = measure(run, z, (observation,), repeats=repeats)
+    report("whole forward", timing, batch=batch, pixels=pixels)
+    timing = measure_gradient(problem, repeats=repeats)
+    report("whole gradient", timing, batch=batch, pixels=pixels)
+
+
+if __name__ == "__main__":
+    typer.run(main)
