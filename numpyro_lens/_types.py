@@ -7,6 +7,9 @@ from jaxtyping import Array, Bool, Float
 Scalar: TypeAlias = Float[Array, ""] | float
 """A parameter: a Python number or a zero-dimensional array."""
 
+Vector: TypeAlias = Float[Array, " num"]
+"""Several parameters of one kind."""
+
 Coordinates: TypeAlias = Float[Array, "..."] | float
 """Positions along one axis [arcsec], any shape; x and y share it."""
 

@@ -1,5 +1,7 @@
 """One instance of every profile; a new profile is one row here."""
 
+import numpy as np
+
 from numpyro_lens import light, mass
 
 MASSES = [
@@ -12,6 +14,10 @@ MASSES = [
 LIGHTS = [
     light.Sersic(amp=2.0, R_sersic=0.6, n_sersic=3.0, e1=0.1, e2=-0.2, center_x=0.1),
     light.Gaussian(amp=2.0, sigma=0.4, e1=0.1, e2=-0.2, center_y=0.1),
+    light.CoreSersic(amp=2.0, R_sersic=0.6, Rb=0.1, n_sersic=3.0, gamma=0.3, e1=0.1, e2=-0.2),
+    light.MultiGaussian(amp=np.array([2.0, 1.0]), sigma=np.array([0.2, 0.6]), e1=0.1, e2=-0.2),
+    light.Moffat(amp=2.0, alpha=0.4, beta=2.5, center_x=0.1),
+    light.Shapelets(amp=np.array([2.0, 1.0, -0.5, 0.3, 0.2, 0.1]), beta=0.4, center_y=0.1),
     light.Uniform(amp=2.0),
     light.Uniform(amp=2.0) + light.Gaussian(amp=1.0, sigma=0.3),
 ]

@@ -1,5 +1,7 @@
 """Light profiles: flux and values by hand."""
 
+import warnings
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -37,3 +39,128 @@ def test_sersic_is_finite_near_and_far(n, r, x64):
 def test_a_deflector_is_no_light():
     with pytest.raises(TypeError, match="lens_light=Sersic"):
         light.as_light(3.0, "lens_light")
+
+
+def test_core_sersic_without_a_core_is_a_sersic(double):
+    shared = {"amp": 2.0, "R_sersic": 0.6, "n_sersic": 3.0, "e1": 0.1, "e2": -0.2, "center_x": 0.1}
+    x, y = np.meshgrid(*[np.linspace(-2, 2, 21)] * 2)
+    core = light.CoreSersic(Rb=0.0, gamma=0.3, **shared).brightness(x, y)
+    np.testing.assert_allclose(core, light.Sersic(**shared).brightness(x, y), rtol=1e-9)
+
+
+def test_core_sersic_has_its_slope_inside_and_is_a_sersic_outside(double):
+    """The bracket is a power of the radius, not of its product with the half-light radius."""
+    core = light.CoreSersic(amp=2.0, R_sersic=0.7, Rb=0.01, n_sersic=2.5, gamma=0.4)
+    inner = core.brightness(2e-4, 0.0) / core.brightness(1e-4, 0.0)
+    np.testing.assert_allclose(inner, 2**-0.4, rtol=1e-4)
+    sersic = light.Sersic(amp=2.0, R_sersic=0.7, n_sersic=2.5)
+    np.testing.assert_allclose(core.brightness(1.0, 0), sersic.brightness(1.0, 0), rtol=1e-5)
+
+
+def flux(profile, half_width=40.0):
+    """Total flux by quadrature: Gauss-Legendre in a radius stretched to the centre."""
+    nodes, weights = np.polynomial.legendre.leggauss(400)
+    s = 0.5 * (nodes + 1)
+    phi = 2 * np.pi * np.arange(64) / 64
+    r = half_width * s**4
+    x, y = r[:, None] * np.cos(phi), r[:, None] * np.sin(phi)
+    ring = np.asarray(profile.brightness(x, y)).mean(axis=1)
+    return 2 * np.pi * np.sum(0.5 * weights * ring * r * half_width * 4 * s**3)
+
+
+def test_total_flux(double):
+    amp, orders = jnp.arange(1.0, 7.0), light.shapelet_orders(2)
+    # A Hermite function of even order n integrates to 1/2^(n/2) sqrt(2 sqrt(pi) n!)/(n/2)!.
+    one = {0: np.sqrt(2 * np.sqrt(np.pi)), 2: np.sqrt(np.sqrt(np.pi))}
+    shapelets = 0.3**2 * sum(
+        a * one.get(n, 0) * one.get(m, 0) for a, (n, m) in zip(amp, orders, strict=True)
+    )
+    cases = [
+        (light.MultiGaussian(jnp.array([1.0, 2.5]), jnp.array([0.2, 0.7]), 0.2, 0.1), 3.5),
+        (light.Moffat(amp=2.0, alpha=0.3, beta=6.0), 2.0 * np.pi * 0.3**2 / 5.0),
+        (light.Shapelets(amp=amp, beta=0.3), shapelets),
+    ]
+    for profile, expected in cases:
+        np.testing.assert_allclose(flux(profile), expected, rtol=1e-9)
+
+
+def test_shapelets_are_orthonormal_to_order_20(x64):
+    shapelets = light.Shapelets(amp=jnp.zeros(231), beta=0.5)
+    x, y = np.meshgrid(*[np.arange(-5, 5, 0.05) + 0.025] * 2)
+    basis = jax.jit(lambda s: s.basis(x, y))(shapelets).reshape(231, -1)
+    gram = basis @ basis.T * (0.05 / 0.5) ** 2
+    np.testing.assert_allclose(gram, np.eye(231), atol=1e-9 if x64 else 1e-4)
+
+
+@pytest.mark.parametrize("r", [0.0, 1.0, 30.0, 1e3])
+def test_shapelets_of_order_20_are_finite_near_and_far(r, x64):
+    def f(beta, x, amp):
+        return light.Shapelets(amp, beta).brightness(x, 0.3 * x)
+
+    out = jax.jit(jax.value_and_grad(f, argnums=(0, 1, 2)))(0.02, r, jnp.ones(231))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(out))
+
+
+@pytest.mark.parametrize("shape", [(), (2,), (3, 1)])
+def test_shapelets_teach_their_number_of_amplitudes(shape):
+    with pytest.raises(ValueError, match="1, 3, 6, 10, 15"):
+        light.Shapelets(amp=jnp.zeros(shape), beta=0.1)
+
+
+REFERENCES = {
+    "Sersic": "SERSIC_ELLIPSE",
+    "CoreSersic": "CORE_SERSIC",
+    "Gaussian": "GAUSSIAN_ELLIPSE",
+    "MultiGaussian": "MULTI_GAUSSIAN_ELLIPSE",
+    "Shapelets": "SHAPELETS",
+    "Uniform": "UNIFORM",
+}
+RANGES = {
+    "amp": (-1.0, 5.0),
+    "R_sersic": (0.1, 2.0),
+    "Rb": (0.01, 0.5),
+    "n_sersic": (0.5, 6.0),
+    "gamma": (0.0, 1.5),
+    "e1": (-0.4, 0.4),
+    "e2": (-0.4, 0.4),
+    "center_x": (-0.3, 0.3),
+    "center_y": (-0.3, 0.3),
+    "alpha": (0.1, 2.0),
+    "beta": (0.2, 5.0),
+    "sigma": (0.1, 2.0),
+}
+SHARPNESS = ("CoreSersic", "alpha")
+LENGTHS = {"MultiGaussian": {"amp": 3, "sigma": 3}, "Shapelets": {"amp": 66}}
+
+
+def drawn(name, rng):
+    """Values of every parameter but the sharpness of a core, which lenstronomy fixes."""
+    fields = [f for f in getattr(light, name).__dataclass_fields__ if (name, f) != SHARPNESS]
+    return {f: rng.uniform(*RANGES[f], LENGTHS.get(name, {}).get(f)) for f in fields}
+
+
+def reference(name):
+    """The function of lenstronomy; its list of models lacks Moffat."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if name == "Moffat":
+            return pytest.importorskip("lenstronomy.LightModel.Profiles.moffat").Moffat().function
+        module = pytest.importorskip("lenstronomy.LightModel.light_model")
+        model = module.LightModel([REFERENCES[name]])
+    extra = {"n_max": 10} if name == "Shapelets" else {}
+    return lambda x, y, **draw: model.surface_brightness(x, y, [draw | extra])
+
+
+@pytest.mark.parametrize("name", [*REFERENCES, "Moffat"])
+def test_200_draws_equal_lenstronomy(name, x64):
+    function = reference(name)
+    rng = np.random.default_rng(0)
+    x, y = rng.uniform(-2, 2, (2, 50))
+    draws = [drawn(name, rng) for _ in range(200)]
+    stacked = {field: np.stack([draw[field] for draw in draws]) for field in draws[0]}
+    ours = jax.jit(jax.vmap(lambda p: getattr(light, name)(**p).brightness(x, y)))(stacked)
+    theirs = np.stack([function(x, y, **draw) for draw in draws])
+    # Relative to the point, and for sums that cancel or tails that underflow to the brightest one.
+    scale = np.abs(theirs).max(axis=1, keepdims=True)
+    tolerance = 1e-8 if x64 else 1e-5
+    np.testing.assert_array_less(np.abs(ours - theirs), tolerance * (np.abs(theirs) + 0.1 * scale))

@@ -3,6 +3,11 @@
 from numpyro_lens.light._base import AbstractLight as AbstractLight
 from numpyro_lens.light._base import Sum as Sum
 from numpyro_lens.light._base import as_light as as_light
+from numpyro_lens.light._elliptical import CoreSersic as CoreSersic
 from numpyro_lens.light._elliptical import Gaussian as Gaussian
+from numpyro_lens.light._elliptical import Moffat as Moffat
+from numpyro_lens.light._elliptical import MultiGaussian as MultiGaussian
 from numpyro_lens.light._elliptical import Sersic as Sersic
+from numpyro_lens.light._shapelets import Shapelets as Shapelets
+from numpyro_lens.light._shapelets import shapelet_orders as shapelet_orders
 from numpyro_lens.light._uniform import Uniform as Uniform

@@ -1,6 +1,7 @@
 """What every light profile is, and their sum."""
 
 import abc
+import dataclasses
 
 import equinox as eqx
 
@@ -23,6 +24,18 @@ class AbstractLight(eqx.Module):
         Returns:
             Surface brightness [flux per arcsec²], shaped like x.
         """
+
+    def basis(self, x: Coordinates, y: Coordinates) -> Field:
+        """Surface brightness of each amplitude at one, whatever their values.
+
+        Args:
+            x, y: positions [arcsec], of one shape.
+
+        Returns:
+            ``(num, ...)``; the brightness is the sum of ``amp`` times it.
+        """
+        unit = dataclasses.replace(self, amp=1.0)  # type: ignore[call-arg]
+        return unit.brightness(x, y)[None]
 
     def __add__(self, other: "AbstractLight") -> "Sum":
         if not isinstance(other, AbstractLight):

@@ -3,7 +3,8 @@
 import jax.numpy as jnp
 
 from numpyro_lens._numerics import elliptical_square, sersic_shape
-from numpyro_lens._types import Scalar
+from numpyro_lens._numerics_light import core_sersic_shape
+from numpyro_lens._types import Scalar, Vector
 from numpyro_lens.light._base import AbstractLight
 
 
@@ -38,6 +39,50 @@ class Sersic(AbstractLight):
         return self.amp * sersic_shape(square / self.R_sersic**2, self.n_sersic)
 
 
+class CoreSersic(AbstractLight):
+    r"""Sersic profile with a power-law core.
+
+    .. math:: I = \mathrm{amp}\, [1 + (R_b/R)^\alpha]^{\gamma/\alpha}
+              e^{-b_n [((R^\alpha + R_b^\alpha)/R_{sersic}^\alpha)^{1/(n\alpha)} - 1]}
+
+    Args:
+        amp: surface brightness at R_sersic when the break is far inside it [flux per arcsec²].
+        R_sersic: half-light radius of the Sersic part [arcsec], positive.
+        Rb: break radius [arcsec], not negative; zero is a `Sersic`.
+        n_sersic: Sersic index of the outer part.
+        gamma: slope of the core, :math:`I \propto R^{-\gamma}`.
+        e1, e2: ellipticity components.
+        center_x, center_y: centre [arcsec].
+        alpha: sharpness of the break, positive.
+
+    All are scalars; radii are product averages.
+
+    Example:
+        >>> light = CoreSersic(amp=2.0, R_sersic=0.5, Rb=0.0, n_sersic=4.0, gamma=0.1)
+        >>> round(float(light.brightness(0.5, 0.0)), 4)
+        2.0
+
+    Reference: Trujillo et al. 2004, AJ 127, 1917, equation 5; ``amp`` is :math:`I' e^{-b_n}`.
+    """
+
+    amp: Scalar
+    R_sersic: Scalar
+    Rb: Scalar
+    n_sersic: Scalar
+    gamma: Scalar
+    e1: Scalar = 0.0
+    e2: Scalar = 0.0
+    center_x: Scalar = 0.0
+    center_y: Scalar = 0.0
+    alpha: Scalar = 3.0
+
+    def brightness(self, x, y):
+        square = elliptical_square(x - self.center_x, y - self.center_y, self.e1, self.e2)
+        unit = self.R_sersic**2
+        shape = self.n_sersic, self.gamma, self.alpha
+        return self.amp * core_sersic_shape(square / unit, self.Rb**2 / unit, *shape)
+
+
 class Gaussian(AbstractLight):
     r"""Elliptical Gaussian, :math:`I = \mathrm{amp}\, e^{-R^2/2\sigma^2} / (2\pi\sigma^2)`.
 
@@ -66,3 +111,65 @@ class Gaussian(AbstractLight):
         square = elliptical_square(x - self.center_x, y - self.center_y, self.e1, self.e2)
         variance = self.sigma**2
         return self.amp / (2.0 * jnp.pi * variance) * jnp.exp(-0.5 * square / variance)
+
+
+class MultiGaussian(AbstractLight):
+    r"""Concentric elliptical Gaussians, :math:`I = \sum_k a_k e^{-R^2/2\sigma_k^2}/2\pi\sigma_k^2`.
+
+    Args:
+        amp: total flux of each, (num,).
+        sigma: their widths on the product-average radius R [arcsec], (num,), positive.
+        e1, e2: ellipticity components, scalars.
+        center_x, center_y: centre [arcsec], scalars.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> light = MultiGaussian(amp=jnp.array([1.0, 2.0]), sigma=jnp.array([0.5, 1.0]))
+        >>> round(float(light.brightness(0.0, 0.0)), 4)
+        0.9549
+
+    Reference: Cappellari 2002, MNRAS 333, 400, equation 1; lenstronomy's
+    ``MULTI_GAUSSIAN_ELLIPSE``.
+    """
+
+    amp: Vector
+    sigma: Vector
+    e1: Scalar = 0.0
+    e2: Scalar = 0.0
+    center_x: Scalar = 0.0
+    center_y: Scalar = 0.0
+
+    def basis(self, x, y):
+        square = elliptical_square(x - self.center_x, y - self.center_y, self.e1, self.e2)
+        variance = jnp.reshape(jnp.square(jnp.asarray(self.sigma)), (-1, *[1] * square.ndim))
+        return jnp.exp(-0.5 * square[None] / variance) / (2.0 * jnp.pi * variance)
+
+    def brightness(self, x, y):
+        return jnp.tensordot(jnp.asarray(self.amp), self.basis(x, y), axes=1)
+
+
+class Moffat(AbstractLight):
+    r"""Round Moffat profile, :math:`I = \mathrm{amp}\,(1 + r^2/\alpha^2)^{-\beta}`.
+
+    Args:
+        amp: central surface brightness [flux per arcsec²], scalar.
+        alpha: core radius [arcsec], scalar, positive.
+        beta: slope, scalar; the total flux is finite above one.
+        center_x, center_y: centre [arcsec], scalars.
+
+    Example:
+        >>> round(float(Moffat(amp=1.0, alpha=0.5, beta=2.0).brightness(0.5, 0.0)), 4)
+        0.25
+
+    Reference: Moffat 1969, A&A 3, 455, equation 7.
+    """
+
+    amp: Scalar
+    alpha: Scalar
+    beta: Scalar
+    center_x: Scalar = 0.0
+    center_y: Scalar = 0.0
+
+    def brightness(self, x, y):
+        square = (x - self.center_x) ** 2 + (y - self.center_y) ** 2
+        return self.amp * jnp.exp(-self.beta * jnp.log1p(square / self.alpha**2))
