@@ -17,6 +17,7 @@ from numpyro_lens.infer import ModellingSequenceInterface as ModellingSequenceIn
 from numpyro_lens.infer import PhysicalModel as PhysicalModel
 from numpyro_lens.infer import SimulatorConfig as SimulatorConfig
 from numpyro_lens.infer import fit as fit
+from numpyro_lens.infer import load as load
 from numpyro_lens.io import read_fits as read_fits
 from numpyro_lens.models import observe as observe
 from numpyro_lens.models import sample as sample

@@ -86,6 +86,7 @@ def read_fits(
         image = _array(image_hdu)
         matrix = _pixel_matrix(image_hdu, pixel_scale)
         window = _window(image.shape, cutout)
+        position = None if pixel_scale is not None else _sky_position(image_hdu, window)
         companions = {
             flag: None if ext is None else _array(_find(hdus, ext, flag, beside=band))
             for flag, ext in (
@@ -110,6 +111,7 @@ def read_fits(
         psf=None if kernel is None else PSF(kernel, sampling=psf_sampling),
         mask=None if mask_radius is None else _disc(image.shape, matrix, mask_radius),
         supersampling=supersampling,
+        sky_position=position,
     )
 
 
@@ -214,11 +216,30 @@ def _pixel_matrix(hdu, pixel_scale: float | None) -> np.ndarray:
     return _wcs_matrix(hdu.header)
 
 
-def _wcs_matrix(header: fits.Header) -> np.ndarray:
+def _wcs(header: fits.Header) -> WCS:
     with warnings.catch_warnings():
         # astropy tells what it repaired in the dates and names of old headers: no matter here
         warnings.simplefilter("ignore", FITSFixedWarning)
-        wcs = WCS(header)
+        return WCS(header, naxis=2)
+
+
+def _sky_position(hdu, window: tuple[slice, slice]) -> np.ndarray | None:
+    """Right ascension and declination [degree] of the centre of the cutout."""
+    wcs = _wcs(hdu.header)
+    if not wcs.has_celestial:
+        return None
+    centre = [
+        (cut.indices(size)[0] + cut.indices(size)[1] - 1) / 2
+        for cut, size in zip(window, _shape(hdu), strict=True)
+    ]
+    position = np.array(wcs.celestial.pixel_to_world_values(*centre[::-1]), dtype=float)
+    return position if np.isfinite(position).all() else None
+
+
+def _wcs_matrix(header: fits.Header) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FITSFixedWarning)
+        wcs = _wcs(header)
         matrix = np.asarray(wcs.pixel_scale_matrix[:2, :2], dtype=float)
         unit = [_arcsec(wcs, axis) for axis in (0, 1)]
     matrix = matrix * np.array(unit)[:, None]

@@ -1,6 +1,9 @@
 """One observed image with everything that explains its pixels, validated once."""
 
+import base64
 import dataclasses
+import html
+import io
 
 import equinox as eqx
 import jax
@@ -30,6 +33,8 @@ class Observation(eqx.Module):
         psf: `PSF` or `GaussianPSF`; none by default.
         mask: ``(ny, nx)``, True uses the pixel; all of them by default.
         supersampling: sub-pixels per pixel side, a multiple of the sampling of the PSF.
+        sky_position: right ascension and declination of (0, 0) [degree], for files and for the
+            compass on pictures; x then grows with right ascension, y with declination.
 
     Raises:
         ValueError: the pieces do not fit together, or a pixel in use has no finite value or no
@@ -40,7 +45,7 @@ class Observation(eqx.Module):
         >>> from numpyro_lens.noise import NoiseMap
         >>> Observation(np.zeros((60, 50)), pixel_scale=0.05, noise=NoiseMap(0.1))
         Observation(60x50 pixels of 0.05", supersampling=2, noise=NoiseMap, psf=None,
-                    3000 pixels in use)
+                    3000 pixels in use, brightest at S/N 0)
     """
 
     image: Image
@@ -54,6 +59,8 @@ class Observation(eqx.Module):
     sub_y: Array
     blur: Blur | None
     pixel_area: Array
+    # NumPy's, since 32 bit would round a right ascension to a tenth of an arcsecond
+    sky_position: np.ndarray | None
     supersampling: int = eqx.field(static=True)
 
     def __init__(
@@ -66,6 +73,7 @@ class Observation(eqx.Module):
         psf=None,
         mask=None,
         supersampling=2,
+        sky_position=None,
     ):
         image = _checked_image(image)
         mask = _checked_mask(mask, image.shape)
@@ -87,6 +95,7 @@ class Observation(eqx.Module):
         self.blur = None if psf is None else Blur(psf, image.shape)
         self.pixel_area = jnp.asarray(abs(np.linalg.det(matrix)), dtype)
         self.supersampling = int(supersampling)
+        self.sky_position = None if sky_position is None else np.asarray(sky_position, dtype=float)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -118,6 +127,9 @@ class Observation(eqx.Module):
         image = jnp.where(self.mask, jnp.asarray(image, self.image.dtype), 0.0)
         return eqx.tree_at(lambda o: o.image, self, image)
 
+    def _repr_html_(self) -> str:
+        return f"{_thumbnail(self)}<div>{html.escape(repr(self))}</div>"
+
     def __repr__(self):
         if any(not isinstance(leaf, jax.Array) for leaf in (self.image, self.mask)):
             return f"Observation(supersampling={self.supersampling})"
@@ -127,8 +139,30 @@ class Observation(eqx.Module):
             return f"Observation({size} pixels, supersampling={self.supersampling}, {pieces})"
         return (
             f'Observation({size} pixels of {float(self.pixel_area) ** 0.5:.4g}", '
-            f"supersampling={self.supersampling}, {pieces}, {int(self.mask.sum())} pixels in use)"
+            f"supersampling={self.supersampling}, {pieces}, {int(self.mask.sum())} pixels in use, "
+            f"brightest at S/N {self._peak_signal_to_noise():.0f})"
         )
+
+    def _peak_signal_to_noise(self) -> float:
+        ratio = self.image / self.noise.sigma(self.image)
+        return float(jnp.max(jnp.where(self.mask, ratio, -jnp.inf)))
+
+
+def _thumbnail(observation: Observation, height: int = 240) -> str:
+    """The image as HTML, linear through the noise and logarithmic above; grey where masked."""
+    from matplotlib import colormaps, image
+
+    values, mask = np.asarray(observation.image, dtype=float), np.asarray(observation.mask)
+    noise = 3.0 * float(np.median(np.asarray(observation.noise.sigma(observation.image))[mask]))
+    stretched = np.arcsinh(values / noise)
+    low, high = np.arcsinh(-1.0), max(float(stretched[mask].max()), 1.0)
+    pixels = colormaps["inferno"](np.clip((stretched - low) / (high - low), 0.0, 1.0))
+    pixels[~mask] = (0.75, 0.75, 0.75, 1.0)
+    buffer = io.BytesIO()
+    image.imsave(buffer, pixels, origin="lower", format="png")
+    data = base64.b64encode(buffer.getvalue()).decode()
+    style = f"height: {height}px; image-rendering: pixelated"
+    return f'<img style="{style}" src="data:image/png;base64,{data}">'
 
 
 def _checked_image(image):

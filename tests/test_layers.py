@@ -11,9 +11,9 @@ ROWS = [
     {"mass", "light", "psf", "noise", "cosmology"},
     {"lensing", "images"},
     {"observation", "simulate", "linear"},
-    {"priors", "models"},
+    {"priors", "models", "plot"},
     {"infer"},
-    {"plot", "io", "fleet", "cli", "__init__", "__main__"},
+    {"io", "fleet", "cli", "report", "citation", "__init__", "__main__"},
 ]
 ROW = {module: row for row, modules in enumerate(ROWS) for module in modules}
 

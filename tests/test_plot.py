@@ -6,10 +6,13 @@ from types import SimpleNamespace
 import jax
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 import numpyro_lens as nl
 from numpyro_lens import plot
+from numpyro_lens.plot import _corner
 from numpyro_lens.simulate import Scene
 
 
@@ -86,13 +89,14 @@ def test_pixels_stand_where_the_matrix_puts_them(scene, matrix, x_lim):
     np.testing.assert_allclose(centres[..., 1], result.observation.y, atol=1e-5)
 
 
-def test_masked_pixels_are_blank(scene):
+def test_masked_pixels_are_hatched(scene):
     mask = np.ones((30, 36), dtype=bool)
     mask[:, :6] = False
     _, axes = plot.plot_fit(fit_of(scene, mask=mask))
     for axis in (axes[0], axes[2]):
         shown = np.ma.getmaskarray(axis.collections[0].get_array()).reshape(mask.shape)
         np.testing.assert_array_equal(~shown, mask)
+        assert axis.patch.get_hatch()
     assert len(axes[1].collections) == 2  # the model and the line around the fitted pixels
 
 
@@ -100,6 +104,138 @@ def test_masked_pixels_are_blank(scene):
 def test_parts_may_be_missing(scene, missing, tmp_path):
     figure, _ = plot.plot_fit(fit_of(scene._replace(**{missing: None})))
     assert saved(figure, tmp_path / "fit.png")
+
+
+def test_view_closes_in_on_the_fitted_pixels(scene):
+    mask = np.zeros((30, 36), dtype=bool)
+    mask[10:20, 10:22] = True
+    _, axes = plot.plot_fit(fit_of(scene, mask=mask))
+    np.testing.assert_allclose(axes[0].get_xlim(), (-1.0, 0.6), atol=1e-5)
+    np.testing.assert_allclose(axes[0].get_ylim(), (-0.7, 0.7), atol=1e-5)
+
+
+def pixels(figure):
+    """The drawn picture as (rows, columns, RGB) between 0 and 1."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3] / 255.0
+
+
+def share(image, colour, tolerance=0.08):
+    """Which part of a picture has a colour."""
+    return np.mean(np.all(np.abs(image - np.array(to_rgb(colour))) < tolerance, axis=-1))
+
+
+def test_data_panel_is_bright_on_the_ring(scene):
+    figure, axes = plot.plot_observation(fit_of(scene).observation)
+    image = pixels(figure)
+    box = axes[0].get_window_extent()
+    height = image.shape[0]
+    inside = image[height - int(box.y1) : height - int(box.y0), int(box.x0) : int(box.x1)].sum(-1)
+    y, x = np.mgrid[-1.5 : 1.5 : inside.shape[0] * 1j, -1.8 : 1.8 : inside.shape[1] * 1j]
+    radius = np.hypot(x, y)
+    ring, corner = inside[np.abs(radius - 0.8) < 0.1], inside[radius > 1.4]
+    assert ring.mean() > corner.mean() + 0.3
+
+
+@pytest.mark.parametrize("matrix", [((-0.1, 0.0), (0.0, 0.1)), ((0.1, 0.0), (0.0, 0.1))])
+def test_compass_points_north_and_east(scene, matrix):
+    empty = nl.Observation(
+        np.zeros((20, 20)),
+        transform_pix2angle=matrix,
+        noise=nl.NoiseMap(0.1),
+        sky_position=(150.0, 2.0),
+    )
+    _, axes = plot.plot_observation(empty)
+    names = {text.get_text(): text.xyann for text in axes[0].texts if text.get_text()}
+    start = axes[0].texts[0].xy
+    assert names["N"][1] > start[1]
+    assert (names["E"][0] - start[0]) * matrix[0][0] > 0
+    _, axes = plot.plot_observation(fit_of(scene).observation)
+    assert not axes[0].texts
+
+
+def test_convergence_falls_outwards(scene):
+    figure, axes = plot.plot_convergence(fit_of(scene))
+    kappa = np.asarray(axes[0].collections[0].get_array()).reshape(30, 36)
+    assert np.unravel_index(np.argmax(kappa), kappa.shape) in {
+        (14, 17),
+        (14, 18),
+        (15, 17),
+        (15, 18),
+    }
+    assert kappa.max() > 5 * kappa[0, 0] > 0
+    assert np.ptp(pixels(figure)) == 1.0
+
+
+def test_magnification_changes_sign_on_the_critical_curve(scene):
+    figure, axes = plot.plot_magnification(fit_of(scene))
+    mu = np.asarray(axes[0].collections[0].get_array()).reshape(30, 36)
+    assert mu[15, 12] < 0 < mu[0, 0]
+    image = pixels(figure)
+    assert share(image, "#67001f", 0.3) > 0.001  # both ends of the scale
+    assert share(image, "#053061", 0.3) > 0.001
+
+
+def test_maps_need_a_mass(scene):
+    for draw in (plot.plot_convergence, plot.plot_magnification):
+        with pytest.raises(ValueError, match="belong to a lens"):
+            draw(fit_of(scene._replace(mass=None)))
+
+
+def test_starts_are_ranked_and_basins_counted():
+    density = np.array([-100.0, -1.0, np.nan, -0.5, -50.0])
+    basins = ((-0.5, 2, 3), (-50.0, 1, 4))
+    basins = tuple(nl.infer.Basin(*basin) for basin in basins)
+    figure, axes = plot.plot_starts(SimpleNamespace(log_density=density, basins=basins))
+    ranked = axes[0].lines[0].get_ydata()
+    np.testing.assert_allclose(ranked, [0, 0.5, 49.5, 99.5, np.nan])
+    assert [text.get_text() for text in axes[0].texts] == ["2 starts", "1 start"]
+    assert "1 failed" in axes[0].get_title()
+    assert share(pixels(figure), "#D55E00") > 1e-4
+
+
+def test_elbo_rises():
+    losses = 100.0 * np.exp(-np.arange(50) / 5)
+    figure, axes = plot.plot_elbo(SimpleNamespace(losses=losses, pareto_k=0.3))
+    assert np.all(np.diff(axes[0].lines[0].get_ydata()) > 0)
+    assert axes[0].get_title() == "Pareto k 0.30"
+    assert share(pixels(figure), "#0072B2") > 1e-3
+
+
+def test_prediction_shows_mean_and_spread(scene):
+    fit = fit_of(scene)
+    fit.predict = lambda num: {"image": np.stack([np.ones((30, 36)), np.full((30, 36), 1.04)])}
+    figure, axes = plot.plot_prediction(fit)
+    np.testing.assert_allclose(axes[0].collections[0].get_array(), 1.02, rtol=1e-6)
+    np.testing.assert_allclose(axes[1].collections[0].get_array(), 1.0, rtol=1e-5)
+    assert share(pixels(figure), "#fde725", 0.2) > 0.1  # the top of viridis
+
+
+def test_prediction_needs_an_image(scene):
+    fit = fit_of(scene)
+    fit.predict = lambda num: {"flux": np.zeros((3, 7))}
+    with pytest.raises(ValueError, match="flux"):
+        plot.plot_prediction(fit)
+
+
+def test_axes_may_be_given(scene):
+    figure = Figure()
+    axes = figure.subplots(2, 2)
+    drawn_on, returned = plot.plot_fit(fit_of(scene), ax=axes)
+    assert drawn_on is figure
+    assert list(returned) == list(axes.ravel())
+    with pytest.raises(ValueError, match="4 axes"):
+        plot.plot_fit(fit_of(scene), ax=axes[0])
+
+
+def test_corner_overlays_a_second_result(posterior):
+    samples = {name: 1.0 * values for name, values in posterior.samples.items()}
+    samples["lens.e1"] = samples["lens.e1"] + 1.0
+    figure, axes = plot.plot_corner(posterior, other=SimpleNamespace(samples=samples))
+    assert axes[1, 1].get_xlim()[1] > 1.2
+    assert [text.get_text() for text in figure.legends[0].texts] == ["HMC", "VI"]
+    assert share(pixels(figure), "#E69F00") > 1e-3
 
 
 @pytest.fixture(scope="module")
@@ -152,5 +288,5 @@ def test_corner_survives_a_constant(tmp_path):
 
 
 def test_interval_shows_two_digits_of_the_smaller_error():
-    assert plot._interval(1.1, 1.2345, 1.3) == "$1.234_{-0.134}^{+0.066}$"
-    assert math.isfinite(float(plot._interval(1.0, 1.0, 1.0)[1:6]))
+    assert _corner._interval(1.1, 1.2345, 1.3) == "$1.234_{-0.134}^{+0.066}$"
+    assert math.isfinite(float(_corner._interval(1.0, 1.0, 1.0)[1:6]))

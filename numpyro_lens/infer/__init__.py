@@ -22,6 +22,7 @@ from numpyro_lens.infer.posterior import HMCResult as HMCResult
 from numpyro_lens.infer.results import Basin as Basin
 from numpyro_lens.infer.results import MAPResult as MAPResult
 from numpyro_lens.infer.results import SVIResult as SVIResult
+from numpyro_lens.infer.saved import load as load
 from numpyro_lens.infer.sequence import ModellingSequence as ModellingSequence
 from numpyro_lens.infer.sequence import ModellingSequenceInterface as ModellingSequenceInterface
 from numpyro_lens.infer.sequence import fit as fit

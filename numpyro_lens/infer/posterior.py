@@ -11,6 +11,7 @@ import numpy as np
 from numpyro.distributions import Independent, Unit
 from scipy.special import ndtr
 
+from numpyro_lens import plot
 from numpyro_lens.infer import diagnostics
 from numpyro_lens.infer.batching import map_batch
 from numpyro_lens.infer.density import FlatModel
@@ -113,6 +114,11 @@ class HMCResult:
         }
 
     @cached_property
+    def observed(self) -> dict[str, np.ndarray]:
+        """Values of the observed sites."""
+        return _observed(self.flat, self.z[0, 0], self.args)
+
+    @cached_property
     def best(self) -> dict[str, np.ndarray]:
         """Site values of the draw with the highest log density."""
         index = np.unravel_index(np.argmax(self.log_density), self.log_density.shape)
@@ -166,11 +172,10 @@ class HMCResult:
             posterior_predictive: add ``num`` images drawn from the model.
             num: draws of the two optional groups.
         """
-        observed = _observed(self.flat, self.z[0, 0], self.args)
         groups: dict[str, dict[str, Any]] = {
             "posterior": self.samples,
             "sample_stats": dict(self.statistics),
-            "observed_data": observed,
+            "observed_data": self.observed,
         }
         coords, image_dims = {}, []
         observation = next((arg for arg in self.args if isinstance(arg, Observation)), None)
@@ -181,7 +186,7 @@ class HMCResult:
                 "transform_pix2angle": np.asarray(observation.transform_pix2angle),
             }
             shape = observation.shape
-            image_dims = [name for name, value in observed.items() if value.shape == shape] + [
+            image_dims = [name for name, value in self.observed.items() if value.shape == shape] + [
                 "mask"
             ]
         if log_likelihood:
@@ -218,8 +223,18 @@ class HMCResult:
         return attributes | {f"num_gradients_{k}": v for k, v in self.num_gradients.items()}
 
     def save(self, path) -> None:
-        """Write ``to_arviz()`` as netCDF."""
-        self.to_arviz().to_netcdf(str(path))
+        """Write netCDF: for ``numpyro_lens.load``, and for ``arviz.from_netcdf``."""
+        from numpyro_lens.infer import saved
+
+        saved.save(self, path)
+
+    def plot(self):
+        """A figure of data, model, normalised residuals and source plane; see ``plot.plot_fit``."""
+        return plot.plot_fit(self)[0]
+
+    def plot_corner(self, var_names=None, truths=None, **settings):
+        """A figure of the posterior; see ``plot.plot_corner``."""
+        return plot.plot_corner(self, var_names, truths, **settings)[0]
 
     def __repr__(self) -> str:
         return (

@@ -129,6 +129,13 @@ class SVIResult:
         """Covariance (d, d); NumPyro's ``inverse_mass_matrix`` is this very matrix."""
         return self.scale_tril @ self.scale_tril.T
 
+    @cached_property
+    def samples(self) -> dict[str, np.ndarray]:
+        """Site values of 2,000 draws from the Gaussian, (1, 2000, ...) each."""
+        draws = self.sample(jax.random.key(0), (2000,))
+        values = _numpy(constrain(self.flat, draws, self.args))
+        return {name: value[None] for name, value in values.items()}
+
     @property
     def _frame(self) -> Affine:
         return Affine(jnp.asarray(self.mean), jnp.asarray(self.scale_tril))

@@ -1,0 +1,14 @@
+"""Pictures of an observation, a fit and a posterior, for a paper or a notebook.
+
+Every function returns ``(figure, axes)``, takes ``ax=`` and works without a display; none changes
+matplotlib's settings. Save a picture with ``figure.savefig("fit.png", dpi=200)``.
+"""
+
+from numpyro_lens.plot._corner import plot_corner as plot_corner
+from numpyro_lens.plot._fit import plot_fit as plot_fit
+from numpyro_lens.plot._fit import plot_observation as plot_observation
+from numpyro_lens.plot._maps import plot_convergence as plot_convergence
+from numpyro_lens.plot._maps import plot_magnification as plot_magnification
+from numpyro_lens.plot._prediction import plot_prediction as plot_prediction
+from numpyro_lens.plot._stages import plot_elbo as plot_elbo
+from numpyro_lens.plot._stages import plot_starts as plot_starts

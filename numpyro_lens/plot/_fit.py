@@ -1,0 +1,135 @@
+"""An observation and a fit: data, model, residuals, source plane."""
+
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import AsinhNorm
+from matplotlib.figure import Figure
+
+from numpyro_lens import lensing, simulate
+from numpyro_lens.plot import _panel
+from numpyro_lens.plot._panel import panel
+
+
+def plot_observation(observation, ax: Axes | None = None) -> tuple[Figure, np.ndarray]:
+    """Draw the image of an observation; pixels outside the mask are hatched.
+
+    Args:
+        observation: the data.
+        ax: axes to draw on; by default those of a new figure.
+
+    Returns:
+        The figure and its axes, (1,).
+
+    Example:
+        >>> import numpy as np, numpyro_lens as nl
+        >>> data = nl.Observation(np.ones((8, 8)), pixel_scale=0.1, noise=nl.NoiseMap(0.1))
+        >>> figure, axes = nl.plot.plot_observation(data)
+        >>> axes[0].get_title()
+        'Data'
+    """
+    figure, axes = _panel.axes_for(ax, (1, 1), (5.2, 4.6))
+    _data_panel(axes[0], observation, _norm(observation, np.asarray(observation.image)))
+    return figure, axes
+
+
+def plot_fit(result, ax=None) -> tuple[Figure, np.ndarray]:
+    """Draw a fit: data, model, normalised residuals and source plane.
+
+    The model is that of the best posterior draw. Critical curves lie on the model and caustics on
+    the source. Pixels outside the mask are hatched in the data and the residuals; on the model a
+    line surrounds the fitted ones. An observation read with a WCS has a compass.
+
+    Args:
+        result: the result of `fit`.
+        ax: four axes to draw on; by default those of a new figure.
+
+    Returns:
+        The figure and its four axes, in reading order.
+
+    Raises:
+        ValueError: the model rendered no image, so there is nothing to draw, or ``ax`` does not
+            hold four axes.
+
+    Example:
+        >>> figure, axes = nl.plot.plot_fit(fit)          # doctest: +SKIP
+        >>> figure.savefig("fit.png", dpi=200)            # doctest: +SKIP
+    """
+    observation, scene = result.observation, result.scene()
+    image = np.asarray(observation.image)
+    model = np.asarray(simulate.render(observation, **scene._asdict()))
+    sigma = np.asarray(observation.noise.sigma(jnp.asarray(model)))
+    figure, axes = _panel.axes_for(ax, (2, 2), (10.4, 9.2))
+    norm = _norm(observation, model)
+    _data_panel(axes[0], observation, norm)
+    panel(axes[1], observation, model, "Model", norm=norm, label="flux per pixel")
+    _panel.outline(axes[1], observation, np.asarray(observation.mask))
+    critical = _panel.curves_of(lensing.critical_curves, observation, scene)
+    _panel.draw_curves(axes[1], critical, "critical curves")
+    _residual_panel(axes[2], observation, (image - model) / sigma)
+    _source_panel(axes[3], observation, scene)
+    return figure, axes
+
+
+def _norm(observation, model):
+    used = np.asarray(observation.mask)
+    sigma = np.asarray(observation.noise.sigma(jnp.asarray(model)))
+    return _panel.brightness_norm(np.asarray(observation.image)[used], sigma[used])
+
+
+def _data_panel(axis: Axes, observation, norm) -> None:
+    data = np.where(np.asarray(observation.mask), np.asarray(observation.image), np.nan)
+    panel(axis, observation, data, "Data", norm=norm, label="flux per pixel")
+    _panel.compass(axis, observation)
+
+
+def _residual_panel(axis: Axes, observation, residual: np.ndarray) -> None:
+    used = np.asarray(observation.mask)
+    chi2 = float(np.mean(residual[used] ** 2))
+    panel(
+        axis,
+        observation,
+        np.where(used, residual, np.nan),
+        f"Normalised residuals  (mean square {chi2:.2f})",
+        label="(data $-$ model) / $\\sigma$",
+        cmap=_panel.SIGNED,
+        vmin=-5,
+        vmax=5,
+    )
+
+
+def _source_panel(axis: Axes, observation, scene) -> None:
+    axis.set_title("Source plane")
+    _panel.frame(axis, observation)
+    axis.patch.set_hatch(None)
+    if scene.source is None:
+        axis.text(0.5, 0.5, "no source", transform=axis.transAxes, ha="center", va="center")
+        return
+    caustics = _panel.curves_of(lensing.caustics, observation, scene)
+    centre, half = _source_window(observation, scene, caustics)
+    step = np.linspace(-half, half, 300)
+    x, y = np.meshgrid(centre[0] + step, centre[1] + step)
+    brightness = np.asarray(scene.source.brightness(x, y))
+    top = float(brightness.max())
+    norm = AsinhNorm(linear_width=0.1 * top, vmin=0, vmax=top) if top > 0 else None
+    mesh = axis.pcolormesh(
+        x, y, brightness, cmap=_panel.BRIGHTNESS, norm=norm, shading="nearest", rasterized=True
+    )
+    _panel.draw_curves(axis, caustics, "caustics")
+    right_to_left = np.asarray(observation.transform_pix2angle)[0, 0] < 0
+    axis.set_xlim(*_panel.directed(x, -1.0 if right_to_left else 1.0))
+    axis.set_ylim(y.min(), y.max())
+    _panel.colour_bar(axis, mesh, "brightness per arcsec$^2$")
+
+
+def _source_window(observation, scene, caustics: list[np.ndarray]) -> tuple[np.ndarray, float]:
+    """Centre and half side [arcsec] of a square around the caustics and the brightest spot."""
+    x, y = (np.asarray(axis) for axis in (observation.x, observation.y))
+    step = [np.linspace(axis.min(), axis.max(), 200) for axis in (x, y)]
+    grid = np.meshgrid(*step)
+    brightness = np.asarray(scene.source.brightness(*grid))
+    peak = np.unravel_index(np.argmax(brightness), brightness.shape)
+    bright = np.stack([axis[brightness > 0.1 * brightness[peak]] for axis in grid], axis=-1)
+    points = np.concatenate([bright, *caustics])
+    low, high = points.min(axis=0), points.max(axis=0)
+    return (low + high) / 2, 0.6 * float(np.max(high - low)) + float(step[0][1] - step[0][0])

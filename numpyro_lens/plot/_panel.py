@@ -1,0 +1,154 @@
+"""What every picture of an image shares: scale, frame, colour bar, compass, curves."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import AsinhNorm, Normalize
+from matplotlib.figure import Figure
+
+from numpyro_lens.coordinates import pixel_grid
+
+BRIGHTNESS = "inferno"
+SIGNED = "RdBu_r"  # told apart by readers who do not see red or green
+CURVE = "#56B4E9"
+_UNUSED, _HATCH = "#EDEDED", "#CFCFCF"
+
+
+def axes_for(ax, shape: tuple[int, int], size: tuple[float, float]) -> tuple[Figure, np.ndarray]:
+    """The axes given, checked, or those of a new figure; flat, in reading order."""
+    if ax is None:
+        figure = new_figure(figsize=size, layout="compressed")
+        return figure, figure.subplots(*shape, squeeze=False).ravel()
+    axes = np.ravel(np.asarray(ax, dtype=object))
+    if axes.size != shape[0] * shape[1]:
+        raise ValueError(
+            f"ax must hold {shape[0] * shape[1]} axes for this picture; got {axes.size}. Make them "
+            f"with plt.subplots({shape[0]}, {shape[1]})."
+        )
+    return axes[0].figure, axes
+
+
+def new_figure(**settings) -> Figure:
+    """A figure that works without a display, and that a notebook shows."""
+    # a notebook draws figures once pyplot is imported; nothing is drawn through it
+    import matplotlib.pyplot  # noqa: F401
+
+    return Figure(**settings)
+
+
+def brightness_norm(values: np.ndarray, sigma: np.ndarray) -> Normalize:
+    """Linear through the noise and logarithmic above it, so that arcs and lens both show."""
+    values = values[np.isfinite(values)]
+    noise = float(np.median(sigma))
+    top = max(float(np.max(values)), 3 * noise)
+    return AsinhNorm(linear_width=max(3 * noise, 1e-3 * top), vmin=-2 * noise, vmax=top)
+
+
+def corners(observation) -> tuple[np.ndarray, np.ndarray]:
+    """Pixel corners (ny + 1, nx + 1) in arcsec: right for a rotated or mirrored image too."""
+    ny, nx = observation.shape
+    x0, y0 = (float(np.mean(np.asarray(axis))) for axis in (observation.x, observation.y))
+    x, y = pixel_grid((ny + 1, nx + 1), np.asarray(observation.transform_pix2angle))
+    return x0 + x, y0 + y
+
+
+def frame(axis: Axes, observation) -> None:
+    """Equal scales around the fitted pixels, and the image's own handedness.
+
+    Right ascension to the left stays there. Pixels that were not fitted are hatched.
+    """
+    matrix = np.asarray(observation.transform_pix2angle)
+    axis.set_aspect("equal")
+    for values, step, set_limits in zip(
+        _fitted_corners(observation),
+        (matrix[0, 0], matrix[1, 1]),
+        (axis.set_xlim, axis.set_ylim),
+        strict=True,
+    ):
+        set_limits(*directed(values, step))
+    axis.set_xlabel("x [arcsec]")
+    axis.set_ylabel("y [arcsec]")
+    axis.tick_params(direction="out", length=3)
+    axis.patch.set(facecolor=_UNUSED, edgecolor=_HATCH, hatch="////")
+
+
+def _fitted_corners(observation, margin: int = 2) -> list[np.ndarray]:
+    """Corners (x, y) of the pixels up to ``margin`` around those in use."""
+    used = np.asarray(observation.mask)
+    window = []
+    for axis, size in enumerate(used.shape):
+        where = np.flatnonzero(used.any(axis=1 - axis))
+        window.append(slice(max(where[0] - margin, 0), min(where[-1] + margin, size - 1) + 2))
+    return [corner[tuple(window)] for corner in corners(observation)]
+
+
+def directed(values: np.ndarray, step: float) -> tuple[float, float]:
+    low, high = float(values.min()), float(values.max())
+    return (high, low) if step < 0 else (low, high)
+
+
+def panel(axis: Axes, observation, image, title: str, *, label: str, **style):
+    """One image on its pixels, with a colour bar."""
+    style.setdefault("cmap", BRIGHTNESS)
+    mesh = axis.pcolormesh(*corners(observation), image, rasterized=True, **style)
+    frame(axis, observation)
+    axis.set_title(title)
+    colour_bar(axis, mesh, label)
+    return mesh
+
+
+def colour_bar(axis: Axes, mesh, label: str) -> None:
+    bar = axis.figure.colorbar(mesh, ax=axis, fraction=0.046, pad=0.02, label=label)
+    if isinstance(mesh.norm, AsinhNorm):
+        ticks = _ticks(mesh.norm)
+        bar.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
+    bar.ax.minorticks_off()
+    bar.ax.tick_params(labelsize="small")
+    bar.outline.set_linewidth(0.6)
+
+
+def _ticks(norm: AsinhNorm) -> list[float]:
+    """Zero and round numbers above the linear part: the default ones crowd around zero."""
+    low, high = float(norm.linear_width), float(norm.vmax or 0.0)
+    decades = 10.0 ** np.arange(np.floor(np.log10(low)), np.log10(high) + 1)
+    fine, coarse = (np.outer(decades, steps).ravel() for steps in ((1, 2, 5), (1,)))
+    fine, coarse = (ticks[(ticks > low) & (ticks <= high)].tolist() for ticks in (fine, coarse))
+    return [0.0, *(fine if len(fine) <= 6 else coarse)]
+
+
+def outline(axis: Axes, observation, used: np.ndarray) -> None:
+    """The line between fitted and unfitted pixels, where there are both."""
+    if used.all():
+        return
+    x, y = np.asarray(observation.x), np.asarray(observation.y)
+    axis.contour(x, y, used.astype(float), levels=[0.5], colors="white", linewidths=0.8)
+
+
+def compass(axis: Axes, observation, length: float = 0.11) -> None:
+    """Arrows to the North and the East, where the observation knows its place on the sky."""
+    if observation.sky_position is None:
+        return
+    east = -1.0 if axis.xaxis_inverted() else 1.0
+    north = -1.0 if axis.yaxis_inverted() else 1.0
+    start = np.array([0.06 if east > 0 else 0.06 + length, 0.06 if north > 0 else 0.06 + length])
+    for name, step in (("N", (0.0, north * length)), ("E", (east * length, 0.0))):
+        style = {"xycoords": "axes fraction", "textcoords": "axes fraction", "color": "white"}
+        arrow = {"arrowstyle": "<-", "color": "white", "shrinkA": 0, "shrinkB": 0}
+        place = start + 1.3 * np.array(step)
+        axis.annotate("", start, xytext=tuple(start + step), arrowprops=arrow, **style)
+        axis.annotate(name, start, xytext=tuple(place), ha="center", va="center", **style)
+
+
+def curves_of(function, observation, scene) -> list[np.ndarray]:
+    """Critical curves or caustics (n, 2) [arcsec] of the lens within and around the image."""
+    if scene.mass is None:
+        return []
+    x, y = corners(observation)
+    reach = max(np.abs(x - x.mean()).max(), np.abs(y - y.mean()).max())
+    return function(scene.mass, center=(x.mean(), y.mean()), half_width=1.5 * reach)
+
+
+def draw_curves(axis: Axes, curves: list[np.ndarray], label: str) -> None:
+    for number, curve in enumerate(curves):
+        axis.plot(*curve.T, color=CURVE, lw=1.0, label=label if number == 0 else None)
+    if curves:
+        axis.legend(loc="upper right", fontsize="small", frameon=False, labelcolor="white")
