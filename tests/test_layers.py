@@ -7,7 +7,7 @@ import numpyro_lens
 
 ROOT = Path(numpyro_lens.__file__).parent
 ROWS = [
-    {"_types", "_numerics", "_numerics_light", "coordinates"},
+    {"_types", "_numerics", "_numerics_light", "_special", "coordinates"},
     {"mass", "light", "psf", "noise", "cosmology"},
     {"lensing", "images"},
     {"observation", "simulate", "linear"},

@@ -28,3 +28,31 @@ class Shear(AbstractMass):
 
     def convergence(self, x, y):
         return 0.0 * (x + y)
+
+
+class ConvergenceSheet(AbstractMass):
+    r"""Uniform sheet of mass about (0, 0), :math:`\psi = \tfrac12\kappa (x^2+y^2)`.
+
+    It is degenerate with the size of the source and the slope of the lens: fix it, or give it a
+    prior from the lens's surroundings.
+
+    Args:
+        kappa: convergence, scalar of either sign.
+
+    Example:
+        >>> ConvergenceSheet(kappa=0.25).deflection(1.0, 2.0)
+        (0.25, 0.5)
+
+    Reference: Falco, Gorenstein & Shapiro 1985, ApJ 289, L1.
+    """
+
+    kappa: Scalar
+
+    def potential(self, x, y):
+        return 0.5 * self.kappa * (x * x + y * y)
+
+    def deflection(self, x, y):
+        return self.kappa * x, self.kappa * y
+
+    def convergence(self, x, y):
+        return self.kappa + 0.0 * (x + y)
