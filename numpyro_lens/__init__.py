@@ -19,6 +19,7 @@ from numpyro_lens.infer import SimulatorConfig as SimulatorConfig
 from numpyro_lens.infer import fit as fit
 from numpyro_lens.infer import load as load
 from numpyro_lens.io import read_fits as read_fits
+from numpyro_lens.io import write_fits as write_fits
 from numpyro_lens.models import observe as observe
 from numpyro_lens.models import sample as sample
 from numpyro_lens.noise import NoiseMap as NoiseMap

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
 
 import numpy as np
@@ -31,6 +31,7 @@ def read_fits(
     pixel_scale: float | None = None,
     cutout: int | None = None,
     mask_radius: float | None = None,
+    mask_ext: Extension | None = None,
     supersampling: int = 2,
     psf_sampling: int = 1,
 ) -> Observation:
@@ -55,6 +56,7 @@ def read_fits(
             right, y up. By default the WCS gives the pixel matrix.
         cutout: keep this many pixels a side around the centre of the image.
         mask_radius: fit only the pixels within this distance [arcsec] of the centre of the cutout.
+        mask_ext: extension that is zero where a pixel is not to be fitted.
         supersampling: sub-pixels a side at which the model is computed.
         psf_sampling: samples of the PSF kernel per pixel side.
 
@@ -93,11 +95,12 @@ def read_fits(
                 ("psf_ext", psf_ext),
                 ("noise_ext", noise_ext),
                 ("exposure_ext", exposure_ext),
+                ("mask_ext", mask_ext),
             )
         }
         if background_rms is None and noise_ext is None:
             background_rms = _header_rms(image_hdu)
-    for flag in ("noise_ext", "exposure_ext"):
+    for flag in ("noise_ext", "exposure_ext", "mask_ext"):
         _check_same_shape(flag, companions[flag], image.shape)
     noise = _noise(
         companions["noise_ext"], companions["exposure_ext"], background_rms, exposure_time, window
@@ -109,10 +112,84 @@ def read_fits(
         transform_pix2angle=matrix,
         noise=noise,
         psf=None if kernel is None else PSF(kernel, sampling=psf_sampling),
-        mask=None if mask_radius is None else _disc(image.shape, matrix, mask_radius),
+        mask=_mask(companions["mask_ext"], mask_radius, matrix, window, image.shape),
         supersampling=supersampling,
         sky_position=position,
     )
+
+
+def write_fits(
+    path: str | PathLike,
+    observation: Observation,
+    images: Mapping[str, np.ndarray] | None = None,
+    *,
+    overwrite: bool = True,
+) -> None:
+    """Write an observation, and images on its pixels, as FITS with WCS.
+
+    `read_fits` reads the file back: ``psf_ext="PSF"``, ``mask_ext="MASK"`` and either
+    ``noise_ext="RMS"`` or ``exposure_ext="EXPTIME"``. Without a `sky_position` the axes are offsets
+    in arcsec.
+
+    Args:
+        path: the file.
+        observation: the data.
+        images: further images ``(ny, nx)`` by the name of their extension.
+        overwrite: replace a file that exists.
+
+    Raises:
+        ValueError: an image has another shape.
+        OSError: the file exists and is not to be replaced.
+
+    Example:
+        >>> import tempfile, numpy as np, numpyro_lens as nl
+        >>> data = nl.Observation(np.ones((8, 9)), pixel_scale=0.1, noise=nl.NoiseMap(0.1))
+        >>> with tempfile.NamedTemporaryFile(suffix=".fits") as file:
+        ...     nl.write_fits(file.name, data)
+        ...     again = nl.read_fits(file.name, noise_ext="RMS", mask_ext="MASK")
+        >>> again.shape
+        (8, 9)
+    """
+    header = _wcs_header(observation)
+    layers = {"DATA": observation.image, **_noise_layers(observation, header)}
+    layers |= {"MASK": np.asarray(observation.mask).astype(np.uint8), **(images or {})}
+    hdus = [fits.PrimaryHDU()]
+    for name, image in layers.items():
+        if np.shape(image) != observation.shape:
+            raise ValueError(
+                f"images must have the shape of the observation, {observation.shape}; {name} has "
+                f"{np.shape(image)}."
+            )
+        hdus.append(fits.ImageHDU(np.asarray(image), header, name=name))
+    if observation.psf is not None:
+        hdus.append(fits.ImageHDU(np.asarray(observation.psf.kernel), name="PSF"))
+        hdus[-1].header["SAMPLING"] = (observation.psf.sampling, "samples per pixel side")
+    fits.HDUList(hdus).writeto(path, overwrite=overwrite)
+
+
+def _wcs_header(observation: Observation) -> fits.Header:
+    ny, nx = observation.shape
+    matrix = np.asarray(observation.transform_pix2angle, dtype=float)
+    known = observation.sky_position is not None
+    header = fits.Header()
+    for axis, kind in enumerate(("RA---TAN", "DEC--TAN") if known else ("X", "Y"), start=1):
+        header[f"CTYPE{axis}"] = kind
+        header[f"CUNIT{axis}"] = "deg" if known else "arcsec"
+        header[f"CRPIX{axis}"] = ((nx, ny)[axis - 1] + 1) / 2
+        header[f"CRVAL{axis}"] = float(observation.sky_position[axis - 1]) if known else 0.0
+        for step in (1, 2):
+            value = matrix[axis - 1, step - 1]
+            header[f"CD{axis}_{step}"] = value / 3600.0 if known else value
+    return header
+
+
+def _noise_layers(observation: Observation, header: fits.Header) -> dict[str, np.ndarray]:
+    """A sigma map, or the exposure time with the background in the header (a map: a sigma map)."""
+    noise = observation.noise
+    if isinstance(noise, PoissonNoise) and np.ndim(noise.background_rms) == 0:
+        header["BKGRMS"] = float(noise.background_rms)
+        return {"EXPTIME": np.broadcast_to(noise.exposure_time, observation.shape)}
+    return {"RMS": np.asarray(noise.sigma(observation.image))}
 
 
 def _open(path: str | PathLike) -> fits.HDUList:
@@ -284,6 +361,14 @@ def _window(shape: tuple[int, ...], cutout: int | None) -> tuple[slice, slice]:
         )
     first = [(size - cutout) // 2 for size in shape]
     return slice(first[0], first[0] + cutout), slice(first[1], first[1] + cutout)
+
+
+def _mask(given, radius: float | None, matrix, window, shape) -> np.ndarray | None:
+    disc = None if radius is None else _disc(shape, matrix, radius)
+    if given is None:
+        return disc
+    given = given[window] != 0
+    return given if disc is None else given & disc
 
 
 def _disc(shape: tuple[int, int], matrix: np.ndarray, radius: float) -> np.ndarray:

@@ -3,16 +3,19 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from astropy.io import fits
+from synthetic import fitted
 from typer.testing import CliRunner
 
 import numpyro_lens as nl
 from numpyro_lens import cli
+from numpyro_lens.cli._keeper import Keeper
 from numpyro_lens.simulate import Scene
 
 MODEL = """
@@ -285,7 +288,7 @@ def test_info_names_versions_and_models():
 
 
 def test_half_written_file_leaves_nothing(tmp_path):
-    keeper = cli._Keeper(tmp_path)
+    keeper = Keeper(tmp_path)
 
     def fail(path):
         path.write_text("half")
@@ -307,3 +310,82 @@ def test_fit_from_a_shell(files):
     summary = pd.read_csv(files / "out" / "summary.csv")
     assert summary.columns[0] == "parameter"
     assert {"r_hat", "ess_bulk"} <= set(summary.columns)
+
+
+def test_json_is_for_machines(files, fake_fit):
+    answer = run(*fit_arguments(files, "my_model.py:model", "--json"))
+    assert answer.exit_code == 0
+    said = json.loads(answer.stdout)
+    assert said["converged"] is True
+    assert said["summary"]["lens.theta_E"]["r_hat"] == 1.001
+    assert set(said["files"]) == RESULTS | STAGES
+
+
+def test_info_as_json():
+    said = json.loads(run("info", "--json").stdout)
+    assert said["precision"] in {"32 bit", "64 bit"}
+    assert "epl-shear-sersic" in said["ready models"]
+
+
+@pytest.mark.parametrize("command", ["demo", "fit", "predict", "report", "info", "new-model"])
+def test_help_shows_an_example(command):
+    answer = run(command, "--help")
+    assert answer.exit_code == 0
+    assert f"Example: numpyro-lens {command}" in answer.stdout
+
+
+def test_new_model_can_be_fitted(files, fake_fit):
+    path = files / "new.py"
+    answer = run("new-model", path)
+    assert answer.exit_code == 0
+    assert f"numpyro-lens fit {path}:model" in answer.stdout
+    assert run(*fit_arguments(files, "new.py:model")).exit_code == 0
+    before = path.read_text()
+    again = run("new-model", path)
+    assert again.exit_code == 2
+    assert "--force" in again.stderr
+    path.write_text("mine")
+    assert run("new-model", path, "--force").exit_code == 0
+    assert path.read_text() == before
+
+
+@pytest.fixture(scope="module")
+def posterior(tmp_path_factory):
+    path = tmp_path_factory.mktemp("posterior") / "posterior.nc"
+    fitted().save(path)
+    return path
+
+
+SYNTHETIC = f"{Path(__file__).parent / 'synthetic.py'}:model"
+
+
+def test_predict_writes_images_with_wcs(posterior, tmp_path):
+    out = tmp_path / "prediction.fits"
+    arguments = ("--model", SYNTHETIC, "--num", 5, "--out", out)
+    answer = run("predict", posterior, *arguments)
+    assert answer.exit_code == 0, answer.output
+    with fits.open(out) as hdus:
+        assert {"DATA", "MASK", "MEAN", "STD", "RESIDUAL"} <= {hdu.name for hdu in hdus}
+        assert hdus["MEAN"].header["CRVAL1"] == pytest.approx(150.1)
+        assert np.isnan(hdus["RESIDUAL"].data[0]).all()
+        chi2 = np.nanmean(hdus["RESIDUAL"].data.astype(float) ** 2)
+    said = json.loads(run("predict", posterior, *arguments, "--json").stdout)
+    assert said["reduced_chi2"] == pytest.approx(chi2, rel=1e-4)
+
+
+def test_predict_asks_for_the_model(posterior, tmp_path):
+    answer = run("predict", posterior, "--out", tmp_path / "prediction.fits")
+    assert answer.exit_code == 2
+    assert "synthetic.model" in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
+
+
+def test_report_tells_what_it_left_out(posterior, tmp_path):
+    answer = run("report", posterior, "--out", tmp_path / "report.html", "--json")
+    assert answer.exit_code == 0, answer.output
+    said = json.loads(answer.stdout)
+    assert said["converged"] is False
+    assert len(said["left_out"]) == 4
+    assert "not drawn" in answer.stderr
+    assert (tmp_path / "report.html").stat().st_size > 10_000
+    assert run("report", tmp_path / "no.nc").exit_code == 2

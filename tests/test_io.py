@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from numpyro_lens import NoiseMap, PoissonNoise, read_fits
+from numpyro_lens import PSF, NoiseMap, Observation, PoissonNoise, read_fits, write_fits
 
 DATA = Path(os.environ.get("NUMPYRO_LENS_DATA", Path(__file__).parents[2] / "shared" / "data"))
 HST = DATA / "hst_f390w_ring" / "hst_f390w_ring.fits"
@@ -208,3 +208,60 @@ def test_real_euclid_band(band):
             observation.noise.sigma(np.zeros((80, 80))), hdus[f"{band}_RMS"].data[window]
         )
     np.testing.assert_allclose(np.diag(observation.transform_pix2angle), [-0.1, 0.1], rtol=1e-5)
+
+
+def test_position_on_the_sky_is_that_of_the_cutout(file, tmp_path):
+    header = image_header(CRVAL1=150.0, CRVAL2=2.0, CRPIX1=15.5, CRPIX2=12.5)
+    header.update(cd(-0.05, 0.0, 0.0, 0.05))
+    path = write(tmp_path / "sky.fits", header=header)
+    whole = read_fits(path, noise_ext="VIS_RMS")
+    np.testing.assert_allclose(whole.sky_position, [150.0, 2.0], atol=1e-12)
+    # 24 rows, of which 11 are cut below for 3: the centre moves down by half a pixel
+    cut = read_fits(path, noise_ext="VIS_RMS", cutout=3)
+    np.testing.assert_allclose(cut.sky_position[1], 2.0 - 0.5 * 0.05 / 3600, atol=1e-10)
+    assert read_fits(path, noise_ext="VIS_RMS", pixel_scale=0.05).sky_position is None
+
+
+@pytest.mark.parametrize("position", [None, (150.0, -30.0)])
+@pytest.mark.parametrize(
+    ("noise", "ext"), [(NoiseMap(0.3), "noise_ext"), (PoissonNoise(0.2, 50.0), "exposure_ext")]
+)
+def test_what_is_written_reads_back(tmp_path, noise, ext, position):
+    mask = np.ones(SHAPE, dtype=bool)
+    mask[3, 4] = False
+    before = Observation(
+        np.arange(np.prod(SHAPE), dtype=float).reshape(SHAPE),
+        transform_pix2angle=[[-0.04, 0.03], [0.03, 0.04]],
+        noise=noise,
+        psf=PSF(np.ones((3, 5))),
+        mask=mask,
+        sky_position=position,
+    )
+    path = tmp_path / "out.fits"
+    write_fits(path, before, {"MODEL": np.ones(SHAPE)})
+    name = {"noise_ext": "RMS", "exposure_ext": "EXPTIME"}[ext]
+    after = read_fits(path, **{ext: name}, psf_ext="PSF", mask_ext="MASK")
+    assert repr(after) == repr(before)
+    for field in ("image", "mask", "transform_pix2angle", "sub_x"):
+        np.testing.assert_allclose(getattr(after, field), getattr(before, field), atol=1e-6)
+    if position is None:
+        assert after.sky_position is None
+    else:
+        np.testing.assert_allclose(after.sky_position, position, atol=1e-10)
+    with fits.open(path) as hdus:
+        assert hdus["MODEL"].data.shape == SHAPE
+
+
+def test_mask_extension_and_radius_combine(tmp_path):
+    mask = np.ones(SHAPE)
+    mask[:, :15] = 0
+    path = write(tmp_path / "mask.fits", extra=[fits.ImageHDU(mask, name="MASK")])
+    used = read_fits(path, noise_ext="VIS_RMS", mask_ext="MASK", mask_radius=0.3).mask
+    assert not used[:, :15].any()
+    assert 0 < used.sum() < np.pi * 6**2
+
+
+def test_other_shapes_are_not_written(tmp_path):
+    observation = Observation(np.zeros((4, 4)), pixel_scale=0.1, noise=NoiseMap(1.0))
+    with pytest.raises(ValueError, match="MODEL has"):
+        write_fits(tmp_path / "out.fits", observation, {"MODEL": np.zeros((3, 3))})

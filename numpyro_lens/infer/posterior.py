@@ -210,11 +210,13 @@ class HMCResult:
             name: np.asarray(v).reshape(*z.shape[:2], *v.shape[1:]) for name, v in values.items()
         }
 
+    @cached_property
+    def versions(self) -> dict[str, str]:
+        """Versions of the packages that made the draws."""
+        return {package: _version(package) for package in ("numpyro_lens", "numpyro", "jax")}
+
     def _attributes(self) -> dict[str, Any]:
-        attributes: dict[str, Any] = {
-            f"{package}_version": _version(package)
-            for package in ("numpyro_lens", "numpyro", "jax")
-        }
+        attributes: dict[str, Any] = {f"{k}_version": v for k, v in self.versions.items()}
         attributes |= {
             "inference_library": "numpyro_lens",
             "seed": -1 if self.seed is None else self.seed,

@@ -87,8 +87,9 @@ def load(path, *, model: Callable | None = None, args: tuple | None = None) -> H
         seed=None if hmc.attrs["seed"] < 0 else int(hmc.attrs["seed"]),
         settings=json.loads(hmc.attrs["settings"]),
     )
-    # what would otherwise be computed by the model
+    # what would otherwise be computed, by the model or by the packages of today
     result.__dict__["samples"] = _group(path, "posterior")
+    result.__dict__["versions"] = json.loads(hmc.attrs["versions"])
     result.__dict__["observed"] = _group(path, "observed_data")
     return result
 
@@ -116,6 +117,7 @@ def _hmc_dataset(result: HMCResult) -> xr.Dataset:
         "sites": json.dumps([asdict(site) for site in result.flat.sites]),
         "settings": json.dumps(result.settings, default=str),
         "seed": -1 if result.seed is None else result.seed,
+        "versions": json.dumps(result.versions),
     }
     return xr.Dataset({"z": (("chain", "draw", "coordinate"), result.z)}, attrs=attrs)
 

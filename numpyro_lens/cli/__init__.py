@@ -1,0 +1,21 @@
+"""The command line: ``demo``, ``fit``, ``predict``, ``report``, ``info``, ``new-model``.
+
+Results go to standard output, progress and errors to standard error. Exit codes: 0 the fit
+converged, or the command did what it was asked; 1 the fit finished and did not converge; 2 bad
+input; 130 interrupted. A bug shows its traceback and leaves with 1, Python's code for it.
+"""
+
+import typer
+
+from numpyro_lens.cli._fit import demo, fit
+from numpyro_lens.cli._info import info, new_model
+from numpyro_lens.cli._results import predict, report
+
+app = typer.Typer(
+    help="Fit strong gravitational lenses: MAP, SVI, HMC, diagnostics.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for _command in (demo, fit, predict, report, info, new_model):
+    app.command()(_command)

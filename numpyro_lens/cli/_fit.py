@@ -1,0 +1,211 @@
+"""``numpyro-lens fit`` and ``numpyro-lens demo``."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from numpyro_lens.cli._keeper import Keeper, write_results
+from numpyro_lens.cli._shared import (
+    DebugOption,
+    EssOption,
+    JsonOption,
+    OutOption,
+    ProgressOption,
+    SeedOption,
+    X64Option,
+    check_model,
+    load_model,
+    one_line_errors,
+    print_json,
+    start_jax,
+)
+
+
+def demo(
+    out: OutOption = Path("numpyro-lens-demo"),
+    seed: SeedOption = 0,
+    target_ess: EssOption = None,
+    progress: ProgressOption = True,
+    x64: X64Option = False,
+    json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Simulate an HST-like lens and fit it. No data file is needed.
+
+    Example: numpyro-lens demo --out demo/ --seed 1
+    """
+    with one_line_errors(debug):
+        start_jax(x64)
+        model = load_model("epl-shear-sersic")
+        settings = {"seed": seed, "target_ess": target_ess, "progress": progress}
+        _run(model, _demo_observation(seed), out, settings, {"command": "demo"}, json)
+
+
+def fit(
+    model: Annotated[str, typer.Argument(help="A ready model's name or path/to/file.py:function.")],
+    image: Annotated[Path, typer.Argument(help="The FITS file.", metavar="IMAGE.fits")],
+    image_ext: Annotated[
+        str | None, typer.Option(help="Extension of the image.  [default: the first 2-D one]")
+    ] = None,
+    psf_ext: Annotated[str | None, typer.Option(help="Extension of the PSF.")] = None,
+    noise_ext: Annotated[str | None, typer.Option(help="Extension of the sigma map.")] = None,
+    exposure_ext: Annotated[
+        str | None, typer.Option(help="Extension of the exposure time of every pixel.")
+    ] = None,
+    background_rms: Annotated[
+        float | None, typer.Option(help="Background rms per pixel.  [default: header's BKGRMS]")
+    ] = None,
+    exposure_time: Annotated[
+        float | None, typer.Option(help="Exposure time of all pixels; inf: background only.")
+    ] = None,
+    pixel_scale: Annotated[
+        float | None, typer.Option(help="Pixel side in arcsec.  [default: from the WCS]")
+    ] = None,
+    cutout: Annotated[
+        int | None, typer.Option(help="Keep this many pixels a side around the centre.")
+    ] = None,
+    mask_radius: Annotated[
+        float | None, typer.Option(help="Fit within this radius in arcsec around the centre.")
+    ] = None,
+    mask_ext: Annotated[
+        str | None, typer.Option(help="Extension that is zero where a pixel is not to be fitted.")
+    ] = None,
+    supersampling: Annotated[int, typer.Option(help="Sub-pixels a side of the model.")] = 2,
+    psf_sampling: Annotated[int, typer.Option(help="PSF samples per pixel side.")] = 1,
+    out: OutOption = Path("numpyro-lens-fit"),
+    seed: SeedOption = 0,
+    target_ess: EssOption = None,
+    progress: ProgressOption = True,
+    x64: X64Option = False,
+    json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Fit MODEL to an image.
+
+    Example: numpyro-lens fit epl-shear-sersic lens.fits --psf-ext PSF --noise-ext RMS --out fit/
+
+    Writes posterior.nc, summary.csv, fit.png, corner.png and manifest.json, and after each stage
+    map.npz and svi.npz. Exit code 0: converged; 1: not converged; 2: bad input; 130: interrupted.
+    """
+    reading: dict[str, Any] = {
+        "image_ext": image_ext,
+        "psf_ext": psf_ext,
+        "noise_ext": noise_ext,
+        "exposure_ext": exposure_ext,
+        "background_rms": background_rms,
+        "exposure_time": exposure_time,
+        "pixel_scale": pixel_scale,
+        "cutout": cutout,
+        "mask_radius": mask_radius,
+        "mask_ext": mask_ext,
+        "supersampling": supersampling,
+        "psf_sampling": psf_sampling,
+    }
+    command = {"command": "fit", "model": model, "image": str(image), "read_fits": reading}
+    with one_line_errors(debug):
+        start_jax(x64)
+        from numpyro_lens.io import read_fits
+
+        function = load_model(model)
+        observation = read_fits(image, **reading)
+        settings = {"seed": seed, "target_ess": target_ess, "progress": progress}
+        _run(function, observation, out, settings, command, json)
+
+
+def _run(
+    model: Callable,
+    observation,
+    out: Path,
+    settings: dict[str, Any],
+    command: dict[str, Any],
+    json: bool,
+) -> None:
+    """Fit, keep every finished stage, write the results, and leave with the code of the verdict."""
+    import numpyro_lens as nl
+
+    check_model(model, observation)
+    out.mkdir(parents=True, exist_ok=True)
+    keeper = Keeper(out)
+    try:
+        result = nl.fit(model, observation, callback=keeper.keep, **settings)
+        keeper.write("posterior.nc", result.save)
+        summary = write_results(keeper, result, command)
+    except (ValueError, TypeError) as error:
+        if not keeper.written:
+            raise
+        # the input was good enough for a whole stage: this is a bug, and shows its traceback
+        raise RuntimeError(f"failed after {', '.join(keeper.written)} in {out}") from error
+    except KeyboardInterrupt:
+        kept = ", ".join(keeper.written) or "nothing: no stage had finished"
+        typer.echo(f"numpyro-lens: interrupted; kept in {out}: {kept}", err=True)
+        raise typer.Exit(130) from None
+    if json:
+        print_json(_as_json(summary, result.verdict, out, keeper.written))
+    else:
+        _print_summary(summary, result.verdict, out, keeper.written)
+    raise typer.Exit(0 if result.verdict.converged else 1)
+
+
+def _as_json(summary, verdict, out: Path, written: list[str]) -> dict[str, Any]:
+    return {
+        "converged": bool(verdict.converged),
+        "verdict": str(verdict),
+        "out": str(out),
+        "files": written,
+        "summary": summary.to_dict(orient="index"),
+    }
+
+
+def _print_summary(summary, verdict, out: Path, written: list[str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    if not console.is_terminal:
+        console.width = 120  # a pipe or a file has no width of its own
+    table = Table("parameter", *map(str, summary.columns), box=None, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify, column.no_wrap = "right", True
+    for name, row in summary.iterrows():
+        table.add_row(str(name), *(_cell(value) for value in row))
+    console.print(table)
+    console.print()
+    console.print(str(verdict), style="green" if verdict.converged else "red", markup=False)
+    console.print(f"Wrote {', '.join(written)} in {out}{os.sep}", markup=False, highlight=False)
+
+
+def _cell(value) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _demo_observation(seed: int):
+    """A bright source just off the centre of an elliptical lens: an arc and its counter-image."""
+    import jax
+    import numpy as np
+
+    import numpyro_lens as nl
+
+    scale = 0.05
+    steps = scale * np.arange(-6, 7)
+    kernel = np.exp(-4 * np.log(2) * (steps[:, None] ** 2 + steps**2) / 0.1**2)
+    empty = nl.Observation(
+        np.zeros((70, 70)),
+        pixel_scale=scale,
+        noise=nl.PoissonNoise(0.01, 1500.0),
+        psf=nl.PSF(kernel / kernel.sum()),
+    )
+    return nl.mock(
+        empty,
+        jax.random.key(seed),
+        mass=nl.mass.EPL(theta_E=1.15, gamma=2.05, e1=0.16, e2=-0.1, center_x=0.01, center_y=-0.02)
+        + nl.mass.Shear(gamma1=0.03, gamma2=-0.04),
+        source=nl.light.Sersic(
+            amp=50.0, R_sersic=0.1, n_sersic=1.2, e1=0.15, e2=0.1, center_x=0.07, center_y=0.04
+        ),
+        lens_light=nl.light.Sersic(
+            amp=12.0, R_sersic=0.6, n_sersic=3.5, e1=0.1, e2=-0.06, center_x=0.01, center_y=-0.02
+        ),
+    )

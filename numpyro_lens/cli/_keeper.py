@@ -1,0 +1,93 @@
+"""The folder of results: every file whole or absent, a manifest last."""
+
+import json
+import platform
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from numpyro_lens.cli._shared import one_line, versions
+
+
+class Keeper:
+    """Writes files into a folder, each atomically, and remembers which."""
+
+    def __init__(self, out: Path):
+        self.out = out
+        self.written: list[str] = []
+
+    def write(self, name: str, writer: Callable[[Path], Any]) -> None:
+        """Let ``writer`` fill a temporary file, then give it its name: never half a file."""
+        if not self.written:
+            # an older run's manifest must not vouch for the files of this one
+            (self.out / "manifest.json").unlink(missing_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.out, prefix=".writing-") as folder:
+            # the name itself, for its ending tells the writer the format
+            path = Path(folder) / name
+            writer(path)
+            path.replace(self.out / name)
+        self.written.append(name)
+
+    def keep(self, stage: str, result) -> None:
+        """The callback of `fit`: called with each stage that has finished."""
+        import numpy as np
+
+        fields = {
+            "map": ("names", "params", "log_density"),
+            "svi": ("names", "mean", "covariance_matrix", "losses"),
+        }.get(stage)
+        if fields is not None:
+            arrays: dict[str, Any] = {field: np.asarray(getattr(result, field)) for field in fields}
+            self.write(f"{stage}.npz", lambda path: np.savez(path, **arrays))
+
+
+def write_results(keeper: Keeper, result, command: dict[str, Any]):
+    """Everything but the posterior; the manifest last, so that a folder with one is complete."""
+    from numpyro_lens import plot
+
+    summary = result.summary()
+    keeper.write("summary.csv", lambda path: summary.to_csv(path, index_label="parameter"))
+    for name, draw in (("fit.png", plot.plot_fit), ("corner.png", plot.plot_corner)):
+        try:
+            figure, _ = draw(result)
+        except ValueError as error:  # say, a model without `render`: its posterior is no worse
+            typer.echo(f"numpyro-lens: {name} was not drawn: {one_line(error)}", err=True)
+            continue
+        keeper.write(name, partial(figure.savefig, dpi=150))
+    text = json.dumps(_manifest(result, command), indent=2, default=str) + "\n"
+    keeper.write("manifest.json", lambda path: path.write_text(text, encoding="utf-8"))
+    return summary
+
+
+def _manifest(result, command: dict[str, Any]) -> dict[str, Any]:
+    import jax
+
+    return {
+        **command,
+        "versions": versions(),
+        "platform": platform.platform(),
+        "devices": [str(device) for device in jax.devices()],
+        "x64": bool(jax.config.read("jax_enable_x64")),
+        "seed": result.seed,
+        "settings": result.settings,
+        "timings": result.timings,
+        "num_gradients": result.num_gradients,
+        "peak_memory_bytes": _peak_memory(),
+        "converged": bool(result.verdict.converged),
+        "verdict": str(result.verdict),
+    }
+
+
+def _peak_memory() -> int | None:
+    """Largest resident memory of this process [bytes]; None where the system does not tell."""
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak  # macOS counts bytes, Linux KiB

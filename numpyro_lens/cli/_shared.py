@@ -1,0 +1,157 @@
+"""What the commands share: options, errors in one line, devices, model functions, output."""
+
+import contextlib
+import importlib.util
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+# jax, numpyro and the rest of the package are imported inside the commands: `--help` stays fast,
+# and jax is told how many devices the CPU has before it looks for them.
+
+_PACKAGES = ("numpyro", "jax", "jaxlib", "arviz", "equinox", "numpy")
+
+OutOption = Annotated[Path, typer.Option(help="Folder for the results, made if need be.")]
+SeedOption = Annotated[int, typer.Option(help="Seed of all random numbers.")]
+EssOption = Annotated[
+    float | None,
+    typer.Option(help="Draw until bulk and tail ESS reach this.  [default: what the verdict asks]"),
+]
+ProgressOption = Annotated[bool, typer.Option("--progress/--no-progress", help="Progress bars.")]
+X64Option = Annotated[bool, typer.Option("--x64", help="Compute in 64 bit.")]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object instead of a table, for machines.")
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(help="path/to/file.py:function that was fitted.  [default: the ready model]"),
+]
+
+
+class InputError(Exception):
+    """Something the user can mend: printed in one line, without a traceback."""
+
+
+@contextlib.contextmanager
+def one_line_errors(debug: bool) -> Iterator[None]:
+    try:
+        yield
+    except (InputError, ValueError, TypeError, OSError) as error:
+        if debug:
+            raise
+        typer.echo(f"numpyro-lens: {one_line(error)}", err=True)
+        raise typer.Exit(2) from None
+
+
+def one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def start_jax(x64: bool) -> None:
+    """One CPU device per core, so that batches run on all of them; to be called before jax works.
+
+    Only the command line decides this: a library that did would decide it for its users' scripts.
+    """
+    import jax
+
+    if x64:
+        jax.config.update("jax_enable_x64", True)
+    if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
+        return  # the user has decided
+    with contextlib.suppress(RuntimeError):  # jax has started: called from Python, not a shell
+        jax.config.update("jax_num_cpu_devices", _cores())
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))  # those a batch system grants, not those built in
+    return os.cpu_count() or 1
+
+
+def load_model(spec: str) -> Callable:
+    """A ready model by its name, or the function in ``path/to/file.py:function``."""
+    from numpyro_lens.models import READY
+
+    if spec in READY:
+        return READY[spec]
+    path, colon, name = spec.rpartition(":")
+    if not colon or not path.endswith(".py"):
+        raise InputError(
+            f"MODEL must be a ready model or path/to/file.py:function; got {spec!r}. "
+            f"Ready models: {', '.join(sorted(READY))}."
+        )
+    return _function_in(Path(path), name)
+
+
+def _function_in(path: Path, name: str) -> Callable:
+    if not path.is_file():
+        raise InputError(f"MODEL must name a Python file; there is no file {str(path)!r}.")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None  # noqa: PT018  it ends in .py
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(path.resolve().parent))  # as `python file.py` does
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise InputError(f"importing {str(path)!r} failed: {_described(error)}") from error
+    function = getattr(module, name, None)
+    if not callable(function):
+        functions = [
+            key
+            for key, value in vars(module).items()
+            if callable(value) and getattr(value, "__module__", None) == module.__name__
+        ]
+        raise InputError(
+            f"{str(path)!r} must define the model {name!r}; it defines "
+            f"{', '.join(functions) or 'no function'}."
+        )
+    return function
+
+
+def _described(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def check_model(model: Callable, observation) -> None:
+    """Run the model once: a mistake in it shows now and in one line, not amid compilation."""
+    import jax
+    from numpyro import handlers
+
+    try:
+        with handlers.block():
+            sites = handlers.trace(handlers.seed(model, jax.random.key(0))).get_trace(observation)
+    except Exception as error:
+        raise InputError(f"the model failed on this observation: {_described(error)}") from error
+    if not any(site["type"] == "sample" and site["is_observed"] for site in sites.values()):
+        raise InputError(
+            "the model must place an observed site; it has "
+            f"{', '.join(sites) or 'no site'}. "
+            'End it with nl.observe("image", image, observation).'
+        )
+
+
+def load_result(path: Path, model: str | None):
+    """A saved posterior, with the model function where one is named or ready."""
+    from numpyro_lens.infer import load
+
+    return load(path, model=None if model is None else load_model(model))
+
+
+def print_json(values: dict[str, Any]) -> None:
+    """One JSON object on standard output; what JSON cannot hold becomes text."""
+    typer.echo(json.dumps(values, indent=2, default=str))
+
+
+def versions() -> dict[str, str]:
+    from numpyro_lens import __version__
+
+    ours = {"python": platform.python_version(), "numpyro_lens": __version__}
+    return ours | {package: metadata.version(package) for package in _PACKAGES}
