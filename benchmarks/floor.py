@@ -15,6 +15,7 @@ back, then one and four. Single precision, the same batching over the same devic
     python benchmarks/floor.py --num-devices 2 --ratio        # and the gradient over it
 """
 
+import json
 from typing import Annotated
 
 import jax
@@ -71,7 +72,10 @@ def main(
         floor = report(name, timing, batch=batch, pixels=observation.image.size)
     if ratio:
         timing = measure_gradient(problem, batch_size, repeats)
-        report("gradient", timing, batch=batch, pixels=observation.image.size, floor_ms=floor)
+        gradient = report("gradient", timing, batch=batch, pixels=observation.image.size)
+        kinds = ("ms_per_sample", "cpu_ms_per_sample")
+        ratios = {kind: round(gradient[kind] / floor[kind], 2) for kind in kinds}
+        print(json.dumps({"name": "gradient over floor", **ratios}))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Benchmarks that asv keeps the history of."""
