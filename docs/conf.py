@@ -1,4 +1,4 @@
-"""Sphinx: ``sphinx-build -W docs docs/_build``.
+"""Sphinx: ``sphinx-build -W docs docs/_build/html``.
 
 With ``-D nb_execution_mode=off`` the notebooks are shown without outputs, in a minute.
 """
@@ -31,7 +31,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
 ]
-exclude_patterns = ["_build", "**/.ipynb_checkpoints"]
+exclude_patterns = ["_build", "jupyter_execute", "**/.ipynb_checkpoints"]
 html_theme = "furo"
 html_title = f"numpyro_lens {release}"
 

@@ -30,11 +30,11 @@ def observation():
     return nl.mock(empty, jax.random.key(0), mass=nl.mass.SIS(theta_E=0.5))
 
 
-def fitted(model=model):
+def fitted(model=model, *args):
     """A result with the shape of a real one, without the fitting."""
-    data, rng = observation(), np.random.default_rng(0)
-    flat = flat_model(model, (data,))
-    shared = {"flat": flat, "args": (data,), "timing": {"compile_s": 1.0, "run_s": 2.0}}
+    args, rng = args or (observation(),), np.random.default_rng(0)
+    flat = flat_model(model, args)
+    shared = {"flat": flat, "args": args, "timing": {"compile_s": 1.0, "run_s": 2.0}}
     start = MAPResult(
         params=rng.normal(size=(3, flat.dim)),
         log_density=np.array([1.0, 2.0, np.nan]),

@@ -141,7 +141,7 @@ class SVIResult:
         return Affine(jnp.asarray(self.mean), jnp.asarray(self.scale_tril))
 
     def sample(self, key, sample_shape=()):
-        """Draws of the unconstrained vector, (*sample_shape, d)."""
+        """Draws of the unconstrained vector, ``(*sample_shape, d)``."""
         noise = jax.random.normal(key, (*sample_shape, len(self.mean)))
         return self._frame(noise)
 
