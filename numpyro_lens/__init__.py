@@ -4,6 +4,7 @@ from numpyro_lens import coordinates as coordinates
 from numpyro_lens import infer as infer
 from numpyro_lens import lensing as lensing
 from numpyro_lens import light as light
+from numpyro_lens import linear as linear
 from numpyro_lens import mass as mass
 from numpyro_lens import models as models
 from numpyro_lens import plot as plot
@@ -20,7 +21,9 @@ from numpyro_lens.infer import fit as fit
 from numpyro_lens.infer import load as load
 from numpyro_lens.io import read_fits as read_fits
 from numpyro_lens.io import write_fits as write_fits
+from numpyro_lens.linear import Linear as Linear
 from numpyro_lens.models import observe as observe
+from numpyro_lens.models import observe_marginal as observe_marginal
 from numpyro_lens.models import sample as sample
 from numpyro_lens.noise import NoiseMap as NoiseMap
 from numpyro_lens.noise import PoissonNoise as PoissonNoise

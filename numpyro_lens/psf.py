@@ -1,6 +1,7 @@
 """Point spread functions and the convolution with them."""
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -215,6 +216,25 @@ class Blur(eqx.Module):
         padded = self.canvas.at[:, :ny, :nx].set(planes)
         spectrum = jnp.sum(jnp.fft.rfft2(padded) * self.transform, axis=0)
         return jnp.fft.irfft2(spectrum, s=self.canvas.shape[1:])[:ny, :nx]
+
+    def many(self, planes):
+        """The images ``(num, ny, nx)`` of many sets of planes ``(num, s², ny, nx)``.
+
+        Two of them are the real and the imaginary part of one complex transform: it costs as much
+        as two real ones, and its derivative half as much as theirs.
+        """
+        num, _, ny, nx = planes.shape
+        # The brighter of two would leave its rounding errors on the fainter.
+        peak = jax.lax.stop_gradient(jnp.max(jnp.abs(planes), axis=(1, 2, 3), keepdims=True))
+        peak = jnp.where(peak > 0.0, peak, 1.0)
+        even = jnp.concatenate([planes / peak, jnp.zeros_like(planes[: num % 2])])
+        half = len(even) // 2
+        canvas = jnp.broadcast_to(self.canvas, (2 * half, *self.canvas.shape))
+        padded = canvas.at[:, :, :ny, :nx].set(even)
+        kernel = jnp.fft.fft2(jnp.fft.irfft2(self.transform, s=self.canvas.shape[1:]))
+        spectrum = jnp.fft.fft2(jax.lax.complex(padded[:half], padded[half:])) * kernel[None]
+        pairs = jnp.fft.ifft2(jnp.sum(spectrum, axis=1))[:, :ny, :nx]
+        return jnp.concatenate([pairs.real, pairs.imag])[:num] * peak[:, 0]
 
 
 def _destinations(size, sampling, length):

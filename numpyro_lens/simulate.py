@@ -89,6 +89,29 @@ def render(observation: Observation, *, mass=None, source=None, lens_light=None)
         >>> nl.render(instrument, mass=lens, source=source).shape
         (8, 9)
     """
+    scene = recorded_scene(mass, source, lens_light)
+    return observe_brightness(observation, _brightness(scene, observation.sub_x, observation.sub_y))
+
+
+def recorded_scene(mass, source, lens_light) -> Scene:
+    """The scene of these arguments of `render`, checked, and shown to open recorders.
+
+    Args:
+        mass: as in `render`.
+        source: as in `render`.
+        lens_light: as in `render`.
+
+    Returns:
+        A scene.
+
+    Raises:
+        TypeError: an argument is not a profile of its kind.
+
+    Example:
+        >>> from numpyro_lens.light import Uniform
+        >>> recorded_scene(None, None, Uniform(amp=1.0)).mass is None
+        True
+    """
     scene = Scene(
         None if mass is None else as_mass(mass),
         None if source is None else as_light(source, "source"),
@@ -96,7 +119,7 @@ def render(observation: Observation, *, mass=None, source=None, lens_light=None)
     )
     for scenes in _recorders.get():
         scenes.append(scene)
-    return observe_brightness(observation, _brightness(scene, observation.sub_x, observation.sub_y))
+    return scene
 
 
 def _brightness(scene: Scene, x, y):

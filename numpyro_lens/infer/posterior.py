@@ -16,6 +16,8 @@ from numpyro_lens.infer import diagnostics
 from numpyro_lens.infer.batching import map_batch
 from numpyro_lens.infer.density import FlatModel
 from numpyro_lens.infer.results import MAPResult, SVIResult, constrain
+from numpyro_lens.linear import with_amplitudes
+from numpyro_lens.models import MarginalImage
 from numpyro_lens.observation import Observation
 from numpyro_lens.simulate import Scene, record_scenes
 
@@ -138,21 +140,29 @@ class HMCResult:
     def scene(self, params: dict[str, Any] | None = None) -> Scene:
         """The mass and light that the model rendered, at ``params`` or else at ``best``.
 
+        Linear amplitudes have their mean given the data and the other parameters.
+
         Raises:
             ValueError: the model does not call ``render``.
         """
         values = self.best if params is None else params
         values = {site.name: values[site.name] for site in self.flat.sites}
         with record_scenes() as scenes:
-            self.flat.trace(self.flat.unconstrain(values, self.args), self.args)
+            trace = self.flat.trace(self.flat.unconstrain(values, self.args), self.args)
         if not scenes:
             raise ValueError(
                 "This model does not call `numpyro_lens.render`, so there is no scene to look at."
             )
-        return jax.tree.map(np.asarray, scenes[-1])
+        amplitudes = _given_amplitudes(_observed_sites(trace))[1]
+        scene = with_amplitudes(scenes[-1], amplitudes)
+        return jax.tree.map(np.asarray, scene)
 
     def predict(self, num: int = 100, seed: int = 0) -> dict[str, np.ndarray]:
-        """Noiseless prediction of each observed site for ``num`` draws, {site: (num, ...)}."""
+        """Noiseless prediction of each observed site for ``num`` draws, {site: (num, ...)}.
+
+        Linear amplitudes are drawn given the data and each draw of the other parameters; they are
+        in the dict too, by name, such as ``source.amp``.
+        """
         return self._over_draws(_means, num, seed)
 
     def _over_draws(self, function, num, seed):
@@ -256,41 +266,53 @@ def _observed_sites(trace):
     return {name: site for name, site in observed.items() if not isinstance(site["fn"], Unit)}
 
 
-@partial(jax.jit, static_argnames=("flat",))
-def _means(flat, z, _keys, args):
-    def one(z, args):
-        return {
-            name: site["fn"].mean for name, site in _observed_sites(flat.trace(z, args)).items()
-        }
+def _given_amplitudes(sites, key=None):
+    """The sites for given values of the linear amplitudes, and these: drawn, or their means."""
+    out: dict[str, Any] = {}
+    amplitudes: dict[str, Any] = {}
+    for index, (name, site) in enumerate(sites.items()):
+        fn = site["fn"]
+        if isinstance(fn, MarginalImage):
+            own = None if key is None else jax.random.fold_in(key, index)
+            drawn = fn.amplitudes(site["value"], own)
+            fn, amplitudes = fn.given(drawn), amplitudes | drawn
+        out[name] = site | {"fn": fn}
+    return out, amplitudes
 
-    return map_batch(one, z, args)
 
+def _for_each_draw(function, flat, z, keys, args):
+    """Values of ``function(site, key)`` of the observed sites, and amplitudes, of each draw."""
 
-@partial(jax.jit, static_argnames=("flat",))
-def _predictive(flat, z, keys, args):
     def one(draw, args):
         z, key = draw
-        sites = _observed_sites(flat.trace(z, args))
-        keys = jax.random.split(key, len(sites))
-        return {n: site["fn"].sample(k) for (n, site), k in zip(sites.items(), keys, strict=True)}
+        sites, amplitudes = _given_amplitudes(_observed_sites(flat.trace(z, args)), key)
+        keys = jax.random.split(jax.random.fold_in(key, len(sites)), len(sites))
+        values = {n: function(site, k) for (n, site), k in zip(sites.items(), keys, strict=True)}
+        return values, amplitudes
 
     return map_batch(one, (z, keys), args)
 
 
 @partial(jax.jit, static_argnames=("flat",))
-def _log_likelihoods(flat, z, _keys, args):
-    def pointwise(site):
+def _means(flat, z, keys, args):
+    values, amplitudes = _for_each_draw(lambda site, _: site["fn"].mean, flat, z, keys, args)
+    return values | amplitudes
+
+
+@partial(jax.jit, static_argnames=("flat",))
+def _predictive(flat, z, keys, args):
+    return _for_each_draw(lambda site, key: site["fn"].sample(key), flat, z, keys, args)[0]
+
+
+@partial(jax.jit, static_argnames=("flat",))
+def _log_likelihoods(flat, z, keys, args):
+    def pointwise(site, _key):
         fn = site["fn"]
         while isinstance(fn, Independent):
             fn = fn.base_dist
         return fn.log_prob(site["value"])
 
-    def one(z, args):
-        return {
-            name: pointwise(site) for name, site in _observed_sites(flat.trace(z, args)).items()
-        }
-
-    return map_batch(one, z, args)
+    return _for_each_draw(pointwise, flat, z, keys, args)[0]
 
 
 def _observed(flat, z, args):

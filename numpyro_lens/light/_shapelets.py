@@ -70,7 +70,7 @@ class Shapelets(AbstractLight):
         return jnp.stack([along_x[n] * along_y[m] for n, m in shapelet_orders(self.n_max)])
 
     def brightness(self, x, y):
-        along_x, along_y = self._factors(x, y)
+        along_x, along_y = map(jnp.stack, self._factors(x, y))
         n, m = shapelet_orders(self.n_max).T
         matrix = jnp.zeros((len(along_x),) * 2, along_x.dtype).at[n, m].set(self.amp)
         return jnp.sum(along_x * jnp.tensordot(matrix, along_y, axes=1), axis=0)
