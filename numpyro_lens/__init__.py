@@ -1,6 +1,7 @@
 """Strong gravitational lenses as NumPyro models."""
 
 from numpyro_lens import coordinates as coordinates
+from numpyro_lens import exchange as exchange
 from numpyro_lens import infer as infer
 from numpyro_lens import lensing as lensing
 from numpyro_lens import light as light

@@ -4,6 +4,7 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
+from typing import Any
 
 import numpy as np
 from astropy import units
@@ -151,7 +152,7 @@ def write_fits(
         (8, 9)
     """
     header = _wcs_header(observation)
-    layers = {"DATA": observation.image, **_noise_layers(observation, header)}
+    layers: dict[str, Any] = {"DATA": observation.image, **_noise_layers(observation, header)}
     layers |= {"MASK": np.asarray(observation.mask).astype(np.uint8), **(images or {})}
     hdus = [fits.PrimaryHDU()]
     for name, image in layers.items():
@@ -170,13 +171,14 @@ def write_fits(
 def _wcs_header(observation: Observation) -> fits.Header:
     ny, nx = observation.shape
     matrix = np.asarray(observation.transform_pix2angle, dtype=float)
-    known = observation.sky_position is not None
+    position = observation.sky_position
+    known, (x, y) = position is not None, (0.0, 0.0) if position is None else position
     header = fits.Header()
     for axis, kind in enumerate(("RA---TAN", "DEC--TAN") if known else ("X", "Y"), start=1):
         header[f"CTYPE{axis}"] = kind
         header[f"CUNIT{axis}"] = "deg" if known else "arcsec"
         header[f"CRPIX{axis}"] = ((nx, ny)[axis - 1] + 1) / 2
-        header[f"CRVAL{axis}"] = float(observation.sky_position[axis - 1]) if known else 0.0
+        header[f"CRVAL{axis}"] = float((x, y)[axis - 1])
         for step in (1, 2):
             value = matrix[axis - 1, step - 1]
             header[f"CD{axis}_{step}"] = value / 3600.0 if known else value

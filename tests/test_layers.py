@@ -13,7 +13,7 @@ ROWS = [
     {"observation", "simulate", "linear"},
     {"priors", "models", "plot"},
     {"infer"},
-    {"io", "fleet", "cli", "report", "citation", "__init__", "__main__"},
+    {"io", "exchange", "fleet", "cli", "report", "citation", "__init__", "__main__"},
 ]
 ROW = {module: row for row, modules in enumerate(ROWS) for module in modules}
 

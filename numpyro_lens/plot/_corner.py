@@ -1,6 +1,7 @@
 """The posterior, parameter by parameter and pair by pair."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -142,7 +143,7 @@ def _limits(
 
 def _marginal(axis: Axes, values: np.ndarray, limits, truth: float | None) -> None:
     low, median, high = np.quantile(values, [0.15865, 0.5, 0.84135])
-    bins = {"bins": 30, "range": limits, "density": True, "color": _POSTERIOR}
+    bins: dict[str, Any] = {"bins": 30, "range": limits, "density": True, "color": _POSTERIOR}
     axis.hist(values, histtype="stepfilled", alpha=0.25, **bins)
     axis.hist(values, histtype="step", lw=1.0, **bins)
     for value in (low, median, high):
@@ -162,7 +163,7 @@ def _interval(low: float, median: float, high: float) -> str:
 
 def _second_marginal(axis: Axes, values: np.ndarray | None, limits) -> None:
     if values is not None:
-        style = {"histtype": "step", "lw": 1.0, "color": _SECOND}
+        style: dict[str, Any] = {"histtype": "step", "lw": 1.0, "color": _SECOND}
         axis.hist(values, bins=30, range=limits, density=True, **style)
 
 

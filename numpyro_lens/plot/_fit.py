@@ -101,7 +101,7 @@ def _residual_panel(axis: Axes, observation, residual: np.ndarray) -> None:
 def _source_panel(axis: Axes, observation, scene) -> None:
     axis.set_title("Source plane")
     _panel.frame(axis, observation)
-    axis.patch.set_hatch(None)
+    axis.patch.set_hatch("")
     if scene.source is None:
         axis.text(0.5, 0.5, "no source", transform=axis.transAxes, ha="center", va="center")
         return

@@ -1,5 +1,7 @@
 """Maps of the lens: convergence and magnification."""
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 from matplotlib.axes import Axes
@@ -65,7 +67,7 @@ def plot_magnification(result, ax: Axes | None = None) -> tuple[Figure, np.ndarr
     figure, axes = _panel.axes_for(ax, (1, 1), (5.2, 4.6))
     norm = AsinhNorm(linear_width=1.0, vmin=-50, vmax=50)
     title = r"Magnification $\mu$"
-    style = {"norm": norm, "cmap": _panel.SIGNED, "label": ""}
+    style: dict[str, Any] = {"norm": norm, "cmap": _panel.SIGNED, "label": ""}
     mesh = _panel.panel(axes[0], result.observation, np.clip(mu, -50, 50), title, **style)
     mesh.colorbar.set_ticks([-50, -10, -3, 0, 3, 10, 50])
     for curve in _panel.curves_of(lensing.critical_curves, result.observation, scene):

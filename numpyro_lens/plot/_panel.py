@@ -1,5 +1,7 @@
 """What every picture of an image shares: scale, frame, colour bar, compass, curves."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import AsinhNorm, Normalize
@@ -58,13 +60,9 @@ def frame(axis: Axes, observation) -> None:
     """
     matrix = np.asarray(observation.transform_pix2angle)
     axis.set_aspect("equal")
-    for values, step, set_limits in zip(
-        _fitted_corners(observation),
-        (matrix[0, 0], matrix[1, 1]),
-        (axis.set_xlim, axis.set_ylim),
-        strict=True,
-    ):
-        set_limits(*directed(values, step))
+    x, y = _fitted_corners(observation)
+    axis.set_xlim(*directed(x, matrix[0, 0]))
+    axis.set_ylim(*directed(y, matrix[1, 1]))
     axis.set_xlabel("x [arcsec]")
     axis.set_ylabel("y [arcsec]")
     axis.tick_params(direction="out", length=3)
@@ -130,12 +128,13 @@ def compass(axis: Axes, observation, length: float = 0.11) -> None:
     east = -1.0 if axis.xaxis_inverted() else 1.0
     north = -1.0 if axis.yaxis_inverted() else 1.0
     start = np.array([0.06 if east > 0 else 0.06 + length, 0.06 if north > 0 else 0.06 + length])
+    style: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "axes fraction"}
+    style |= {"color": "white", "ha": "center", "va": "center"}
+    arrow = {"arrowstyle": "<-", "color": "white", "shrinkA": 0, "shrinkB": 0}
     for name, step in (("N", (0.0, north * length)), ("E", (east * length, 0.0))):
-        style = {"xycoords": "axes fraction", "textcoords": "axes fraction", "color": "white"}
-        arrow = {"arrowstyle": "<-", "color": "white", "shrinkA": 0, "shrinkB": 0}
-        place = start + 1.3 * np.array(step)
-        axis.annotate("", start, xytext=tuple(start + step), arrowprops=arrow, **style)
-        axis.annotate(name, start, xytext=tuple(place), ha="center", va="center", **style)
+        tip, label = start + np.array(step), start + 1.3 * np.array(step)
+        axis.annotate("", tuple(start), xytext=tuple(tip), arrowprops=arrow, **style)
+        axis.annotate(name, tuple(start), xytext=tuple(label), **style)
 
 
 def curves_of(function, observation, scene) -> list[np.ndarray]:

@@ -1,0 +1,203 @@
+"""To and from other lens-modelling codes: lenstronomy's keyword dictionaries and HDF5 files.
+
+Parameters keep lenstronomy's names and conventions, so that most profiles go over as they are.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from os import PathLike, fspath
+from typing import Any
+
+import h5py
+import numpy as np
+
+from numpyro_lens import light, mass
+from numpyro_lens.noise import NoiseMap, PoissonNoise
+from numpyro_lens.observation import Observation
+from numpyro_lens.psf import PSF
+from numpyro_lens.simulate import Scene
+
+#: lenstronomy's name of each profile whose parameters agree with it by name and meaning.
+_MASSES: dict[type, str] = {
+    mass.SIS: "SIS",
+    mass.SIE: "SIE",
+    mass.EPL: "EPL",
+    mass.NIE: "NIE",
+    mass.NFW: "NFW",
+    mass.TNFW: "TNFW",
+    mass.Hernquist: "HERNQUIST",
+    mass.PointMass: "POINT_MASS",
+    mass.Shear: "SHEAR",
+}
+_LIGHTS: dict[type, str] = {
+    light.Sersic: "SERSIC_ELLIPSE",
+    light.Gaussian: "GAUSSIAN_ELLIPSE",
+    light.Uniform: "UNIFORM",
+}
+_PARTS = {
+    "mass": ("lens_model_list", "kwargs_lens", _MASSES),
+    "source": ("source_light_model_list", "kwargs_source", _LIGHTS),
+    "lens_light": ("lens_light_model_list", "kwargs_lens_light", _LIGHTS),
+}
+
+
+def to_lenstronomy(scene: Scene) -> dict[str, list]:
+    """Lists of profile names and of keyword dictionaries, as lenstronomy takes them.
+
+    Args:
+        scene: mass and light, such as ``fit.scene()``.
+
+    Returns:
+        A dict with the keys ``lens_model_list``, ``kwargs_lens``, ``source_light_model_list``,
+        ``kwargs_source``, ``lens_light_model_list``, ``kwargs_lens_light``. Amplitudes are per
+        arcsec², as in lenstronomy's profiles.
+
+    Raises:
+        ValueError: a profile has no counterpart of the same parameters.
+
+    Example:
+        >>> import numpyro_lens as nl
+        >>> scene = nl.simulate.Scene(mass=nl.mass.SIS(theta_E=1.2))
+        >>> nl.exchange.to_lenstronomy(scene)["kwargs_lens"]
+        [{'theta_E': 1.2, 'center_x': 0.0, 'center_y': 0.0}]
+    """
+    lists: dict[str, list] = {}
+    for part, (names, kwargs, known) in _PARTS.items():
+        whole = getattr(scene, part)
+        profiles = () if whole is None else getattr(whole, "components", (whole,))
+        lists[names] = [_name(profile, known) for profile in profiles]
+        lists[kwargs] = [_values(profile) for profile in profiles]
+    return lists
+
+
+def from_lenstronomy(
+    lens_model_list: Sequence[str] = (),
+    kwargs_lens: Sequence[Mapping[str, float]] = (),
+    *,
+    source_light_model_list: Sequence[str] = (),
+    kwargs_source: Sequence[Mapping[str, float]] = (),
+    lens_light_model_list: Sequence[str] = (),
+    kwargs_lens_light: Sequence[Mapping[str, float]] = (),
+) -> Scene:
+    """Mass and light of lenstronomy's lists.
+
+    Args:
+        lens_model_list, kwargs_lens: names of deflectors, and their parameters.
+        source_light_model_list, kwargs_source: the same of the source.
+        lens_light_model_list, kwargs_lens_light: the same of the lens light.
+
+    Returns:
+        The scene, for ``nl.render(observation, **scene._asdict())``.
+
+    Raises:
+        ValueError: a name has no counterpart, or the lists differ in length.
+
+    Example:
+        >>> import numpyro_lens as nl
+        >>> nl.exchange.from_lenstronomy(["SIS"], [{"theta_E": 1.2}]).mass.theta_E
+        1.2
+    """
+    return Scene(
+        mass=_profiles(lens_model_list, kwargs_lens, _MASSES, mass.as_mass),
+        source=_profiles(source_light_model_list, kwargs_source, _LIGHTS, light.as_light),
+        lens_light=_profiles(lens_light_model_list, kwargs_lens_light, _LIGHTS, light.as_light),
+    )
+
+
+def read_lenstronomy(
+    image_path: str | PathLike,
+    psf_path: str | PathLike | None = None,
+    *,
+    mask: np.ndarray | None = None,
+    supersampling: int = 2,
+) -> Observation:
+    """Read an observation from HDF5 files in lenstronomy's layout, as dolphin keeps them.
+
+    The image file has the entries of lenstronomy's ``kwargs_data`` as data sets: ``image_data``,
+    ``transform_pix2angle``, and either ``noise_map`` or ``background_rms`` with ``exposure_time``.
+    The PSF file has ``kernel_point_source`` and, if it is supersampled,
+    ``point_source_supersampling_factor``. ``ra_at_xy_0`` and ``dec_at_xy_0`` are not used: (0, 0)
+    is the centre of the image.
+
+    Args:
+        image_path: file of the image.
+        psf_path: file of the PSF; by default there is none.
+        mask: ``(ny, nx)``, True uses the pixel.
+        supersampling: sub-pixels a side at which the model is computed.
+
+    Returns:
+        The observation.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: an entry is missing; the message lists those that exist.
+
+    Example:
+        >>> data = nl.exchange.read_lenstronomy("image.h5", "psf.h5")    # doctest: +SKIP
+    """
+    data = _datasets(image_path)
+    return Observation(
+        _entry(data, "image_data", image_path),
+        transform_pix2angle=_entry(data, "transform_pix2angle", image_path),
+        noise=_noise(data, image_path),
+        psf=None if psf_path is None else _psf(psf_path),
+        mask=mask,
+        supersampling=supersampling,
+    )
+
+
+def _name(profile, known: Mapping[type, str]) -> str:
+    if type(profile) in known:
+        return known[type(profile)]
+    raise ValueError(
+        f"{type(profile).__name__} has no counterpart of the same parameters in lenstronomy. Those "
+        f"that have: {', '.join(kind.__name__ for kind in known)}."
+    )
+
+
+def _values(profile) -> dict[str, float]:
+    return {field.name: float(getattr(profile, field.name)) for field in fields(profile)}
+
+
+def _profiles(names, kwargs, known: Mapping[type, str], join: Callable):
+    classes = {name: kind for kind, name in known.items()}
+    unknown = [name for name in names if name not in classes]
+    if unknown or len(names) != len(kwargs):
+        problem = f"unknown: {', '.join(unknown)}" if unknown else f"{len(names)} and {len(kwargs)}"
+        raise ValueError(
+            f"lenstronomy's two lists have one length and known names ({problem}). Known names: "
+            f"{', '.join(classes)}."
+        )
+    profiles = [classes[name](**values) for name, values in zip(names, kwargs, strict=True)]
+    return join(profiles) if profiles else None
+
+
+def _datasets(path: str | PathLike) -> dict[str, Any]:
+    try:
+        with h5py.File(path, "r") as file:
+            return {name: file[name][()] for name in file}
+    except FileNotFoundError:
+        raise FileNotFoundError(f"no such file: {fspath(path)!r}. Give an HDF5 file.") from None
+    except OSError as error:
+        raise ValueError(f"{fspath(path)!r} is no HDF5 file: {error}.") from error
+
+
+def _entry(data: Mapping[str, Any], name: str, path: str | PathLike):
+    if name in data:
+        return data[name]
+    raise ValueError(
+        f"{fspath(path)!r} must have the data set {name!r}; it has {', '.join(data) or 'none'}."
+    )
+
+
+def _noise(data: Mapping[str, Any], path: str | PathLike):
+    if "noise_map" in data:
+        return NoiseMap(data["noise_map"])
+    background, exposure = (_entry(data, n, path) for n in ("background_rms", "exposure_time"))
+    return PoissonNoise(background, exposure)
+
+
+def _psf(path: str | PathLike) -> PSF:
+    data = _datasets(path)
+    sampling = int(data.get("point_source_supersampling_factor", 1))
+    return PSF(_entry(data, "kernel_point_source", path), sampling=sampling)
