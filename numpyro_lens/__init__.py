@@ -11,6 +11,7 @@ from numpyro_lens import models as models
 from numpyro_lens import plot as plot
 from numpyro_lens import priors as priors
 from numpyro_lens import simulate as simulate
+from numpyro_lens.citation import citation as citation
 from numpyro_lens.infer import BackwardProbModel as BackwardProbModel
 from numpyro_lens.infer import ForwardProbModel as ForwardProbModel
 from numpyro_lens.infer import LensSimulator as LensSimulator
@@ -31,6 +32,7 @@ from numpyro_lens.noise import PoissonNoise as PoissonNoise
 from numpyro_lens.observation import Observation as Observation
 from numpyro_lens.psf import PSF as PSF
 from numpyro_lens.psf import GaussianPSF as GaussianPSF
+from numpyro_lens.report import write_report as write_report
 from numpyro_lens.simulate import mock as mock
 from numpyro_lens.simulate import render as render
 
