@@ -16,7 +16,7 @@ from numpyro_lens.infer import diagnostics
 from numpyro_lens.infer._stage import progress_bar, timed
 from numpyro_lens.infer.batching import evaluate, unplaced
 from numpyro_lens.infer.density import Affine, FlatModel
-from numpyro_lens.infer.kernels import CrossChain, init_state, transition
+from numpyro_lens.infer.kernels import CrossChain, first_transport, init_state, transition
 from numpyro_lens.infer.posterior import HMCResult
 from numpyro_lens.infer.results import SVIResult
 
@@ -47,6 +47,8 @@ class HMC:
             1.01; ``None`` asks for what the verdict asks for. NumPyro's kernels draw
             ``num_results``.
         batch_size: chains evaluated at once on a device; see ``map_batch``.
+        num_bend_draws: draws from the VI Gaussian whose gradients tell ``CrossChain`` how the
+            posterior is bent; 0 leaves that to burn-in.
     """
 
     kernel: CrossChain | Callable | MCMCKernel = CrossChain()  # noqa: RUF009 it is frozen
@@ -56,6 +58,7 @@ class HMC:
     max_results: int = 3000
     target_ess: float | None = None
     batch_size: int | None = None
+    num_bend_draws: int = field(default=512, repr=False)
     block: int = field(default=50, repr=False)
 
     def run(
@@ -99,12 +102,16 @@ class HMC:
 
     def _run_cross_chain(self, flat, args, key, start, metric, progress):
         kernel = cast(CrossChain, self.kernel)
-        state = init_state(flat, kernel, start, metric, key, args, self.batch_size)
+        key_bend, key = jax.random.split(key)
+        transport = self._first_transport(flat, args, key_bend, metric)
+        state = init_state(
+            flat, kernel, self.num_burnin_steps, start, transport, key, args, self.batch_size
+        )
         advance = functools.partial(
             _advance, flat, kernel, self.num_burnin_steps, batch_size=self.batch_size
         )
         state = unplaced(state)
-        gradients = {"burn_in": self.num_chains, "sampling": 0}
+        gradients = {"burn_in": self.num_chains + self.num_bend_draws, "sampling": 0}
         with progress_bar("HMC", self.num_burnin_steps + self.num_results, progress) as bar:
             burn_in = 0
             while burn_in < self.num_burnin_steps:
@@ -126,6 +133,14 @@ class HMC:
         statistics = {name: draws[source] for name, source in _STATISTICS.items()}
         statistics["lp"] = -draws["potential_energy"]
         return draws["z"], statistics, gradients
+
+    def _first_transport(self, flat, args, key, metric):
+        kernel = cast(CrossChain, self.kernel)
+        if self.num_bend_draws == 0:
+            return first_transport(kernel, metric)
+        z = metric(jax.random.normal(key, (self.num_bend_draws, flat.dim)))
+        _, gradient = evaluate(flat, z, args, self.batch_size)
+        return first_transport(kernel, metric, z, gradient)
 
     def _enough(self, blocks) -> bool:
         drawn = len(blocks) * self.block

@@ -6,6 +6,7 @@ so that none waits for another.
 """
 
 import functools
+import itertools
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from numpyro.infer.mcmc import MCMCKernel
 from numpyro_lens.infer.batching import evaluate, values_and_gradients
 from numpyro_lens.infer.density import Affine, FlatModel, flat_model
 from numpyro_lens.infer.map import prior_draws
+from numpyro_lens.infer.transport import Transport, refine
 
 
 @dataclass(frozen=True)
@@ -27,10 +29,13 @@ class Integrator:
     Args:
         kicks: fractions of the step, one more than the drifts.
         drifts: fractions of the step; each costs one gradient.
+        harmonic: drift along the exact orbits of a standard normal, and kick only by what the
+            posterior differs from it; otherwise drift along straight lines.
     """
 
     kicks: tuple[float, ...]
     drifts: tuple[float, ...]
+    harmonic: bool = False
 
     @property
     def num_gradients(self) -> int:
@@ -39,6 +44,8 @@ class Integrator:
 
 
 VELOCITY_VERLET = Integrator((0.5, 0.5), (1.0,))
+#: Exact for a standard normal; Shahbaba, Lan, Johnson & Neal 2014, Stat. Comput. 24, 339, sect. 3.
+HARMONIC = Integrator((0.5, 0.5), (1.0,), harmonic=True)
 #: Minimum-norm two-stage integrator; McLachlan 1995, SIAM J. Sci. Comput. 16, 151, eq. 4.3.
 MINIMUM_NORM = Integrator((0.1931833275037836, 0.6136333449924328, 0.1931833275037836), (0.5, 0.5))
 
@@ -46,17 +53,16 @@ MINIMUM_NORM = Integrator((0.1931833275037836, 0.6136333449924328, 0.19318332750
 class AdaptState(NamedTuple):
     """What is learned during burn-in, shared by all chains.
 
-    The mass matrix is the inverse of the covariance of ``metric``.
+    The mass matrix is the identity in the coordinates that ``transport`` whitens.
     """
 
-    metric: Affine
+    transport: Transport
     step_size: Any  # state of dual averaging, of the logarithm
     log_length: Any
     log_length_mean: Any
     length_optimizer: Any
-    draws_mean: Any
-    draws_scatter: Any
-    draws_count: Any
+    z: Any  # draws of the burn-in (num_warmup, C, d)
+    z_grad: Any
 
 
 class CrossChainState(NamedTuple):
@@ -105,8 +111,8 @@ class CrossChain:
             π/2.
         adapt_trajectory_length: learn it during burn-in; otherwise it stays at the first.
         jitter: trajectories are uniform in ``(1 - jitter, 1 + jitter)`` times the length.
-        metric_updates: fractions of the burn-in at which the metric is estimated again from the
-            draws of all chains since the last one.
+        metric_updates: fractions of the burn-in at which the metric is refined with the draws of
+            all chains since the last one, see ``infer.transport``.
         integrator: see ``Integrator``.
 
     Reference: Hoffman, Radul & Sountsov 2021, AISTATS, PMLR 130:3907.
@@ -119,29 +125,52 @@ class CrossChain:
     adapt_trajectory_length: bool = True
     jitter: float = 0.5
     metric_updates: tuple[float, ...] = (0.3, 0.6)
-    integrator: Integrator = field(default=VELOCITY_VERLET, repr=False)
+    integrator: Integrator = field(default=HARMONIC, repr=False)
 
 
+_FIRST_LAYERS = 4
+_LAYERS_PER_UPDATE = 2
 _LENGTH_OPTIMIZER_ARGS = {"learning_rate": 0.025, "b1": 0.0, "b2": 0.95}
 
 
+def first_transport(settings: CrossChain, metric: Affine, z=None, gradient=None) -> Transport:
+    """The map that burn-in starts from, with room for the layers that it adds.
+
+    Args:
+        settings: how the chains adapt.
+        metric: affine map of the Gaussian that is near the posterior.
+        z: draws from that Gaussian (n, d), if there are any.
+        gradient: of the log density at the draws (n, d).
+    """
+    num_first = 0 if z is None else _FIRST_LAYERS
+    num_layers = 1 + num_first + _LAYERS_PER_UPDATE * len(settings.metric_updates)
+    transport = Transport.of(metric, num_layers)
+    return transport if z is None else refine(transport, 1, num_first, z, gradient)
+
+
 def init_state(
-    flat: FlatModel, settings: CrossChain, z, metric: Affine, key, args, batch_size=None
+    flat: FlatModel,
+    settings: CrossChain,
+    num_warmup: int,
+    z,
+    transport: Transport,
+    key,
+    args,
+    batch_size=None,
 ):
-    """State of chains that start at ``z`` (C, d)."""
+    """State of chains that start at ``z`` (C, d); see ``first_transport``."""
     value, gradient = evaluate(flat, z, args, batch_size)
     num_chains, dim = z.shape
     zeros = jnp.zeros(num_chains)
     log_length = jnp.log(jnp.asarray(settings.init_trajectory_length, dtype=z.dtype))
     adapt_state = AdaptState(
-        metric,
+        transport,
         _dual_averaging()[0](jnp.log(settings.init_step_size * jnp.ones(()))),
         log_length,
         log_length,
         optax.adam(**_LENGTH_OPTIMIZER_ARGS).init(log_length),
-        jnp.zeros(dim),
-        jnp.zeros((dim, dim)),
-        jnp.zeros(()),
+        jnp.zeros((num_warmup, num_chains, dim)),
+        jnp.zeros((num_warmup, num_chains, dim)),
     )
     step_size = jnp.full(num_chains, settings.init_step_size, dtype=z.dtype)
     return CrossChainState(
@@ -171,10 +200,12 @@ def transition(
     jitter = 1.0 + settings.jitter * (2.0 * _van_der_corput(state.i) - 1.0)
     length = jnp.exp(jnp.where(burn_in, adapt.log_length, adapt.log_length_mean)) * jitter
     num_steps = jnp.clip(jnp.ceil(length / step_size).astype(int), 1, settings.max_num_steps)
+    # Whole steps that end where the trajectory does: no length is favoured, none is a full period.
+    step_size = jnp.minimum(length / num_steps, step_size)
 
     momentum = jax.random.normal(key_momentum, state.z.shape, dtype=state.z.dtype)
-    start = _Point(state.z, momentum, state.potential_energy, state.z_grad)
-    end = _integrate(flat, settings, start, adapt.metric, step_size, num_steps, args, batch_size)
+    start = _start(adapt.transport, state, momentum)
+    end = _integrate(flat, settings, start, adapt.transport, step_size, num_steps, args, batch_size)
 
     change = end.energy - start.energy
     change = jnp.where(jnp.isfinite(change), change, jnp.inf)
@@ -209,26 +240,37 @@ def transition(
 
 class _Point(NamedTuple):
     z: Any
-    momentum: Any  # in whitened coordinates
     potential_energy: Any
-    z_grad: Any
+    z_grad: Any  # of the potential energy
+    u: Any  # whitened
+    u_grad: Any
+    momentum: Any  # of u
 
     @property
     def energy(self):
         return self.potential_energy + 0.5 * jnp.sum(self.momentum**2, axis=-1)
 
 
-def _integrate(flat, settings, start, metric, step_size, num_steps, args, batch_size):
+def _start(transport, state, momentum):
+    u = transport.whiten(state.z)
+    u_grad = transport.pull_back(u, state.z_grad)
+    return _Point(state.z, state.potential_energy, state.z_grad, u, u_grad, momentum)
+
+
+def _integrate(flat, settings, start, transport, step_size, num_steps, args, batch_size):
     kicks, drifts = settings.integrator.kicks, settings.integrator.drifts
+    harmonic = settings.integrator.harmonic
+    flow = _orbit if harmonic else _straight_line
 
     def kick(point, fraction):
-        force = -point.z_grad @ metric.scale_tril
+        force = point.u - point.u_grad if harmonic else -point.u_grad
         return point._replace(momentum=point.momentum + fraction * step_size * force)
 
     def drift(point, fraction):
-        z = point.z + fraction * step_size * point.momentum @ metric.scale_tril.T
+        u, momentum = flow(point.u, point.momentum, fraction * step_size)
+        z = transport(u)
         value, gradient = values_and_gradients(flat, z, args, batch_size)
-        return _Point(z, point.momentum, -value, -gradient)
+        return _Point(z, -value, -gradient, u, transport.pull_back(u, -gradient), momentum)
 
     def step(_, point):
         point = kick(point, kicks[0])
@@ -239,6 +281,16 @@ def _integrate(flat, settings, start, metric, step_size, num_steps, args, batch_
     return jax.lax.fori_loop(0, num_steps, step, start)
 
 
+def _straight_line(u, momentum, time):
+    return u + time * momentum, momentum
+
+
+def _orbit(u, momentum, time):
+    """Exact motion in the standard normal potential u²/2."""
+    cos, sin = jnp.cos(time), jnp.sin(time)
+    return cos * u + sin * momentum, cos * momentum - sin * u
+
+
 def _adapt(settings, num_warmup, i, adapt, start, end, new, accept_prob, jitter):
     # The harmonic mean listens to the chains that move worst: none is left stuck in a narrow tail.
     mean_accept = 1.0 / jnp.mean(1.0 / jnp.maximum(accept_prob, 1e-2))
@@ -246,27 +298,23 @@ def _adapt(settings, num_warmup, i, adapt, start, end, new, accept_prob, jitter)
     adapt = adapt._replace(step_size=_dual_averaging()[1](gradient, adapt.step_size))
     if settings.adapt_trajectory_length:
         adapt = _adapt_length(settings, i, adapt, start, end, accept_prob, jitter)
-    adapt = _collect(adapt, new.z)
-    for fraction in settings.metric_updates:
-        adapt = jax.lax.cond(
-            i + 1 == int(fraction * num_warmup),
-            _update_metric,
-            lambda a: a,
-            adapt,
-        )
+    adapt = adapt._replace(z=adapt.z.at[i].set(new.z), z_grad=adapt.z_grad.at[i].set(new.z_grad))
+    ends = [int(fraction * num_warmup) for fraction in settings.metric_updates]
+    for update, window in enumerate(itertools.pairwise([0, *ends])):
+        update_metric = functools.partial(_update_metric, settings, update, slice(*window))
+        adapt = jax.lax.cond(i + 1 == window[1], update_metric, lambda a: a, adapt)
     return adapt
 
 
 def _adapt_length(settings, i, adapt, start, end, accept_prob, jitter):
     """Ascend the ChEES criterion, Hoffman et al. 2021, eq. 8, in whitened coordinates."""
 
-    def centred(z):
-        whitened = adapt.metric.whiten(z)
-        return whitened - jnp.mean(whitened, axis=0, keepdims=True)
+    def centred(u):
+        return u - jnp.mean(u, axis=0, keepdims=True)
 
     # A chain that diverged says nothing about the length, nor about the centre of the others.
     usable = (accept_prob > 1e-3)[:, None]
-    before, after = centred(start.z), centred(jnp.where(usable, end.z, start.z))
+    before, after = centred(start.u), centred(jnp.where(usable, end.u, start.u))
     growth = jnp.sum(after**2, axis=1) - jnp.sum(before**2, axis=1)
     rate = jitter * growth * jnp.sum(after * end.momentum, axis=1)
     rate = jnp.where(jnp.isfinite(rate), rate, 0.0)
@@ -283,36 +331,15 @@ def _adapt_length(settings, i, adapt, start, end, accept_prob, jitter):
     )
 
 
-def _collect(adapt, z):
-    """Add the positions of all chains to the running mean and scatter."""
-    count = adapt.draws_count + z.shape[0]
-    offset = z - adapt.draws_mean[None]
-    mean = adapt.draws_mean + jnp.sum(offset, axis=0) / count
-    scatter = adapt.draws_scatter + offset.T @ (z - mean[None])
-    return adapt._replace(draws_mean=mean, draws_scatter=scatter, draws_count=count)
-
-
-def _update_metric(adapt):
-    """Estimate the metric from the collected draws, shrunk to the old one.
-
-    It is done in coordinates that the old metric whitens.
-    """
-    loc, tril = adapt.metric
-    dim = loc.shape[0]
-    half = jax.scipy.linalg.solve_triangular(tril, adapt.draws_scatter, lower=True)
-    scatter = jax.scipy.linalg.solve_triangular(tril, half.T, lower=True)
-    prior_count = 2.0 * dim
-    covariance = (scatter + prior_count * jnp.eye(dim)) / (adapt.draws_count + prior_count)
-    new_tril = tril @ jnp.linalg.cholesky(0.5 * (covariance + covariance.T))
-    usable = jnp.all(jnp.isfinite(new_tril))
-    metric = Affine(jnp.where(usable, adapt.draws_mean, loc), jnp.where(usable, new_tril, tril))
-    log_step_size = adapt.step_size[1]
+def _update_metric(settings, update, window, adapt):
+    """Add layers to the map, from the draws of a window of the burn-in."""
+    dim = adapt.z.shape[-1]
+    z, z_grad = (leaf[window].reshape(-1, dim) for leaf in (adapt.z, adapt.z_grad))
+    num_layers = adapt.transport.loc.shape[0]
+    first = num_layers - _LAYERS_PER_UPDATE * (len(settings.metric_updates) - update)
     return adapt._replace(
-        metric=metric,
-        step_size=_dual_averaging()[0](log_step_size),
-        draws_mean=jnp.zeros_like(loc),
-        draws_scatter=jnp.zeros_like(tril),
-        draws_count=jnp.zeros_like(adapt.draws_count),
+        transport=refine(adapt.transport, first, _LAYERS_PER_UPDATE, z, -z_grad),
+        step_size=_dual_averaging()[0](adapt.step_size[1]),
     )
 
 
@@ -399,10 +426,18 @@ class CrossChainHMC(MCMCKernel):
         flat = flat_model(self._model, model_args)
         z = prior_draws(flat, rng_key, model_args) if init_params is None else init_params
         tril = jnp.eye(flat.dim) if self.scale_tril is None else self.scale_tril
-        metric = Affine(jnp.mean(z, axis=0), tril)
+        transport = first_transport(self.settings, Affine(jnp.mean(z, axis=0), tril))
         self._num_warmup, self._sample_fn = num_warmup, flat
-        key = jax.random.fold_in(rng_key[0], 1)
-        return init_state(flat, self.settings, z, metric, key, model_args, self.batch_size)
+        return init_state(
+            flat,
+            self.settings,
+            num_warmup,
+            z,
+            transport,
+            jax.random.fold_in(rng_key[0], 1),
+            model_args,
+            self.batch_size,
+        )
 
     def sample(self, state, model_args, model_kwargs):  # noqa: ARG002 NumPyro's signature
         """State of the chains after one transition."""
