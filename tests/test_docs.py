@@ -74,6 +74,7 @@ def reader(tmp_path, monkeypatch):
         "observation": observation,
         "image": np.ones((60, 60)),
         "psf": kernel,
+        "fit": fitted(epl_shear_sersic, observation),
         "__name__": "page",
     }
 
@@ -108,6 +109,29 @@ def test_links_between_pages_lead_somewhere():
             if (ROOT / "docs" / "about") in page.parents and not (page.parent / target).exists():
                 continue  # included from the root of the repository
             assert (page.parent / target).exists(), f"{page}: {target}"
+
+
+def lines_of(code):
+    return sum(1 for line in code.splitlines() if line.strip())
+
+
+def test_lines_of_code_are_those_of_the_table():
+    page = ROOT / "docs" / "about" / "peers.md"
+    table = dict(re.findall(r"^\| ([^|]+) \|[^|\n]*\| (\d+) \|$", page.read_text(), re.M))
+    found = {code: int(count) for code, count in table.items()}
+    ready, own = (lines_of(code) for _, code in blocks(page))
+    (gigalens,) = (lines_of(code) for _, code in blocks(ROOT / "docs" / "gigalens.md"))
+    scripts = {
+        path.stem.removeprefix("fit_"): lines_of(path.read_text()) - 1  # its docstring
+        for path in (page.parent / "peer_scripts").glob("*.py")
+    }
+    assert list(found.values())[:3] == [ready, own, gigalens]
+    assert own <= 25
+    assert {code.lower(): n for code, n in list(found.items())[3:]} == {
+        "lenstronomy": scripts["lenstronomy"],
+        "giga-lens": scripts["gigalens"],
+        "herculens": scripts["herculens"],
+    }
 
 
 SMALL = """
