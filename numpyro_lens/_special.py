@@ -13,7 +13,6 @@ from numpyro_lens._numerics import (
     _num_terms,
     _polynomial,
     _times,
-    soft_square,
 )
 
 
@@ -45,7 +44,13 @@ def sum_over(term, members):
 # --- isothermal ellipsoids -----------------------------------------------------------------------
 
 
-def _arctanh_ratio(ur, ui):
+@functools.cache
+def _isothermal_coefficients(num):
+    return _exact_coefficients(1.0, num)
+
+
+@jax.custom_jvp
+def _arctanh_pair(ur, ui):
     """The pairs F and G with ``F = arctanh(sqrt(u)) / sqrt(u) = 1 + u G``."""
     coefficients = _isothermal_coefficients(_num_terms(ur.dtype)).astype(ur.dtype)
     cr, ci, norm = _disk_factor(ur, ui)
@@ -58,17 +63,40 @@ def _arctanh_ratio(ur, ui):
     return (1.0 + fr, fi), (gr, gi)
 
 
-@functools.cache
-def _isothermal_coefficients(num):
-    return _exact_coefficients(1.0, num)
+@_arctanh_pair.defjvp
+def _arctanh_pair_jvp(primals, tangents):
+    """F' = (F - G) / 2(1-u) and G' = (1/(1-u) - 3K) / 2: no series is differentiated."""
+    ur, ui = primals
+    (fr, fi), (gr, gi) = _arctanh_pair(ur, ui)
+    ar = 1.0 - ur
+    inverse = 1.0 / (ar * ar + ui * ui)
+    ir, ii = ar * inverse, ui * inverse
+    kr, ki = _third(ur, ui, gr, gi)
+    in_f = _times(0.5 * (fr - gr), 0.5 * (fi - gi), ir, ii)
+    in_g = 0.5 * (ir - 3.0 * kr), 0.5 * (ii - 3.0 * ki)
+    return ((fr, fi), (gr, gi)), (_times(*in_f, *tangents), _times(*in_g, *tangents))
 
 
-@jax.custom_jvp
+def _third(ur, ui, gr, gi):
+    """K = (G - 1/3) / u, by its Taylor series where u is small."""
+    square = ur * ur + ui * ui
+    near = square < 0.01
+    # The unused branch of a `where` still has a derivative, so its argument must be harmless too.
+    tr, ti = jnp.where(near, ur, 0.0), jnp.where(near, ui, 0.0)
+    kr, ki = jnp.zeros_like(ur), jnp.zeros_like(ur)
+    for n in range(6 if jnp.finfo(ur.dtype).bits <= 32 else 15, -1, -1):
+        kr, ki = _times(kr, ki, tr, ti)
+        kr = kr + 1.0 / (2 * n + 5)
+    inverse = 1.0 / jnp.where(near, 1.0, square)
+    far = _times(gr - 1.0 / 3.0, gi, ur * inverse, -ui * inverse)
+    return jnp.where(near, kr, far[0]), jnp.where(near, ki, far[1])
+
+
 def arctanh_ratio(ur, ui):
     r"""The analytic function :math:`\operatorname{arctanh}(\sqrt u)/\sqrt u`, one at u = 0.
 
     It is the hypergeometric function of the power law at the isothermal slope, and owns its
-    derivative: :math:`F' = \tfrac12 (F - G)/(1-u)` with F = 1 + uG needs no further series.
+    derivatives.
 
     Args:
         ur, ui: real and imaginary part of u, arrays of one shape and dtype; abs(u) < 1.
@@ -81,17 +109,7 @@ def arctanh_ratio(ur, ui):
         >>> round(float(real), 4)  # 2 arctanh(1/2)
         1.0986
     """
-    return _arctanh_ratio(ur, ui)[0]
-
-
-@arctanh_ratio.defjvp
-def _arctanh_ratio_jvp(primals, tangents):
-    ur, ui = primals
-    (fr, fi), (gr, gi) = _arctanh_ratio(ur, ui)
-    ar = 1.0 - ur
-    half = 0.5 / (ar * ar + ui * ui)
-    slope = _times(fr - gr, fi - gi, half * ar, half * ui)
-    return (fr, fi), _times(*slope, *tangents)
+    return _arctanh_pair(ur, ui)[0]
 
 
 def log1p_ratio(v):
@@ -121,8 +139,8 @@ def log1p_ratio(v):
 class HaloShape(NamedTuple):
     r"""The functions of :math:`y = (r/R_s)^2` that NFW and Hernquist lenses are made of.
 
-    With t = y - 1, F is arctan(√t)/√t, and ``F = 1 - t H``, ``H = 1/3 - t K``, ``g = ln(√y/2) + F``,
-    ``h = ln²(√y/2) + t F²``.
+    With t = y - 1, F is arctan(√t)/√t, and ``F = 1 - t H``, ``H = 1/3 - t K``,
+    ``g = ln(√y/2) + F``, ``h = ln²(√y/2) + t F²``.
     """
 
     F: jax.Array
@@ -132,8 +150,11 @@ class HaloShape(NamedTuple):
     h: jax.Array
 
 
+@jax.custom_jvp
 def halo_shape(y) -> HaloShape:
     """The functions of `HaloShape`: no pole at y = 1, no cancellation at small y.
+
+    Their derivatives are combinations of themselves.
 
     Args:
         y: squared radius over squared scale radius, array, positive.
@@ -146,11 +167,9 @@ def halo_shape(y) -> HaloShape:
         >>> round(float(shape.F), 4), round(float(shape.H), 4), round(float(shape.K), 4)
         (1.0, 0.3333, 0.2)
     """
-    t = y - 1.0
-    inside, outside = t <= -0.5, t >= 0.5
-    near = ~(inside | outside)
-    # The unused branch of a `where` still has a derivative, so its argument must be harmless too.
-    K = _horner(jnp.where(near, -t, 0.0))
+    t, near = _from_scale_radius(y)
+    inside, outside = (t < 0.0) & ~near, (t > 0.0) & ~near
+    K = _taylor(y, 5)
     F_in, g_in, h_in = _inner_shape(jnp.where(inside, y, 0.5))
     root = jnp.sqrt(jnp.where(outside, t, 1.0))
     F = jnp.where(inside, F_in, jnp.arctan(root) / root)
@@ -159,16 +178,35 @@ def halo_shape(y) -> HaloShape:
     K = jnp.where(near, K, (1.0 / 3.0 - H) / far)
     F = jnp.where(near, 1.0 - t * H, F)
     log = 0.5 * jnp.log(0.25 * y)
-    return HaloShape(
-        F, H, K, jnp.where(inside, g_in, (log + F) / y), jnp.where(inside, h_in, log**2 + t * F**2)
-    )
+    g_over_y = jnp.where(inside, g_in, (log + F) / y)
+    return HaloShape(F, H, K, g_over_y, jnp.where(inside, h_in, log**2 + t * F**2))
 
 
-def _horner(t):
-    """Taylor series of K in -t, the sum of t^n / (2n + 5), for abs(t) < 0.5."""
+@halo_shape.defjvp
+def _halo_shape_jvp(primals, tangents):
+    (y,), (dot,) = primals, tangents
+    shape = halo_shape(y)
+    _, H, K, g, _ = shape
+    t, near = _from_scale_radius(y)
+    M = jnp.where(near, _taylor(y, 7), (0.2 - K) / jnp.where(near, 1.0, t))
+    slopes = (H - 1.0 / y, 3.0 * K - 1.0 / y, 5.0 * M - 1.0 / y, (H - 2.0 * g) / y, 2.0 * g)
+    return shape, HaloShape(*(0.5 * slope * dot for slope in slopes))
+
+
+def _from_scale_radius(y):
+    """The difference t = y - 1, and where it is small: Taylor series there, divisions elsewhere."""
+    t = y - 1.0
+    return t, jnp.abs(t) < (0.5 if jnp.finfo(y.dtype).bits <= 32 else 0.2)
+
+
+def _taylor(y, first):
+    """The sum of (-t)^n / (2n + first) near t = 0, something finite elsewhere."""
+    t, near = _from_scale_radius(y)
+    # The unused branch of a `where` still has a derivative, so its argument must be harmless too.
+    t = jnp.where(near, -t, 0.0)
     total = jnp.zeros_like(t)
-    for n in range(19 if jnp.finfo(t.dtype).bits <= 32 else 48, -1, -1):
-        total = total * t + 1.0 / (2 * n + 5)
+    for n in range(17 if jnp.finfo(t.dtype).bits <= 32 else 23, -1, -1):
+        total = total * t + 1.0 / (2 * n + first)
     return total
 
 
@@ -278,7 +316,7 @@ def _gaussian_integral_jvp(primals, tangents):
 
 
 def potential_along_rays(deflection, x, y, num):
-    r"""Potential by integrating the deflection outward, :math:`\psi = \int_0^1 x\cdot\alpha(px)\,dp`.
+    r"""Potential from the deflection along a ray, :math:`\psi = \int_0^1 x\cdot\alpha(px)\,dp`.
 
     The nodes are bunched at the centre: p = expm1(8t)/expm1(8).
 

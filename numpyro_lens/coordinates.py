@@ -1,4 +1,4 @@
-"""Pixel grids and the two ways to write an ellipse."""
+"""Pixel grids, the ways to write an ellipse, and the conventions of other codes."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -66,6 +66,123 @@ def to_shear(gamma: Scalar, phi: Scalar):
         (0.05, 0.0)
     """
     return gamma * jnp.cos(2.0 * phi), gamma * jnp.sin(2.0 * phi)
+
+
+def from_shear(gamma1: Scalar, gamma2: Scalar):
+    r"""Modulus and angle of shear components, the inverse of `to_shear`.
+
+    Args:
+        gamma1, gamma2: shear components.
+
+    Returns:
+        ``(gamma, phi)``, the angle in radian between -pi/2 and pi/2.
+
+    Example:
+        >>> gamma, phi = from_shear(0.0, 0.05)
+        >>> round(float(gamma), 3), round(float(phi), 4)
+        (0.05, 0.7854)
+    """
+    return jnp.hypot(gamma1, gamma2), 0.5 * jnp.arctan2(gamma2, gamma1)
+
+
+def from_east_of_north(angle: Scalar) -> Scalar:
+    r"""Angle of COOLEST, counter-clockwise from +y in degrees, as an angle from +x in radian.
+
+    COOLEST measures theta_E and R_sersic on the intermediate axis, which is our product average,
+    so that q, the angle and the centre are all that a profile needs:
+    ``e1, e2 = to_ellipticity(q, from_east_of_north(phi))`` and, for a shear,
+    ``gamma1, gamma2 = to_shear(gamma_ext, from_east_of_north(phi_ext))``.
+
+    Args:
+        angle: position angle [degree].
+
+    Returns:
+        Angle, counter-clockwise from +x, between -pi/2 and pi/2 [radian].
+
+    Example:
+        >>> round(float(from_east_of_north(-90.0)), 4)  # along x
+        0.0
+
+    Reference: COOLEST, coolest.readthedocs.io/en/latest/conventions.
+    """
+    return _half_turn(jnp.deg2rad(angle + 90.0))
+
+
+def to_east_of_north(phi: Scalar) -> Scalar:
+    """Angle from +x in radian as COOLEST writes it, the inverse of `from_east_of_north`.
+
+    Args:
+        phi: angle, counter-clockwise from +x [radian].
+
+    Returns:
+        Position angle, counter-clockwise from +y, between -90 and 90 [degree].
+
+    Example:
+        >>> round(float(to_east_of_north(0.0)))
+        -90
+    """
+    return jnp.rad2deg(_half_turn(phi - 0.5 * jnp.pi))
+
+
+def _half_turn(phi):
+    """The angle of an axis, in [-pi/2, pi/2)."""
+    return jnp.mod(phi + 0.5 * jnp.pi, jnp.pi) - 0.5 * jnp.pi
+
+
+def from_pyautolens(*, centre=(0.0, 0.0), ell_comps=(0.0, 0.0), einstein_radius, slope=2.0) -> dict:
+    r"""Parameters of an `EPL` from those of PyAutoLens's PowerLaw, or Isothermal at slope 2.
+
+    .. math:: \theta_E = \sqrt q \left(\tfrac{2}{1+q}\right)^{1/(\gamma-1)} \theta_{\rm theirs}
+
+    Args:
+        centre: ``(y, x)`` [arcsec].
+        ell_comps: ``(e2, e1)``: the component along the diagonals comes first.
+        einstein_radius: PyAutoLens's Einstein radius [arcsec].
+        slope: logarithmic slope of the three-dimensional density.
+
+    Returns:
+        Dictionary of theta_E, gamma, e1, e2, center_x, center_y, for ``EPL(**parameters)``.
+
+    Example:
+        >>> lens = from_pyautolens(centre=(0.1, 0.2), ell_comps=(0.0, 0.2), einstein_radius=1.2)
+        >>> lens["e1"], lens["center_x"], round(float(lens["theta_E"]), 3)
+        (0.2, 0.2, 1.176)
+    """
+    scale = _pyautolens_scale(ell_comps[1], ell_comps[0], slope)
+    return {
+        "theta_E": scale * einstein_radius,
+        "gamma": slope,
+        "e1": ell_comps[1],
+        "e2": ell_comps[0],
+        "center_x": centre[1],
+        "center_y": centre[0],
+    }
+
+
+def to_pyautolens(*, theta_E, gamma=2.0, e1=0.0, e2=0.0, center_x=0.0, center_y=0.0) -> dict:
+    """Parameters of PyAutoLens's PowerLaw from those of an `EPL`, the inverse of `from_pyautolens`.
+
+    Args:
+        theta_E, gamma, e1, e2, center_x, center_y: the fields of an `EPL`.
+
+    Returns:
+        Dictionary of centre, ell_comps, einstein_radius, slope.
+
+    Example:
+        >>> to_pyautolens(theta_E=1.2, center_x=0.1)["centre"]
+        (0.0, 0.1)
+    """
+    return {
+        "centre": (center_y, center_x),
+        "ell_comps": (e2, e1),
+        "einstein_radius": theta_E / _pyautolens_scale(e1, e2, gamma),
+        "slope": gamma,
+    }
+
+
+def _pyautolens_scale(e1, e2, gamma):
+    q, _ = from_ellipticity(e1, e2)
+    return jnp.sqrt(q) * (2.0 / (1.0 + q)) ** (1.0 / (gamma - 1.0))
 
 
 def pixel_matrix(pixel_scale: float) -> np.ndarray:

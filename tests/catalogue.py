@@ -9,6 +9,22 @@ MASSES = [
     mass.SIE(theta_E=1.2, e1=0.15, e2=-0.1, center_x=0.05, center_y=-0.03),
     mass.EPL(theta_E=1.2, gamma=2.2, e1=-0.2, e2=0.1, center_x=0.05, center_y=-0.03),
     mass.Shear(gamma1=0.04, gamma2=-0.02),
+    mass.ConvergenceSheet(kappa=0.05),
+    mass.PointMass(theta_E=0.8, center_x=0.05, center_y=-0.03),
+    mass.NIE(theta_E=1.2, e1=0.15, e2=-0.1, s_scale=0.1, center_x=0.05, center_y=-0.03),
+    mass.DPIE(sigma0=1.5, Ra=0.2, Rs=3.0, e1=0.15, e2=-0.1, center_x=0.05, center_y=-0.03),
+    mass.NFW(Rs=4.0, alpha_Rs=0.9, center_x=0.05, center_y=-0.03),
+    mass.NFWEllipse(Rs=4.0, alpha_Rs=0.9, e1=0.15, e2=-0.1, center_x=0.05, center_y=-0.03),
+    mass.TNFW(Rs=1.0, alpha_Rs=0.5, r_trunc=3.0, center_x=0.05, center_y=-0.03),
+    mass.Hernquist(sigma0=0.8, Rs=0.9, center_x=0.05, center_y=-0.03),
+    mass.Gaussian(amp=3.0, sigma=0.7, e1=0.15, e2=-0.1, center_x=0.05, center_y=-0.03),
+    mass.MultiGaussian(amp=np.array([2.0, 1.0]), sigma=np.array([0.3, 0.9]), e1=0.1, e2=-0.2),
+    mass.Sersic(k_eff=0.4, R_sersic=0.8, n_sersic=3.0, e1=0.15, e2=-0.1, center_x=0.05),
+    mass.Multipole(m=1, a_m=0.05, phi_m=0.4, center_x=0.05, center_y=-0.03, r_E=1.1),
+    mass.Multipole(m=3, a_m=0.05, phi_m=0.4, center_x=0.05, center_y=-0.03),
+    mass.Multipole(m=4, a_m=0.05, phi_m=0.4, center_x=0.05, center_y=-0.03),
+    mass.EPLMultipole(theta_E=1.2, gamma=2.2, e1=-0.2, e2=0.1, a1_a=0.01, a3_a=0.02, a4_a=0.03),
+    mass.Population(mass.NIE(theta_E=np.array([0.8, 0.3]), s_scale=0.5, center_x=0.1)),
     mass.EPL(theta_E=1.2, gamma=1.8, e1=0.1, e2=0.1) + mass.Shear(gamma1=0.04, gamma2=-0.02),
 ]
 LIGHTS = [
@@ -26,4 +42,4 @@ LIGHTS = [
 def name(profile):
     """The name of a case."""
     parts = getattr(profile, "components", (profile,))
-    return "+".join(type(p).__name__ for p in parts)
+    return "+".join(f"{type(p).__name__}{getattr(p, 'm', '')}" for p in parts)

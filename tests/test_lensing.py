@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from numpyro_lens import lensing
-from numpyro_lens.mass import EPL, SIE, SIS, Shear
+from numpyro_lens.mass import EPL, NFW, SIE, SIS, PointMass, Shear
 
 X, Y = np.array([0.5, -1.4, 2.0]), np.array([0.7, 0.9, -0.2])
 
@@ -42,3 +42,27 @@ def test_einstein_radius_is_theta_e(gamma, double):
 def test_a_window_too_small_teaches():
     with pytest.raises(ValueError, match="half_width=20"):
         lensing.einstein_radius(SIE(1.3, 0.2, -0.1), half_width=1.0)
+
+
+def test_mass_within_equals_pi_theta_e_squared(double):
+    lens = SIS(1.2, 0.3, -0.1)
+    inside = lensing.mass_within(lens, 1.2, center=(0.3, -0.1))
+    np.testing.assert_allclose(inside, np.pi * 1.2**2, rtol=1e-10)
+    np.testing.assert_allclose(
+        lensing.mass_within(PointMass(0.8, 0.2), 1.0), np.pi * 0.8**2, rtol=1e-10
+    )
+    round_ = EPL(1.3, 2.2)
+    np.testing.assert_allclose(lensing.mass_in_einstein_radius(round_), np.pi * 1.3**2, rtol=1e-4)
+
+
+@pytest.mark.parametrize("gamma", [1.6, 2.3])
+def test_local_slope_of_a_power_law(gamma, double):
+    lens = EPL(1.3, gamma, 0.2, -0.1)
+    np.testing.assert_allclose(lensing.local_slope(lens, 0.9), gamma, rtol=1e-8)
+
+
+def test_local_slope_of_a_halo(double):
+    """An NFW has slope 1 inside and 3 outside."""
+    halo = NFW(Rs=1.0, alpha_Rs=1.0)
+    slopes = [lensing.local_slope(halo, r) for r in (1e-5, 1e4)]
+    np.testing.assert_allclose(slopes, [1.0, 3.0], atol=0.1)

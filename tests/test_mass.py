@@ -113,3 +113,91 @@ def test_a_profile_without_potential_teaches():
 
     with pytest.raises(NotImplementedError, match="`deflection` or `potential`"):
         Nothing().deflection(0.0, 1.0)
+
+
+X, Y = jnp.array([0.3, -1.2, 0.05]), jnp.array([0.2, 0.8, 1.4])
+SHAPE = {"e1": 0.15, "e2": -0.1, "center_x": 0.05, "center_y": -0.03}
+NFW = mass.NFW(Rs=2.0, alpha_Rs=0.9)
+# A profile, what it becomes, and how far from the limit it is.
+LIMITS = {
+    "NIE to SIE": (
+        mass.NIE(theta_E=1.1, s_scale=1e-9, **SHAPE),
+        mass.SIE(theta_E=1.1, **SHAPE),
+        1e-7,
+    ),
+    "DPIE to NIE": (
+        mass.DPIE(sigma0=2.0, Ra=0.2, Rs=1e9, **SHAPE),
+        mass.NIE(theta_E=0.8, s_scale=0.2, **SHAPE),
+        1e-7,
+    ),
+    "DPIE, Ra and Rs exchanged": (
+        mass.DPIE(sigma0=2.0, Ra=0.2, Rs=1.3, **SHAPE),
+        mass.DPIE(sigma0=2.0, Ra=1.3, Rs=0.2, **SHAPE),
+        1e-12,
+    ),
+    "DPIE, Ra to Rs": (
+        mass.DPIE(sigma0=2.0, Ra=0.7 - 1e-9, Rs=0.7 + 1e-9, **SHAPE),
+        mass.DPIE(sigma0=2.0, Ra=0.7, Rs=0.7, **SHAPE),
+        1e-12,
+    ),
+    "TNFW to NFW": (mass.TNFW(Rs=2.0, alpha_Rs=0.9, r_trunc=1e7), NFW, 1e-6),
+    "NFWEllipse to NFW": (mass.NFWEllipse(Rs=2.0, alpha_Rs=0.9), NFW, 1e-4),
+    "EPLMultipole to EPL": (
+        mass.EPLMultipole(theta_E=1.1, gamma=1.9, **SHAPE),
+        mass.EPL(theta_E=1.1, gamma=1.9, **SHAPE),
+        1e-12,
+    ),
+    "Sersic of index 1/2 to Gaussian": (
+        mass.Sersic(k_eff=np.exp(-0.6725), R_sersic=np.sqrt(2 * 0.6725), n_sersic=0.5, **SHAPE),
+        mass.Gaussian(amp=2 * np.pi, sigma=1.0, **SHAPE),
+        1e-10,
+    ),
+    "Gaussian far away to PointMass": (
+        mass.Gaussian(amp=np.pi * 0.8**2, sigma=1e-4, **SHAPE),
+        mass.PointMass(theta_E=0.8, center_x=0.05, center_y=-0.03),
+        1e-6,
+    ),
+    "Population to its sum": (
+        mass.Population(mass.NFW(Rs=np.array([1.0, 2.0]), alpha_Rs=0.3, center_x=0.2)),
+        mass.NFW(1.0, 0.3, 0.2) + mass.NFW(2.0, 0.3, 0.2),
+        1e-12,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LIMITS.values(), ids=LIMITS.keys())
+def test_limits(case, double):
+    lens, limit, tolerance = case
+    alpha, expected = (np.stack(jax.jit(p.deflection)(X, Y)) for p in (lens, limit))
+    assert np.hypot(*(alpha - expected)).max() < tolerance * np.hypot(*expected).max()
+
+
+def test_a_thousand_subhaloes_compile_as_fast_as_one(double):
+    """The compiled program has the size of one, and one is held in memory."""
+
+    def size(n):
+        members = jnp.full(n, 0.01)
+        population = mass.Population(mass.TNFW(Rs=members, alpha_Rs=members, r_trunc=members))
+        f = jax.grad(lambda p: sum(a.sum() for a in p.deflection(X, Y)))
+        return len(jax.jit(f).lower(population).as_text().splitlines())
+
+    assert size(1000) == size(2)
+
+
+def test_population_gradients_equal_those_of_a_sum(double):
+    centers = jnp.array([0.1, -0.4, 0.9])
+
+    def total(centers, build):
+        return sum(a.sum() for a in build(centers).deflection(X, Y))
+
+    one = jax.grad(total)(centers, lambda c: mass.Population(mass.SIS(0.2, c)))
+    many = jax.grad(total)(centers, lambda c: mass.as_mass([mass.SIS(0.2, v) for v in c]))
+    np.testing.assert_allclose(one, many, rtol=1e-10)
+
+
+def test_a_population_of_unequal_lengths_teaches():
+    population = mass.Population(mass.SIS(theta_E=jnp.ones(3), center_x=jnp.ones(2)))
+    with pytest.raises(ValueError, match="arrays of one length"):
+        population.deflection(X, Y)
+    with pytest.raises(ValueError, match="scalars only"):
+        mass.Population(mass.SIS(theta_E=1.0)).deflection(X, Y)

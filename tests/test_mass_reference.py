@@ -112,7 +112,7 @@ def lenstronomy(names, what, kwargs, x, y):
 
 
 def errors(got, expected, x, y):
-    """Relative errors; a potential counts up to its constant, a convergence with its mean inside."""
+    """Relative errors; potentials up to a constant, convergences with their mean inside."""
     alpha = np.hypot(*expected["deflection"].transpose(1, 0, 2))
     for what, exact in expected.items():
         difference, scale = got[what] - exact, np.abs(exact)
@@ -214,24 +214,28 @@ def test_elliptical_sersic_equals_quadrature(x64):
     x, y = positions()
     expected = np.empty((DRAWS, 2, 5))
     for i in range(DRAWS):
-        n, b, q = p["n_sersic"][i], 1.9992 * p["n_sersic"][i] - 0.3271, (1 - p["e1"][i]) / (
-            1 + p["e1"][i]
+        n, b, q = (
+            p["n_sersic"][i],
+            1.9992 * p["n_sersic"][i] - 0.3271,
+            (1 - p["e1"][i]) / (1 + p["e1"][i]),
         )
 
         def kappa(radius, i=i, n=n, b=b):
             return p["k_eff"][i] * np.exp(-b * ((radius / p["R_sersic"][i]) ** (1 / n) - 1))
 
-        expected[i] = np.transpose([homoeoids(kappa, q, *at) for at in zip(x[i], y[i], strict=True)])
+        expected[i] = np.transpose(
+            [homoeoids(kappa, q, *at) for at in zip(x[i], y[i], strict=True)]
+        )
     got = ours(mass.Sersic, ("deflection",), {}, p, x, y)
     check(got, {"deflection": expected}, x, y, x64)
 
 
 def test_sersic_expansion_in_gaussians(double):
-    """As accurate as the expansion is: 1e-3 of the deflection from 0.1 to 5 half-light radii."""
+    """As accurate as the expansion is: 3e-4 of the deflection."""
     x, y = jnp.geomspace(0.1, 5.0, 20), jnp.geomspace(0.05, 2.0, 20)
     for n in (1.0, 2.5, 4.0):
         fields = {"k_eff": 0.4, "R_sersic": 1.0, "n_sersic": n, "e1": 0.2, "e2": -0.1}
         exact = mass.Sersic(**fields).deflection(x, y)
         gaussians = mass.sersic_gaussians(**fields).deflection(x, y)
         difference = np.hypot(*np.subtract(exact, gaussians)) / np.hypot(*exact)
-        assert difference.max() < 1e-3
+        assert difference.max() < 3e-4

@@ -1,4 +1,4 @@
-"""Draw every mass profile, convergence and deflection: ``python docs/pictures/mass_profiles.py``."""
+"""Draw every mass profile: ``python docs/pictures/mass_profiles.py``."""
 
 from pathlib import Path
 

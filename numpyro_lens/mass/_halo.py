@@ -1,6 +1,5 @@
 """Haloes and bulges with a scale radius."""
 
-
 from numpyro_lens._numerics import as_float, soft_square
 from numpyro_lens._special import halo_shape, truncated_shape
 from numpyro_lens._types import Scalar

@@ -57,7 +57,8 @@ def _deflection(at, core, strength, scale):
     r"""The deflection :math:`A w / (s P (S + T/S))` of an ellipsoid."""
     root, size = at.sizes(core * scale)
     real, imag = size + at.twist[0] / size, at.twist[1] / size
-    weight = strength / (core * root * (real * real + imag * imag))
+    # One division after the other: the product of the denominators overflows when squared.
+    weight = strength / core / root / (real * real + imag * imag)
     (wx, wy), real, imag = at.w, weight * real, weight * imag
     return wx * real + wy * imag, wy * real - wx * imag
 
@@ -69,7 +70,8 @@ def _potential(at, core, strength, scale):
 
 def _convergence(at, core, strength, scale):
     root, _ = at.sizes(core * scale)
-    return 0.5 * strength / root**3
+    inverse = 1.0 / root
+    return 0.5 * strength * inverse * inverse * inverse
 
 
 @functools.cache

@@ -97,9 +97,10 @@ def _node(at, lens, node, weight):
 def sersic_gaussians(k_eff, R_sersic, n_sersic, e1=0.0, e2=0.0, center_x=0.0, center_y=0.0):
     r"""Multi-Gaussian expansion of a Sersic profile, :math:`k_{\rm eff} e^{-b_n[(R/R_s)^{1/n}-1]}`.
 
-    Its Gaussians between 0.02 and 15 R_sersic follow from an integral transform; the amplitudes
-    are differentiable in every argument. `Sersic` is exact and cheaper; this is for comparing
-    with expansions, and for kinematics that need Gaussians.
+    An integral transform gives the amplitudes of Gaussians between 0.0005 and 30 R_sersic,
+    differentiable in every argument. The deflection is within 3e-4 of that of `Sersic` for indices
+    from 1 to 4 and 1e-3 up to 6, from 0.05 to 5 R_sersic. `Sersic` itself is exact and cheaper;
+    this is for comparing with expansions, and for kinematics that need Gaussians.
 
     Args:
         k_eff: convergence at R_sersic, scalar.
@@ -109,7 +110,7 @@ def sersic_gaussians(k_eff, R_sersic, n_sersic, e1=0.0, e2=0.0, center_x=0.0, ce
         center_x, center_y: centre [arcsec], scalars.
 
     Returns:
-        A `MultiGaussian` of 30 Gaussians.
+        A `MultiGaussian` of 40 Gaussians.
 
     Example:
         >>> lens = sersic_gaussians(k_eff=0.5, R_sersic=1.0, n_sersic=2.0)
@@ -118,7 +119,7 @@ def sersic_gaussians(k_eff, R_sersic, n_sersic, e1=0.0, e2=0.0, center_x=0.0, ce
 
     Reference: Shajib 2019, MNRAS 488, 1387, section 2.
     """
-    width = np.geomspace(0.02, 15.0, 30)
+    width = np.geomspace(5e-4, 30.0, 40)
     modulus, angle, weight = _transform(width)
     b = 1.9992 * n_sersic - 0.3271
     power = jnp.exp(jnp.log(modulus) / n_sersic)
@@ -134,7 +135,7 @@ def _transform(width):
     Euler's sum to an order that single precision can bear.
     """
     single = jnp.result_type(float) == jnp.float32
-    order = 5 if single else 10
+    order = 5 if single else 8
     k = np.arange(2 * order + 1)
     beta = np.sqrt(2.0 * order * np.log(10.0) / 3.0 + 2.0j * np.pi * k)
     tail = np.cumsum(comb(order, np.arange(order + 1)))[::-1] / 2.0**order

@@ -1,0 +1,168 @@
+"""Point sources: where their images are, and when they arrive."""
+
+import jax
+import numpy as np
+
+from numpyro_lens._numerics import as_float
+from numpyro_lens.lensing import deflection_jacobian, ray_trace
+from numpyro_lens.mass import AbstractMass, as_mass
+
+# Seconds a day, metres a megaparsec, metres a second, radians an arcsecond.
+_DAY, _MPC, _LIGHT, _ARCSEC = 86400.0, 3.0856775814913673e22, 299792458.0, 4.84813681109536e-6
+
+
+def fermat_potential(mass: AbstractMass, x, y, source_x, source_y):
+    r"""Fermat potential, :math:`\phi = \tfrac12|\theta-\beta|^2 - \psi(\theta)`.
+
+    Its stationary points are the images of a source at beta.
+
+    Args:
+        mass: a deflector, or a list of them.
+        x, y: positions in the image plane [arcsec], of one shape.
+        source_x, source_y: position of the source [arcsec], scalars.
+
+    Returns:
+        Fermat potential [arcsec²], shaped like x; its zero point has no meaning.
+
+    Example:
+        >>> from numpyro_lens.mass import SIS
+        >>> round(float(fermat_potential(SIS(theta_E=1.0), 1.2, 0.0, 0.2, 0.0)), 3)
+        -0.7
+    """
+    offset = (x - source_x) ** 2 + (y - source_y) ** 2
+    return 0.5 * offset - as_mass(mass).potential(x, y)
+
+
+def time_delays(mass: AbstractMass, x, y, source_x, source_y, *, time_delay_distance):
+    r"""Arrival times of images, :math:`\Delta t_i = \frac{D_{\Delta t}}{c}(\phi_i - \phi_0)`.
+
+    Args:
+        mass: a deflector, or a list of them.
+        x, y: positions of the images [arcsec], shape (n,).
+        source_x, source_y: position of the source [arcsec], scalars.
+        time_delay_distance: :math:`(1+z_d) D_d D_s / D_{ds}` [Mpc], say
+            `cosmology.Distances.time_delay_distance`.
+
+    Returns:
+        Arrival times after the first of the images given [day], shape (n,).
+
+    Example:
+        >>> from numpyro_lens.mass import SIS
+        >>> x, y = jnp.array([1.2, -0.8]), jnp.zeros(2)
+        >>> delays = time_delays(SIS(theta_E=1.0), x, y, 0.2, 0.0, time_delay_distance=3000.0)
+        >>> round(float(delays[1]), 1)
+        33.6
+    """
+    fermat = fermat_potential(mass, x, y, source_x, source_y)
+    days = _MPC / _LIGHT / _DAY * _ARCSEC**2
+    return (fermat - fermat[0]) * days * time_delay_distance
+
+
+def polish_images(mass: AbstractMass, x, y, source_x, source_y, *, steps=1):
+    r"""Newton steps on the lens equation, by :math:`A^{-1}(\beta - \beta(\theta))`.
+
+    From converged positions one step changes nothing, and its derivative is that of the image
+    positions in every parameter of the lens and the source: an image model is differentiable by
+    solving with `image_positions` once and polishing inside the model.
+
+    Args:
+        mass: a deflector, or a list of them.
+        x, y: positions near the images [arcsec], shape (n,).
+        source_x, source_y: position of the source [arcsec], scalars.
+        steps: number of steps.
+
+    Returns:
+        ``(x, y)``, each of shape (n,) [arcsec].
+
+    Example:
+        >>> from numpyro_lens.mass import SIS
+        >>> x, y = polish_images(SIS(theta_E=1.0), jnp.array([1.19]), jnp.zeros(1), 0.2, 0.0)
+        >>> round(float(x[0]), 4)
+        1.2
+    """
+
+    def newton(_, position):
+        x, y = position
+        beta_x, beta_y = ray_trace(mass, x, y)
+        xx, xy, yx, yy = deflection_jacobian(mass, x, y)
+        gap_x, gap_y = source_x - beta_x, source_y - beta_y
+        a, b, c, d = 1.0 - xx, -xy, -yx, 1.0 - yy
+        det = a * d - b * c
+        return x + (d * gap_x - b * gap_y) / det, y + (a * gap_y - c * gap_x) / det
+
+    return jax.lax.fori_loop(0, steps, newton, jax.lax.stop_gradient(tuple(as_float(x, y))))
+
+
+def image_positions(
+    mass: AbstractMass, source_x, source_y, *, center=(0.0, 0.0), half_width=5.0, num=200
+):
+    """Solve the lens equation: every image of a point source in a square.
+
+    The square is cut into triangles; those that the lens maps around the source are each refined by
+    Newton steps. Two images closer than a grid step, near a critical curve, can be missed: then
+    raise num. The image at a singular centre is none, and is left out.
+
+    Args:
+        mass: a deflector, or a list of them.
+        source_x, source_y: position of the source [arcsec], numbers.
+        center: centre ``(x, y)`` of the square [arcsec].
+        half_width: half of its side [arcsec].
+        num: grid points a side.
+
+    Returns:
+        ``(x, y)``, NumPy arrays of shape (n,) [arcsec], in the order of their arrival.
+
+    Example:
+        >>> from numpyro_lens.mass import SIS
+        >>> x, y = image_positions(SIS(theta_E=1.0), 0.2, 0.0)
+        >>> np.round(x, 3)
+        array([ 1.2, -0.8])
+    """
+    mass = as_mass(mass)
+    # An odd shift, so that no grid point is the singular centre of a lens.
+    offsets = np.linspace(-half_width, half_width, num) + 0.137 * half_width / num
+    x, y = np.meshgrid(center[0] + offsets, center[1] + offsets)
+    beta = [np.asarray(b, float) for b in _traced(mass, x, y)]
+    starts = _triangle_centers(x, y, beta[0] - source_x, beta[1] - source_y)
+    if not starts.size:
+        return np.empty(0), np.empty(0)
+    step = 2.0 * half_width / (num - 1)
+    images = _refined(mass, starts, (source_x, source_y), step)
+    order = np.argsort(_arrival(mass, *images.T, source_x, source_y)) if len(images) else []
+    return images[order, 0], images[order, 1]
+
+
+_traced = jax.jit(ray_trace)
+_arrival = jax.jit(fermat_potential)
+_polished = jax.jit(polish_images, static_argnames="steps")
+
+
+def _triangle_centers(x, y, u, v):
+    """Centres of the triangles whose image in the source plane contains the origin of (u, v)."""
+    centers = []
+    for corners in ((0, 1, 2), (3, 2, 1)):  # lower left and upper right half of each cell
+        px, py, pu, pv = (_corners(array)[list(corners)] for array in (x, y, u, v))
+        cross = pu * np.roll(pv, -1, axis=0) - pv * np.roll(pu, -1, axis=0)
+        inside = (cross >= 0).all(axis=0) | (cross <= 0).all(axis=0)
+        centers.append(np.stack([px.mean(axis=0)[inside], py.mean(axis=0)[inside]], axis=1))
+    return np.concatenate(centers)
+
+
+def _corners(array):
+    return np.stack([array[:-1, :-1], array[:-1, 1:], array[1:, :-1], array[1:, 1:]])
+
+
+def _refined(mass, starts, source, step):
+    """Newton from every start; what diverges or is found twice is dropped."""
+    # Filled up to a multiple of 32, so that few sizes are ever compiled.
+    starts = np.resize(starts, (-(-len(starts) // 32) * 32, 2))
+    x, y = (np.asarray(v, float) for v in _polished(mass, *starts.T, *source, steps=10))
+    near = np.hypot(x - starts[:, 0], y - starts[:, 1]) < 3.0 * step
+    beta = _traced(mass, x, y)
+    residual = np.hypot(np.asarray(beta[0]) - source[0], np.asarray(beta[1]) - source[1])
+    found = np.stack([x, y], axis=1)[near & (residual < 1e-3 * step)]
+    unique: list[np.ndarray] = []
+    for image in found:
+        if all(np.hypot(*(image - other)) > 0.01 * step for other in unique):
+            unique.append(image)
+    return np.array(unique).reshape(-1, 2)

@@ -1,0 +1,105 @@
+"""Special functions against mpmath, in both precisions."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from numpyro_lens import _special
+
+mpmath = pytest.importorskip("mpmath")
+
+
+def rounded(*values):
+    """Numbers that the session's precision holds, as arrays and as Python floats."""
+    arrays = [jnp.asarray(v, jnp.result_type(float)) for v in values]
+    return arrays, [np.asarray(a, float) for a in arrays]
+
+
+def test_arctanh_ratio(x64):
+    modulus, angle = np.meshgrid([1e-9, 0.1, 0.5, 0.7], np.linspace(0, np.pi, 7))
+    (ur, ui), (real, imag) = rounded(modulus * np.cos(angle), modulus * np.sin(angle))
+    got = np.array(_special.arctanh_ratio(ur, ui), float)
+    exact = np.vectorize(lambda u: complex(mpmath.atanh(mpmath.sqrt(u)) / mpmath.sqrt(u)))
+    expected = exact(real + 1j * imag)
+    assert np.abs(got[0] + 1j * got[1] - expected).max() < (1e-14 if x64 else 5e-7)
+
+
+def test_gaussian_integral(x64):
+    cases = [(a, e, t) for a in (1e-3, 0.3, 3, 60, 1e4) for e in (0.1, 0.6) for t in (0, 1.1, 2.9)]
+    a, e, t = np.array(cases).T
+    (aa, br, bi), exact = rounded(a, e * a * np.cos(t), e * a * np.sin(t))
+    got = np.array(_special.gaussian_integral(aa, br, bi), float)
+    for i, (a, real, imag) in enumerate(zip(*exact, strict=True)):
+        ends = [0, *(n / a for n in (1, 4, 10, 30, 60) if n < a), 1]
+        b = mpmath.mpc(real, imag)
+
+        def integrand(s, a=a, b=b):
+            return mpmath.exp(-s * a - s * (1 - s) * b)
+
+        expected = complex(mpmath.quad(integrand, ends))
+        error = abs(got[0, i] + 1j * got[1, i] - expected) / abs(expected)
+        assert error < (1e-12 if x64 else 1e-6)
+
+
+def halo(y):
+    """The definitions of `HaloShape`, with 50 digits."""
+    mpmath.mp.dps, t = 50, mpmath.mpf(y) - 1
+    root = mpmath.sqrt(mpmath.mpc(t))
+    F = (mpmath.atan(root) / root).real if t else mpmath.mpf(1)
+    H = (1 - F) / t if t else mpmath.mpf(1) / 3
+    K = (mpmath.mpf(1) / 3 - H) / t if t else mpmath.mpf(1) / 5
+    log = mpmath.log(mpmath.sqrt(y) / 2)
+    out = [float(v) for v in (F, H, K, (log + F) / y, log**2 + t * F**2)]
+    mpmath.mp.dps = 15
+    return out
+
+
+def test_halo_shape(x64):
+    (y,), (exact,) = rounded([1e-8, 1e-4, 0.3, 0.5, 0.51, 0.999, 1, 1.001, 1.49, 1.5, 3, 50, 1e4])
+    got = np.array(_special.halo_shape(y), float)
+    expected = np.array([halo(v) for v in exact]).T
+    np.testing.assert_allclose(got, expected, rtol=1e-14 if x64 else 5e-6)
+
+
+def test_truncated_shape(x64):
+    """Baltz et al.'s g over y and projected density, by quadrature of the density."""
+    (y,), (exact,) = rounded([1e-4, 0.3, 1.0, 30.0])
+    for tau in (0.5, 3.0, 100.0):
+        got = _special.truncated_shape(y, tau)
+
+        def column(x, tau=tau):
+            """The projected density over 2 rho0 Rs."""
+            return mpmath.quad(lambda z: _density(mpmath.sqrt(x * x + z * z), tau), _ENDS)
+
+        expected = [float(column(mpmath.sqrt(v))) for v in exact]
+        np.testing.assert_allclose(got.H, expected, rtol=1e-12 if x64 else 1e-4)
+        inside = [
+            float(mpmath.quad(lambda x: x * column(x), [0, mpmath.sqrt(v)], maxdegree=4) / v)
+            for v in exact[:3]
+        ]
+        np.testing.assert_allclose(got.g_over_y[:3], inside, rtol=1e-7 if x64 else 1e-5)
+
+
+_ENDS = [0, 0.01, 0.1, 1, 10, 100, mpmath.inf]
+
+
+def _density(r, tau):
+    return tau**2 / (r * (1 + r) ** 2 * (r * r + tau**2))
+
+
+def test_log1p_ratio(x64):
+    (v,), (exact,) = rounded([-0.9, -0.1, -1e-9, 0.0, 1e-5, 0.0999, 0.1, 5.0])
+    expected = [float(mpmath.log1p(w) / w) if w else 1.0 for w in exact]
+    np.testing.assert_allclose(_special.log1p_ratio(v), expected, rtol=1e-14 if x64 else 5e-7)
+
+
+def test_sum_over_is_a_sum_with_its_gradient(double):
+    members = {"a": jnp.arange(4.0), "b": jnp.ones((4, 2))}
+
+    def total(members, x):
+        return _special.sum_over(lambda m: m["a"] * x + m["b"].sum(), members).sum()
+
+    x = jnp.array([1.0, 2.0])
+    np.testing.assert_allclose(total(members, x), 6 * 3 + 2 * 8)
+    np.testing.assert_allclose(jax.grad(total)(members, x)["a"], [3.0] * 4)
