@@ -1,9 +1,14 @@
 """The observation: what it computes, what it refuses."""
 
+import base64
+import io
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from matplotlib.image import imread
 
 from numpyro_lens.light import Gaussian
 from numpyro_lens.noise import NoiseMap, PoissonNoise
@@ -114,3 +119,26 @@ def test_gaussian_psf_is_sampled_at_the_sub_pixels_and_fits():
     observation = make(psf=GaussianPSF(0.3), supersampling=2)
     assert observation.psf.sampling == 2
     assert max(observation.psf.kernel.shape) <= 12
+
+
+def test_notebook_shows_the_image_and_its_signal_to_noise():
+    image, mask = np.zeros((20, 30)), np.ones((20, 30), dtype=bool)
+    image[10, 5], mask[:, 20:] = 3.0, False
+    observation = Observation(image, pixel_scale=0.1, noise=NoiseMap(0.1), mask=mask)
+    page = observation._repr_html_()
+    assert "brightest at S/N 30" in page
+    data = re.search(r"base64,([^\"]+)", page)[1]
+    pixels = imread(io.BytesIO(base64.b64decode(data)))[..., :3]
+    assert pixels.shape == (20, 30, 3)
+    brightest = np.unravel_index(np.argmax(pixels[:, :20].sum(-1)), (20, 20))
+    assert brightest == (9, 5)  # the first row of a picture is its top
+    np.testing.assert_allclose(pixels[:, 20:], 0.75, atol=0.01)
+
+
+def test_position_on_the_sky_keeps_its_digits():
+    position = (150.123456789, -2.123456789)
+    observation = Observation(
+        np.zeros((4, 4)), pixel_scale=0.1, noise=NoiseMap(0.1), sky_position=position
+    )
+    np.testing.assert_array_equal(observation.sky_position, position)
+    assert Observation(np.zeros((4, 4)), pixel_scale=0.1, noise=NoiseMap(0.1)).sky_position is None
