@@ -226,8 +226,8 @@ class Blur(eqx.Module):
         num, _, ny, nx = planes.shape
         # The brighter of two would leave its rounding errors on the fainter.
         peak = jax.lax.stop_gradient(jnp.max(jnp.abs(planes), axis=(1, 2, 3), keepdims=True))
-        peak = jnp.where(peak > 0.0, peak, 1.0)
-        even = jnp.concatenate([planes / peak, jnp.zeros_like(planes[: num % 2])])
+        unit = planes / jnp.where(peak > 0.0, peak, 1.0)
+        even = jnp.concatenate([unit, jnp.zeros_like(planes[: num % 2])])
         half = len(even) // 2
         canvas = jnp.broadcast_to(self.canvas, (2 * half, *self.canvas.shape))
         padded = canvas.at[:, :, :ny, :nx].set(even)

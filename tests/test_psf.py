@@ -100,3 +100,16 @@ def test_bad_numbers_teach():
         PSF(np.ones((3, 3))).refined(1.5)
     with pytest.raises(ValueError, match="positive and finite"):
         GaussianPSF(-1.0)
+
+
+@pytest.mark.parametrize("sampling", [1, 2])
+def test_many_images_at_once_equal_one_by_one(sampling, x64):
+    """Also beside an image a million times brighter, and one without light."""
+    rng = np.random.default_rng(0)
+    blur = Blur(PSF(rng.uniform(size=(5, 7)), sampling=sampling), (9, 11))
+    planes = rng.normal(size=(5, sampling**2, 9, 11))
+    planes = jnp.asarray(planes * np.array([1.0, 1e6, 1.0, 0.0, 1e-6])[:, None, None, None])
+    many = jax.jit(lambda b, p: b.many(p))(blur, planes)
+    single = jnp.stack([blur(p) for p in planes])
+    scale = np.abs(single).max(axis=(1, 2), keepdims=True) + 1e-30
+    np.testing.assert_allclose(many / scale, single / scale, atol=1e-12 if x64 else 2e-6)
