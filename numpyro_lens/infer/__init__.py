@@ -6,6 +6,7 @@ from numpyro_lens.infer.density import NormalQuantileTransform as NormalQuantile
 from numpyro_lens.infer.density import flat_model as flat_model
 from numpyro_lens.infer.diagnostics import Verdict as Verdict
 from numpyro_lens.infer.hmc import HMC as HMC
+from numpyro_lens.infer.kernels import HARMONIC as HARMONIC
 from numpyro_lens.infer.kernels import MINIMUM_NORM as MINIMUM_NORM
 from numpyro_lens.infer.kernels import VELOCITY_VERLET as VELOCITY_VERLET
 from numpyro_lens.infer.kernels import CrossChain as CrossChain

@@ -173,7 +173,7 @@ def fit_bend(u, score, weight):
         return vectors[:, jnp.argmax(jnp.abs(values))], (direction, bend, divergence)
 
     steps = jax.lax.map(lambda start: jax.lax.scan(climb, start, length=5)[1], starts)
-    directions, bends, divergences = (leaf.reshape(40, *leaf.shape[2:]) for leaf in steps)
+    directions, bends, divergences = (leaf.reshape(-1, *leaf.shape[2:]) for leaf in steps)
     best = jnp.argmin(jnp.where(jnp.isfinite(divergences), divergences, jnp.inf))
     return directions[best], bends[best]
 
