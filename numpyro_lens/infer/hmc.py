@@ -2,9 +2,10 @@
 
 import functools
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from numpyro.infer.mcmc import MCMCKernel
 from numpyro_lens.infer import diagnostics
 from numpyro_lens.infer._stage import progress_bar, timed
 from numpyro_lens.infer.batching import evaluate, unplaced
+from numpyro_lens.infer.checkpoint import Checkpoint, Progress, fingerprint
 from numpyro_lens.infer.density import Affine, FlatModel
 from numpyro_lens.infer.kernels import CrossChain, first_transport, init_state, transition
 from numpyro_lens.infer.posterior import HMCResult
@@ -46,6 +48,7 @@ class HMC:
         target_ess: draw until bulk and tail effective sample sizes reach this, and R-hat is below
             1.01; ``None`` asks for what the verdict asks for. NumPyro's kernels draw
             ``num_results``.
+        max_seconds: stop sampling after this time, with what has been drawn by then.
         batch_size: chains evaluated at once on a device; see ``map_batch``.
         num_bend_draws: draws from the VI Gaussian whose gradients tell ``CrossChain`` how the
             posterior is bent; 0 leaves that to burn-in.
@@ -57,12 +60,21 @@ class HMC:
     num_results: int = 300
     max_results: int = 3000
     target_ess: float | None = None
+    max_seconds: float | None = None
     batch_size: int | None = None
     num_bend_draws: int = field(default=512, repr=False)
     block: int = field(default=50, repr=False)
 
     def run(
-        self, flat: FlatModel, args: tuple, key, *, svi: SVIResult, map=None, progress=True
+        self,
+        flat: FlatModel,
+        args: tuple,
+        key,
+        *,
+        svi: SVIResult,
+        map=None,
+        progress=True,
+        checkpoint=None,
     ) -> HMCResult:
         """Sample.
 
@@ -74,15 +86,24 @@ class HMC:
                 ``sample``.
             map: MAP result to carry along.
             progress: draw a progress bar.
+            checkpoint: folder to which the run is written after every block. A run found there is
+                gone on with, and gives the draws that it would have given unbroken; one that was
+                finished gets more of them, if more are asked for.
+
+        Raises:
+            ValueError: the folder holds another run, or the kernel is one of NumPyro's.
         """
+        self._check_checkpoint(checkpoint)
         key_start, key_run = jax.random.split(key)
         with timed() as timing:
             tril = jnp.linalg.cholesky(jnp.asarray(svi.covariance_matrix))
             metric = Affine(jnp.asarray(svi.mean), tril)
             start = _starts(flat, args, key_start, svi, self.num_chains)
             if isinstance(self.kernel, CrossChain):
+                if checkpoint is not None:
+                    checkpoint = Checkpoint(checkpoint, self._manifest(flat, args, key, svi))
                 z, statistics, gradients = self._run_cross_chain(
-                    flat, args, key_run, start, metric, progress
+                    flat, args, key_run, start, metric, progress, checkpoint
                 )
             else:
                 z, statistics, gradients = self._run_numpyro(
@@ -100,39 +121,65 @@ class HMC:
             hmc_settings=self,
         )
 
-    def _run_cross_chain(self, flat, args, key, start, metric, progress):
-        kernel = cast(CrossChain, self.kernel)
+    def _check_checkpoint(self, checkpoint) -> None:
+        if checkpoint is not None and not isinstance(self.kernel, CrossChain):
+            raise ValueError(
+                "`checkpoint` works with `CrossChain` settings as the kernel, and this one is "
+                f"{self.kernel!r}. NumPyro's kernels run in one piece: leave `checkpoint` out, and "
+                "keep the result with `result.save(path)`."
+            )
+
+    def _manifest(self, flat, args, key, svi) -> dict[str, Any]:
+        mean = np.asarray(svi.mean, dtype=float)
+        return fingerprint(flat, args, key) | {
+            "kernel": repr(self.kernel),
+            "num_chains": self.num_chains,
+            "num_burnin_steps": self.num_burnin_steps,
+            "svi": mean.tolist(),
+        }
+
+    def _run_cross_chain(self, flat, args, key, start, metric, progress, checkpoint):
+        kernel, began = cast(CrossChain, self.kernel), time.monotonic()
         key_bend, key = jax.random.split(key)
         transport = self._first_transport(flat, args, key_bend, metric)
         state = init_state(
             flat, kernel, self.num_burnin_steps, start, transport, key, args, self.batch_size
         )
-        advance = functools.partial(
-            _advance, flat, kernel, self.num_burnin_steps, batch_size=self.batch_size
-        )
-        state = unplaced(state)
-        gradients = {"burn_in": self.num_chains + self.num_bend_draws, "sampling": 0}
+        spent = {"burn_in": self.num_chains + self.num_bend_draws, "sampling": 0}
+        run = Progress(unplaced(state), 0, spent)
+        keep = lambda run: run  # noqa: E731
+        if checkpoint is not None:
+            run, keep = checkpoint.read(run), checkpoint.write
         with progress_bar("HMC", self.num_burnin_steps + self.num_results, progress) as bar:
-            burn_in = 0
-            while burn_in < self.num_burnin_steps:
-                steps = min(self.block, self.num_burnin_steps - burn_in)
-                state, block = unplaced(advance(steps, state, args))
-                burn_in += steps
-                gradients["burn_in"] += int(np.sum(block["num_steps"]))
-                _show(bar, steps, block, "burn-in")
-            blocks: list = []
-            while not self._enough(blocks):
-                state, block = unplaced(advance(self.block, state, args))
-                blocks.append(block)
-                gradients["sampling"] += int(np.sum(blocks[-1]["num_steps"]))
-                bar.total = max(bar.total, bar.n + self.block)
-                _show(bar, self.block, block, "sampling")
+            bar.update(run.burn_in + self.block * len(run.blocks))
+            while run.burn_in < self.num_burnin_steps or not self._enough(run.blocks, began):
+                run = self._advance(flat, args, run, bar)
+                keep(run)
+        blocks = run.blocks
         draws = {
             name: np.concatenate([b[name] for b in blocks]).swapaxes(0, 1) for name in blocks[0]
         }
         statistics = {name: draws[source] for name, source in _STATISTICS.items()}
         statistics["lp"] = -draws["potential_energy"]
-        return draws["z"], statistics, gradients
+        return draws["z"], statistics, run.gradients
+
+    def _advance(self, flat, args, run, bar) -> Progress:
+        """One block of burn-in or of sampling."""
+        left = self.num_burnin_steps - run.burn_in
+        steps = min(self.block, left) if left else self.block
+        state, block = unplaced(
+            _advance(
+                flat, self.kernel, self.num_burnin_steps, steps, run.state, args, self.batch_size
+            )
+        )
+        stage = "burn_in" if left else "sampling"
+        spent = run.gradients[stage] + int(np.sum(block["num_steps"]))
+        bar.total = max(bar.total, bar.n + steps)
+        _show(bar, steps, block, "burn-in" if left else "sampling")
+        run = run._replace(state=state, gradients=run.gradients | {stage: spent})
+        if left:
+            return run._replace(burn_in=run.burn_in + steps)
+        return run._replace(blocks=(*run.blocks, block))
 
     def _first_transport(self, flat, args, key, metric):
         kernel = cast(CrossChain, self.kernel)
@@ -142,8 +189,10 @@ class HMC:
         _, gradient = evaluate(flat, z, args, self.batch_size)
         return first_transport(kernel, metric, z, gradient)
 
-    def _enough(self, blocks) -> bool:
+    def _enough(self, blocks, began) -> bool:
         drawn = len(blocks) * self.block
+        if drawn and self.max_seconds is not None and time.monotonic() - began > self.max_seconds:
+            return True
         if drawn < self.num_results:
             return False
         if drawn >= self.max_results:

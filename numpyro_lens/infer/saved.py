@@ -94,6 +94,21 @@ def load(path, *, model: Callable | None = None, args: tuple | None = None) -> H
     return result
 
 
+def write_stage(path, name: str, result, manifest: dict[str, Any]) -> None:
+    """Write the result of MAP or SVI alone, with what it was run on."""
+    dataset = {"map": _map_dataset, "svi": _svi_dataset}[name](result)
+    dataset.attrs |= _counts(result) | {"manifest": json.dumps(manifest)}
+    dataset.to_netcdf(str(path), engine=_ENGINE)
+
+
+def read_stage(path, name: str, flat: FlatModel, args: tuple) -> tuple[dict[str, Any], Any]:
+    """What ``write_stage`` wrote: the manifest and the result."""
+    with xr.open_dataset(str(path), engine=_ENGINE) as dataset:
+        dataset = dataset.load()
+    result = {"map": _map_result, "svi": _svi_result}[name](dataset, flat, args)
+    return json.loads(dataset.attrs["manifest"]), result
+
+
 def _read(path, name: str) -> xr.Dataset | None:
     try:
         with xr.open_dataset(str(path), group=_GROUP.format(name), engine=_ENGINE) as dataset:

@@ -1,6 +1,7 @@
 """The three steps as one object, and the interface of GIGA-Lens on top of it."""
 
 import dataclasses
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from numpyro_lens.infer import hmc as hmc_stage
 from numpyro_lens.infer import map as map_stage
 from numpyro_lens.infer import svi as svi_stage
+from numpyro_lens.infer.checkpoint import fingerprint, kept
 from numpyro_lens.infer.density import FlatModel, flat_model
 from numpyro_lens.infer.kernels import CrossChain
 from numpyro_lens.infer.physical import PhysicalModel, ProbabilisticModel, SimulatorConfig
@@ -237,6 +239,7 @@ class ModellingSequence(ModellingSequenceInterface):
         svi: svi_stage.SVI | None = None,
         hmc: hmc_stage.HMC | None = None,
         callback: Callable[[str, Any], None] | None = None,
+        checkpoint=None,
     ) -> HMCResult:
         """Run the three steps.
 
@@ -248,29 +251,46 @@ class ModellingSequence(ModellingSequenceInterface):
             map, svi, hmc: settings of each step.
             callback: called with ``"map"``, ``"svi"`` or ``"hmc"`` and the result as each step
                 ends.
+            checkpoint: folder to which every stage and every block of draws is written. Called
+                again with the same folder, ``fit`` goes on where it was, or adds draws when more
+                are asked for.
 
         Returns:
             The posterior, with ``.map`` and ``.svi``.
+
+        Raises:
+            ValueError: the checkpoint belongs to another fit.
         """
         map, svi, hmc = map or map_stage.MAP(), svi or svi_stage.SVI(), hmc or hmc_stage.HMC()
         if target_ess is not None:
             hmc = dataclasses.replace(hmc, target_ess=target_ess)
         callback = callback or (lambda _stage, _result: None)
         keys = jax.random.split(jax.random.key(seed), 3)
-        best = map.run(self.flat, self.args, keys[0], progress=progress)
+        model = self.flat, self.args
+        keep = functools.partial(self._kept, checkpoint)
+        best = keep("map", map, keys[0], lambda: map.run(*model, keys[0], progress=progress))
         callback("map", best)
-        tril = map_stage.laplace_scale_tril(best.hessian)
-        gaussian = svi.run(
-            self.flat, self.args, keys[1], start=best.best, scale_tril=tril, progress=progress
+        start = {
+            "start": best.best,
+            "scale_tril": map_stage.laplace_scale_tril(best.hessian),
+        }
+        gaussian = keep(
+            "svi", svi, keys[1], lambda: svi.run(*model, keys[1], **start, progress=progress)
         )
         callback("svi", gaussian)
-        result = hmc.run(self.flat, self.args, keys[2], svi=gaussian, map=best, progress=progress)
+        result = hmc.run(
+            *model, keys[2], svi=gaussian, map=best, progress=progress, checkpoint=checkpoint
+        )
         settings = {"map": map, "svi": svi, "hmc": hmc}
         result = dataclasses.replace(
             result, seed=seed, settings={name: _plain(stage) for name, stage in settings.items()}
         )
         callback("hmc", result)
         return result
+
+    def _kept(self, checkpoint, stage, settings, key, run):
+        manifest = fingerprint(self.flat, self.args, key) | {"settings": _plain(settings)}
+        return kept(checkpoint, stage, manifest, self.flat, self.args, run)
 
 
 def fit(model: Callable, *args, seed: int = 0, **settings) -> HMCResult:
@@ -281,7 +301,7 @@ def fit(model: Callable, *args, seed: int = 0, **settings) -> HMCResult:
         *args: its arguments, usually one ``Observation``.
         seed: the same seed gives the same result.
         **settings: of ``ModellingSequence.fit``: ``target_ess``, ``progress``, ``map``, ``svi``,
-        ``hmc``, ``callback``.
+        ``hmc``, ``callback``, ``checkpoint``.
 
     Returns:
         The posterior, with ``.map``, ``.svi`` and ``.num_gradients``.

@@ -1,0 +1,166 @@
+"""A hundred lenses from a wide prior, each fitted with the defaults and without a hand.
+
+    python benchmarks/robustness.py --out robustness.jsonl            # goes on where it was
+    python benchmarks/robustness.py --out robustness.jsonl --table    # the table so far
+
+The prior is that of Gu et al. 2022, section 4; images have 80x80 pixels of 0.065", background 0.2,
+exposure 100 and a Gaussian PSF of 0.16". A lens is drawn again when its source leaves no detectable
+arc: when the signal-to-noise ratio of the lensed source, over all pixels in quadrature, is below
+20.
+
+A fit is in the best basin when its best log density is not more than 3 nats below that of a search
+started at the truth.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+
+import numpyro_lens as nl
+from numpyro_lens import infer
+
+MIN_SIGNAL_TO_NOISE = 20.0
+
+
+def lens_model(observation):
+    """The prior of the paper, and the likelihood."""
+    lens = nl.sample(
+        "lens",
+        nl.mass.EPL,
+        theta_E=dist.LogNormal(np.log(1.25), 0.4),
+        gamma=dist.TruncatedNormal(2.0, 0.5, low=1.0, high=3.0),
+        e1=dist.Normal(0.0, 0.2),
+        e2=dist.Normal(0.0, 0.2),
+        center_x=dist.Normal(0.0, 0.1),
+        center_y=dist.Normal(0.0, 0.1),
+    )
+    shear = nl.sample(
+        "shear", nl.mass.Shear, gamma1=dist.Normal(0.0, 0.06), gamma2=dist.Normal(0.0, 0.06)
+    )
+    lens_light = _sersic("lens_light", (1.6, 0.25), (0.1, 0.15), 0.02, (300.0, 0.5))
+    source = _sersic("source", (0.25, 0.25), (0.3, 0.5), 0.5, (150.0, 0.9))
+    image = nl.render(observation, mass=lens + shear, source=source, lens_light=lens_light)
+    nl.observe("image", image, observation)
+
+
+def _sersic(name, radius, ellipticity, center, amplitude):
+    scale, bound = ellipticity
+    e = dist.TruncatedNormal(0.0, scale, low=-bound, high=bound)
+    return nl.sample(
+        name,
+        nl.light.Sersic,
+        R_sersic=dist.LogNormal(np.log(radius[0]), radius[1]),
+        n_sersic=dist.Uniform(0.5, 8.0),
+        e1=e,
+        e2=e,
+        center_x=dist.Normal(0.0, center),
+        center_y=dist.Normal(0.0, center),
+        amp=dist.LogNormal(np.log(amplitude[0]), amplitude[1]),
+    )
+
+
+def instrument():
+    """The telescope, without data."""
+    return nl.Observation(
+        np.zeros((80, 80)),
+        pixel_scale=0.065,
+        psf=nl.GaussianPSF(0.16),
+        noise=nl.PoissonNoise(0.2, 100.0),
+    )
+
+
+def draw_lens(number: int):
+    """Mock observation of a lens, and the true site values."""
+    telescope, key = instrument(), jax.random.key(number)
+    for attempt in range(1000):
+        key_truth, key_noise = jax.random.split(jax.random.fold_in(key, attempt))
+        seeded = numpyro.handlers.seed(lens_model, key_truth)
+        with nl.simulate.record_scenes() as scenes:
+            trace = numpyro.handlers.trace(seeded).get_trace(telescope)
+        scene = scenes[0]
+        image = nl.render(telescope, **scene._asdict())
+        arc = nl.render(telescope, mass=scene.mass, source=scene.source)
+        ratio = float(np.sqrt(np.sum((arc / telescope.noise.sigma(image)) ** 2)))
+        if ratio >= MIN_SIGNAL_TO_NOISE:
+            break
+    truth = {
+        name: site["value"]
+        for name, site in trace.items()
+        if site["type"] == "sample" and not site["is_observed"]
+    }
+    return nl.mock(telescope, key_noise, **scene._asdict()), truth, ratio, attempt
+
+
+def fit_lens(number: int) -> dict:
+    """Fit one lens with the defaults, and compare with a search from the truth."""
+    data, truth, ratio, redrawn = draw_lens(number)
+    sequence = infer.ModellingSequence.from_model(lens_model, data)
+    began = time.perf_counter()
+    result = sequence.fit(number, progress=False)
+    seconds = time.perf_counter() - began
+    start = np.asarray(sequence.flat.unconstrain(truth, sequence.args))
+    # As many starts as the fit has, so that nothing compiles again; they all begin at the truth.
+    starts = np.broadcast_to(start, (len(result.map), start.size))
+    best = infer.MAP().run(
+        sequence.flat, sequence.args, jax.random.key(0), start=starts, progress=False
+    )
+    found, from_truth = (float(m.log_density.max()) for m in (result.map, best))
+    verdict = result.verdict
+    return {
+        "lens": number,
+        "signal_to_noise": round(ratio, 1),
+        "redrawn": redrawn,
+        "log_density": round(found, 2),
+        "log_density_from_truth": round(from_truth, 2),
+        "best_basin": found > from_truth - 3.0,
+        "starts_in_basin": result.map.basins[0].num_starts,
+        "r_hat": round(verdict.max_r_hat[0], 4),
+        "ess": round(verdict.min_ess[0]),
+        "divergences": verdict.num_divergent,
+        "pareto_k": round(float(result.svi.pareto_k), 2),
+        "num_gradients": sum(result.num_gradients.values()),
+        "seconds": round(seconds, 1),
+    }
+
+
+def table(lines) -> str:
+    """A few figures over all lenses so far, as Markdown."""
+    number = len(lines)
+    best = sum(line["best_basin"] for line in lines)
+    converged = sum(line["r_hat"] < 1.01 for line in lines)
+    both = sum(line["best_basin"] and line["r_hat"] < 1.01 for line in lines)
+    gradients = np.median([line["num_gradients"] for line in lines])
+    return (
+        "| lenses | best basin | R-hat < 1.01 | both | median gradients |\n"
+        "|---|---|---|---|---|\n"
+        f"| {number} | {best} | {converged} | {both} | {gradients:,.0f} |"
+    )
+
+
+def main():
+    """Fit the lenses that the file does not hold yet."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("robustness.jsonl"))
+    parser.add_argument("--number", type=int, default=100)
+    parser.add_argument("--table", action="store_true", help="print the table and stop")
+    options = parser.parse_args()
+    text = options.out.read_text() if options.out.exists() else ""
+    lines = [json.loads(line) for line in text.splitlines()]
+    done = {line["lens"] for line in lines}
+    for number in range(0 if options.table else options.number):
+        if number not in done:
+            lines.append(fit_lens(number))
+            with options.out.open("a") as file:
+                file.write(json.dumps(lines[-1]) + "\n")
+            print(json.dumps(lines[-1]), flush=True)
+    print(table(lines))
+
+
+if __name__ == "__main__":
+    main()
