@@ -70,10 +70,17 @@ def distances(cosmology, z_lens: float, z_source: float) -> Distances:
             "The source has to lie behind the lens, 0 < z_lens < z_source; got "
             f"z_lens={z_lens}, z_source={z_source}. Write distances(cosmology, 0.5, 2.0)."
         )
+    lens, source = (
+        float(cosmology.comoving_transverse_distance(z).to_value("Mpc")) for z in (z_lens, z_source)
+    )
+    # Hogg 1999, arXiv:astro-ph/9905116, equation 19: astropy's own name for it has changed.
+    curvature = cosmology.Ok0 / cosmology.hubble_distance.to_value("Mpc") ** 2
+    between = source * math.sqrt(1.0 + curvature * lens**2)
+    between -= lens * math.sqrt(1.0 + curvature * source**2)
     return Distances(
-        float(cosmology.angular_diameter_distance(z_lens).to_value("Mpc")),
-        float(cosmology.angular_diameter_distance(z_source).to_value("Mpc")),
-        float(cosmology.angular_diameter_distance_z1z2(z_lens, z_source).to_value("Mpc")),
+        lens / (1.0 + z_lens),
+        source / (1.0 + z_source),
+        between / (1.0 + z_source),
         float(cosmology.critical_density(z_lens).to_value("Msun / Mpc3")),
         z_lens,
     )

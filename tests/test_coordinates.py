@@ -41,10 +41,11 @@ def test_east_of_north_round_trip(angle, double):
     phi = coordinates.from_east_of_north(angle)
     np.testing.assert_allclose(coordinates.to_east_of_north(phi), angle, atol=1e-12)
     lenstronomy = pytest.importorskip("lenstronomy.Util.coolest_read_util")
+    # There x points to the left: the second components have the other sign.
     e1, e2 = lenstronomy.qphi_coolest_to_e1e2_lenstronomy(0.7, angle)
-    np.testing.assert_allclose(coordinates.to_ellipticity(0.7, phi), [e1, e2], atol=1e-12)
-    shear = lenstronomy.gamma_phi_coolest_to_g1_g2_lenstronomy(0.05, angle)
-    np.testing.assert_allclose(coordinates.to_shear(0.05, phi), shear, atol=1e-12)
+    np.testing.assert_allclose(coordinates.to_ellipticity(0.7, phi), [e1, -e2], atol=1e-12)
+    gamma1, gamma2 = lenstronomy.gamma_phi_coolest_to_g1_g2_lenstronomy(0.05, angle)
+    np.testing.assert_allclose(coordinates.to_shear(0.05, phi), [gamma1, -gamma2], atol=1e-12)
 
 
 def test_pyautolens_round_trip(double):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from astropy.cosmology import FlatLambdaCDM
+from astropy.cosmology import FlatLambdaCDM, LambdaCDM
 
 from numpyro_lens import cosmology, lensing
 from numpyro_lens.mass import NFW, SIS
@@ -30,7 +30,8 @@ def test_velocity_dispersion_round_trip(double, lens_cosmo):
 def test_nfw_mass_round_trip(concentration, double, lens_cosmo):
     parameters = cosmology.nfw_from_mass(2e13, concentration, DISTANCES)
     expected = lens_cosmo.nfw_physical2angle(2e13, concentration)
-    np.testing.assert_allclose(list(parameters.values()), expected, rtol=1e-4)
+    # Its gravitational constant times the solar mass is 2.8e-4 above the IAU's.
+    np.testing.assert_allclose(list(parameters.values()), expected, rtol=1e-3)
     again = cosmology.nfw_mass(**parameters, distances=DISTANCES)
     np.testing.assert_allclose(again, [2e13, concentration], rtol=1e-10)
 
@@ -55,6 +56,15 @@ def test_a_sis_weighs_what_its_velocity_dispersion_says(double):
     mass = lensing.mass_within(SIS(theta_E), theta_E) * DISTANCES.critical_density
     radius = theta_E * np.deg2rad(1 / 3600) * DISTANCES.lens
     np.testing.assert_allclose(mass, np.pi * 250.0**2 * radius / 4.30091e-9, rtol=1e-5)
+
+
+def test_distances_in_a_curved_universe():
+    curved = LambdaCDM(H0=70, Om0=0.3, Ode0=0.6)
+    d = cosmology.distances(curved, 0.5, 2.0)
+    # In an open universe the integral between the redshifts gives the same distance.
+    radius = curved.hubble_distance.to_value("Mpc") / np.sqrt(curved.Ok0)
+    path = (curved.comoving_distance(2.0) - curved.comoving_distance(0.5)).to_value("Mpc")
+    np.testing.assert_allclose(d.between, radius * np.sinh(path / radius) / 3.0, rtol=1e-8)
 
 
 def test_a_source_in_front_teaches():

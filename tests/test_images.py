@@ -21,10 +21,10 @@ def test_sis_images_and_delay(double):
 
 
 def test_images_solve_the_lens_equation(x64):
-    x, y = images.image_positions(LENS, 0.05, 0.03)
+    x, y = images.image_positions(LENS, 0.01, 0.005)
     assert len(x) == 4
     beta = lensing.ray_trace(LENS, jnp.asarray(x), jnp.asarray(y))
-    np.testing.assert_allclose(beta, [[0.05] * 4, [0.03] * 4], atol=1e-12 if x64 else 2e-6)
+    np.testing.assert_allclose(beta, [[0.01] * 4, [0.005] * 4], atol=1e-12 if x64 else 2e-6)
     parity = np.sign(lensing.inverse_magnification(LENS, jnp.asarray(x), jnp.asarray(y)))
     assert list(parity) == [1, 1, -1, -1]  # minima arrive before saddles
     assert len(images.image_positions(LENS, 3.0, 3.0)[0]) == 1
@@ -45,17 +45,17 @@ def test_images_and_delays_equal_lenstronomy(double):
         {"theta_E": 1.2, "gamma": 2.1, "e1": 0.1, "e2": -0.05},
         {"gamma1": 0.05, "gamma2": -0.02},
     ]
-    x, y = images.image_positions(LENS, 0.05, 0.03)
+    x, y = images.image_positions(LENS, 0.01, 0.005)
     solver = LensEquationSolver(model)
-    expected = solver.image_position_from_source(0.05, 0.03, kwargs, arrival_time_sort=True)
+    expected = solver.image_position_from_source(0.01, 0.005, kwargs, arrival_time_sort=True)
     np.testing.assert_allclose([x, y], expected, atol=1e-7)
-    fermat = model.fermat_potential(x, y, kwargs, x_source=0.05, y_source=0.03)
-    ours = images.fermat_potential(LENS, jnp.asarray(x), jnp.asarray(y), 0.05, 0.03)
+    fermat = model.fermat_potential(x, y, kwargs, x_source=0.01, y_source=0.005)
+    ours = images.fermat_potential(LENS, jnp.asarray(x), jnp.asarray(y), 0.01, 0.005)
     np.testing.assert_allclose(ours - ours[0], fermat - fermat[0], atol=1e-10)
 
 
 def test_polished_images_carry_the_derivative_of_the_solution(double):
-    source, h = (0.05, 0.03), 1e-5
+    source, h = (0.01, 0.005), 1e-5
 
     def lens(theta_E):
         return SIE(theta_E=theta_E, e1=0.1, e2=-0.05) + Shear(0.05, -0.02)

@@ -44,15 +44,14 @@ def test_gaussian_integral(x64):
 
 def halo(y):
     """The definitions of `HaloShape`, with 50 digits."""
-    mpmath.mp.dps, t = 50, mpmath.mpf(y) - 1
-    root = mpmath.sqrt(mpmath.mpc(t))
-    F = (mpmath.atan(root) / root).real if t else mpmath.mpf(1)
-    H = (1 - F) / t if t else mpmath.mpf(1) / 3
-    K = (mpmath.mpf(1) / 3 - H) / t if t else mpmath.mpf(1) / 5
-    log = mpmath.log(mpmath.sqrt(y) / 2)
-    out = [float(v) for v in (F, H, K, (log + F) / y, log**2 + t * F**2)]
-    mpmath.mp.dps = 15
-    return out
+    with mpmath.workdps(50):
+        t = mpmath.mpf(y) - 1
+        root = mpmath.sqrt(mpmath.mpc(t))
+        F = (mpmath.atan(root) / root).real if t else mpmath.mpf(1)
+        H = (1 - F) / t if t else mpmath.mpf(1) / 3
+        K = (mpmath.mpf(1) / 3 - H) / t if t else mpmath.mpf(1) / 5
+        log = mpmath.log(mpmath.sqrt(y) / 2)
+        return [float(v) for v in (F, H, K, (log + F) / y, log**2 + t * F**2)]
 
 
 def test_halo_shape(x64):
