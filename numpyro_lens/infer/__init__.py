@@ -20,6 +20,7 @@ from numpyro_lens.infer.physical import PhysicalModel as PhysicalModel
 from numpyro_lens.infer.physical import ProbabilisticModel as ProbabilisticModel
 from numpyro_lens.infer.physical import SimulatorConfig as SimulatorConfig
 from numpyro_lens.infer.posterior import HMCResult as HMCResult
+from numpyro_lens.infer.precision import precision_error as precision_error
 from numpyro_lens.infer.results import Basin as Basin
 from numpyro_lens.infer.results import MAPResult as MAPResult
 from numpyro_lens.infer.results import SVIResult as SVIResult

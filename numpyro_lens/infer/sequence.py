@@ -17,6 +17,7 @@ from numpyro_lens.infer.density import FlatModel, flat_model
 from numpyro_lens.infer.kernels import CrossChain
 from numpyro_lens.infer.physical import PhysicalModel, ProbabilisticModel, SimulatorConfig
 from numpyro_lens.infer.posterior import HMCResult
+from numpyro_lens.infer.precision import check_precision
 from numpyro_lens.infer.results import MAPResult, SVIResult
 
 
@@ -270,10 +271,9 @@ class ModellingSequence(ModellingSequenceInterface):
         keep = functools.partial(self._kept, checkpoint)
         best = keep("map", map, keys[0], lambda: map.run(*model, keys[0], progress=progress))
         callback("map", best)
-        start = {
-            "start": best.best,
-            "scale_tril": map_stage.laplace_scale_tril(best.hessian),
-        }
+        tril = map_stage.laplace_scale_tril(best.hessian)
+        check_precision(*model, best.best, tril)
+        start = {"start": best.best, "scale_tril": tril}
         gaussian = keep(
             "svi", svi, keys[1], lambda: svi.run(*model, keys[1], **start, progress=progress)
         )

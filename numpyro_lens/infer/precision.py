@@ -1,0 +1,78 @@
+"""Whether single precision is enough for a posterior."""
+
+import functools
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from numpyro_lens.infer.batching import evaluate
+from numpyro_lens.infer.density import FlatModel
+
+#: Error of the gradient, in posterior standard deviations, that a sampler no longer shrugs off.
+LIMIT = 0.1
+
+
+def precision_error(flat: FlatModel, args: tuple, z, scale_tril) -> float:
+    r"""Error of the single-precision gradient where the posterior is.
+
+    .. math:: \max_z \; |L^T (g_{32} - g_{64})| / \sqrt d
+
+    Differences of the gradient in whitened coordinates, where its own length is about
+    :math:`\sqrt d`.
+
+    Args:
+        flat: the model.
+        args: arguments of the model.
+        z: unconstrained vectors (n, d), say the MAP.
+        scale_tril: lower Cholesky factor of the covariance of the posterior (d, d).
+
+    Returns:
+        The error; 0.1 and more disturbs every stage.
+
+    Example:
+        >>> import numpy as np, numpyro, numpyro.distributions as dist
+        >>> from numpyro_lens.infer import flat_model
+        >>> def model(y):
+        ...     mu = numpyro.sample("mu", dist.Normal(0.0, 1.0))
+        ...     numpyro.sample("y", dist.Normal(mu, 1.0), obs=y)
+        >>> flat = flat_model(model, (0.3,))
+        >>> precision_error(flat, (0.3,), np.zeros((1, 1)), np.eye(1)) < 1e-6
+        True
+    """
+    single = np.asarray(evaluate(flat, z, args)[1], dtype=float)
+    with jax.enable_x64(True):
+        double = jax.tree.map(_as_double, args)
+        _, gradient = _value_and_gradient(flat, jnp.asarray(np.asarray(z, dtype=float)), double)
+        gradient = np.asarray(gradient)
+    error = np.linalg.norm((single - gradient) @ scale_tril, axis=1)
+    return float(np.max(error) / np.sqrt(flat.dim))
+
+
+def check_precision(flat: FlatModel, args: tuple, z, scale_tril) -> None:
+    """Warn when single precision is in use and not enough; the arguments of ``precision_error``."""
+    if jax.config.read("jax_enable_x64"):
+        return
+    error = precision_error(flat, args, z, scale_tril)
+    if not error < LIMIT:
+        warnings.warn(
+            "Single precision is not enough for this posterior: its gradient is off by "
+            f"{error:.2g} posterior standard deviations (limit {LIMIT}). Set the environment "
+            'variable JAX_ENABLE_X64=1, or type `jax.config.update("jax_enable_x64", True)` '
+            "before anything else, and fit again.",
+            stacklevel=3,
+        )
+
+
+@functools.partial(jax.jit, static_argnames="flat")
+def _value_and_gradient(flat, z, args):
+    return jax.lax.map(jax.value_and_grad(lambda z: flat.log_density(z, args)), z)
+
+
+def _as_double(leaf):
+    if isinstance(leaf, float) or not hasattr(leaf, "dtype"):
+        return leaf
+    leaf = leaf if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else np.asarray(leaf)
+    wide = {"float32": np.float64, "complex64": np.complex128}.get(str(leaf.dtype))
+    return leaf if wide is None else jnp.asarray(leaf.astype(wide))
