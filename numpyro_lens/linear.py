@@ -113,7 +113,7 @@ class LinearImage(eqx.Module):
         start, out = 0, {}
         for prior in self.priors:
             stop = start + math.prod(prior.shape)
-            out[prior.name], start = amplitudes[start:stop].reshape(prior.shape), stop
+            out[str(prior.name)], start = amplitudes[start:stop].reshape(prior.shape), stop
         return out
 
 
@@ -121,7 +121,9 @@ def _flat(arrays) -> Vector:
     return jnp.concatenate([jnp.ravel(array) for array in arrays])
 
 
-def linear_image(observation: Observation, *, mass=None, source=None, lens_light=None):
+def linear_image(
+    observation: Observation, *, mass=None, source=None, lens_light=None
+) -> LinearImage:
     """The image of a lens, some of whose light has `Linear` amplitudes.
 
     Rays are traced once, whatever the number of amplitudes.
@@ -147,21 +149,26 @@ def linear_image(observation: Observation, *, mass=None, source=None, lens_light
         >>> linear_image(instrument, lens_light=sky).basis.shape
         (1, 8, 9)
     """
+    placed = _placed(observation, mass, source, lens_light)
+    linear = [(p, where) for p, where in placed if _is_linear(getattr(p, "amp", None))]
+    rest = [(p, where) for p, where in placed if not _is_linear(getattr(p, "amp", None))]
+    _check_names([p.amp.name for p, _ in linear])
+    basis = jnp.concatenate([_basis(p, *where) for p, where in linear])
+    if not rest:
+        images = _images(observation, basis)
+        return LinearImage(jnp.zeros_like(images[0]), images, tuple(p.amp for p, _ in linear))
+    fixed = sum(p.brightness(*where) for p, where in rest)
+    images = _images(observation, jnp.concatenate([basis, fixed[None]]))
+    return LinearImage(images[-1], images[:-1], tuple(p.amp for p, _ in linear))
+
+
+def _placed(observation, mass, source, lens_light) -> list[tuple[Any, tuple]]:
+    """Each light profile with the positions that it sees, lens light first."""
     scene = recorded_scene(mass, source, lens_light)
     here = observation.sub_x, observation.sub_y
     traced = here if scene.mass is None or source is None else ray_trace(scene.mass, *here)
     placed = [(p, here) for p in _components(scene.lens_light)]
-    placed += [(p, traced) for p in _components(scene.source)]
-    linear = [(p, where) for p, where in placed if _is_linear(getattr(p, "amp", None))]
-    _check_names([p.amp.name for p, _ in linear])
-    basis = jnp.concatenate([_basis(p, *where) for p, where in linear])
-    fixed = sum(p.brightness(*where) for p, where in placed if not any(p is q for q, _ in linear))
-    has_fixed = len(placed) > len(linear)
-    stacked = jnp.concatenate([basis, fixed[None]]) if has_fixed else basis
-    images = _images(observation, stacked)
-    num = basis.shape[0]
-    rest = images[num] if has_fixed else jnp.zeros_like(images[0])
-    return LinearImage(rest, images[:num], tuple(p.amp for p, _ in linear))
+    return placed + [(p, traced) for p in _components(scene.source)]
 
 
 def _components(light) -> tuple[AbstractLight, ...]:
@@ -211,12 +218,8 @@ def unit_images(observation: Observation, *, mass=None, source=None, lens_light=
         >>> unit_images(instrument, lens_light=lights).shape
         (2, 8, 9)
     """
-    scene = recorded_scene(mass, source, lens_light)
-    here = observation.sub_x, observation.sub_y
-    traced = here if scene.mass is None or source is None else ray_trace(scene.mass, *here)
-    basis = [p.basis(*here) for p in _components(scene.lens_light)]
-    basis += [p.basis(*traced) for p in _components(scene.source)]
-    return _images(observation, jnp.concatenate(basis))
+    placed = _placed(observation, mass, source, lens_light)
+    return _images(observation, jnp.concatenate([p.basis(*where) for p, where in placed]))
 
 
 def _images(observation, brightness):
