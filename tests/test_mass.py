@@ -165,10 +165,15 @@ LIMITS = {
 }
 
 
+@jax.jit
+def deflection(lens, x, y):
+    return lens.deflection(x, y)
+
+
 @pytest.mark.parametrize("case", LIMITS.values(), ids=LIMITS.keys())
 def test_limits(case, double):
     lens, limit, tolerance = case
-    alpha, expected = (np.stack(jax.jit(p.deflection)(X, Y)) for p in (lens, limit))
+    alpha, expected = (np.stack(deflection(p, X, Y)) for p in (lens, limit))
     assert np.hypot(*(alpha - expected)).max() < tolerance * np.hypot(*expected).max()
 
 

@@ -43,13 +43,18 @@ def main(folder=Path(__file__).parents[1] / "images" / "mass"):
         draw(name, lens, folder / f"{name}.png")
 
 
+@jax.jit
+def convergence(lens, x, y):
+    return lens.convergence(x, y)
+
+
 def draw(name, lens, path, half_width=2.0):
     """Convergence as colour and contours, the deflection as arrows."""
     figure = Figure(figsize=(1.9, 1.9), layout="constrained")
     axis = figure.subplots()
     side = half_width * np.linspace(-1, 1, 121)
     x, y = np.meshgrid(side, side)
-    kappa = np.clip(jax.jit(lens.convergence)(x, y), 0.02, 5.0)
+    kappa = np.clip(convergence(lens, x, y), 0.02, 5.0)
     axis.pcolormesh(side, side, kappa, norm=LogNorm(0.02, 5.0), cmap="magma", rasterized=True)
     if np.ptp(kappa) > 0.05:
         levels = np.quantile(kappa, [0.4, 0.65, 0.85, 0.96])
