@@ -115,7 +115,7 @@ def test_a_profile_without_potential_teaches():
         Nothing().deflection(0.0, 1.0)
 
 
-X, Y = jnp.array([0.3, -1.2, 0.05]), jnp.array([0.2, 0.8, 1.4])
+X, Y = np.array([0.3, -1.2, 0.05]), np.array([0.2, 0.8, 1.4])
 SHAPE = {"e1": 0.15, "e2": -0.1, "center_x": 0.05, "center_y": -0.03}
 NFW = mass.NFW(Rs=2.0, alpha_Rs=0.9)
 # A profile, what it becomes, and how far from the limit it is.
