@@ -139,7 +139,7 @@ def nfw_from_mass(m200, concentration, distances: Distances) -> dict:
         >>> d = Distances(1259.0, 1727.0, 1097.0, critical_density_3d=2.36e11)
         >>> halo = nfw_from_mass(1e13, 6.0, d)
         >>> round(float(halo["Rs"]), 1), round(float(halo["alpha_Rs"]), 2)
-        (9.6, 0.83)
+        (10.1, 1.15)
 
     Reference: Navarro, Frenk & White 1997, ApJ 490, 493, equations 1 and 2.
     """

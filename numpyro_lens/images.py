@@ -29,6 +29,7 @@ def fermat_potential(mass: AbstractMass, x, y, source_x, source_y):
         >>> round(float(fermat_potential(SIS(theta_E=1.0), 1.2, 0.0, 0.2, 0.0)), 3)
         -0.7
     """
+    x, y = as_float(x, y)
     offset = (x - source_x) ** 2 + (y - source_y) ** 2
     return 0.5 * offset - as_mass(mass).potential(x, y)
 
@@ -48,7 +49,7 @@ def time_delays(mass: AbstractMass, x, y, source_x, source_y, *, time_delay_dist
 
     Example:
         >>> from numpyro_lens.mass import SIS
-        >>> x, y = jnp.array([1.2, -0.8]), jnp.zeros(2)
+        >>> x, y = np.array([1.2, -0.8]), np.zeros(2)
         >>> delays = time_delays(SIS(theta_E=1.0), x, y, 0.2, 0.0, time_delay_distance=3000.0)
         >>> round(float(delays[1]), 1)
         33.6
@@ -76,7 +77,7 @@ def polish_images(mass: AbstractMass, x, y, source_x, source_y, *, steps=1):
 
     Example:
         >>> from numpyro_lens.mass import SIS
-        >>> x, y = polish_images(SIS(theta_E=1.0), jnp.array([1.19]), jnp.zeros(1), 0.2, 0.0)
+        >>> x, y = polish_images(SIS(theta_E=1.0), np.array([1.19]), np.zeros(1), 0.2, 0.0)
         >>> round(float(x[0]), 4)
         1.2
     """

@@ -323,8 +323,8 @@ def mass_in_einstein_radius(mass: AbstractMass, **search) -> float:
 
     Example:
         >>> from numpyro_lens.mass import SIS
-        >>> round(mass_in_einstein_radius(SIS(theta_E=1.0)), 3)
-        3.142
+        >>> round(mass_in_einstein_radius(SIS(theta_E=1.0)), 2)
+        3.14
     """
     radius = einstein_radius(mass, **search)
     return float(mass_within(mass, radius, center=search.get("center", (0.0, 0.0))))
