@@ -1,7 +1,9 @@
 """Strong gravitational lenses as NumPyro models."""
 
 from numpyro_lens import coordinates as coordinates
+from numpyro_lens import cosmology as cosmology
 from numpyro_lens import exchange as exchange
+from numpyro_lens import images as images
 from numpyro_lens import infer as infer
 from numpyro_lens import lensing as lensing
 from numpyro_lens import light as light

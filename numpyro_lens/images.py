@@ -129,8 +129,8 @@ def image_positions(
         return np.empty(0), np.empty(0)
     step = 2.0 * half_width / (num - 1)
     images = _refined(mass, starts, (source_x, source_y), step)
-    order = np.argsort(_arrival(mass, *images.T, source_x, source_y)) if len(images) else []
-    return images[order, 0], images[order, 1]
+    x, y = images[np.argsort(_arrival(mass, *images.T, source_x, source_y))].T
+    return x, y
 
 
 _traced = jax.jit(ray_trace)
