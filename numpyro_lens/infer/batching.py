@@ -33,15 +33,15 @@ def map_batch(function: Callable, batch, shared, *, batch_size: int | None = Non
         Array([0., 2., 4.], dtype=float32)
     """
     size = jax.tree.leaves(batch)[0].shape[0]
-    num_devices = min(jax.local_device_count(), size)
+    # All devices or one: arrays spread over all of them cannot enter a computation over some.
+    num_devices = jax.local_device_count() if size > 1 else 1
     if batch_size is None:
         batch_size = 1 if jax.default_backend() == "cpu" else size
     run = partial(_map_on_device, function, batch_size=batch_size)
     if num_devices == 1:
         return run(batch, shared)
     padded = jax.tree.map(lambda leaf: _pad(leaf, -size % num_devices), batch)
-    devices = jax.local_devices()[:num_devices]
-    mesh = jax.make_mesh((num_devices,), ("batch",), (AxisType.Auto,), devices=devices)
+    mesh = jax.make_mesh((num_devices,), ("batch",), (AxisType.Auto,), devices=jax.local_devices())
     over_batch, replicated = PartitionSpec("batch"), PartitionSpec()
     sharded = jax.shard_map(
         run, mesh=mesh, in_specs=(over_batch, replicated), out_specs=over_batch, check_vma=False

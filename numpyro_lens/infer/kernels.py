@@ -118,7 +118,7 @@ class CrossChain:
     Reference: Hoffman, Radul & Sountsov 2021, AISTATS, PMLR 130:3907.
     """
 
-    target_accept_prob: float = 0.65
+    target_accept_prob: float = 0.75
     max_num_steps: int = 60
     init_step_size: float = 0.3
     init_trajectory_length: float = 1.5
