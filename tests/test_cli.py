@@ -128,6 +128,13 @@ def test_fit_writes_everything_and_leaves_with_zero(files, fake_fit):
     assert "Converged." in answer.stdout
     assert fake_fit.calls[0]["seed"] == 7
     assert fake_fit.calls[0]["target_ess"] == 200
+    assert fake_fit.calls[0]["checkpoint"] is None
+
+
+def test_fit_goes_on_from_a_checkpoint(files, fake_fit):
+    answer = run(*fit_arguments(files, "my_model.py:model", "--checkpoint", files / "kept"))
+    assert answer.exit_code == 0, answer.output
+    assert fake_fit.calls[0]["checkpoint"] == files / "kept"
 
 
 def test_summary_begins_with_the_parameter(files, fake_fit):

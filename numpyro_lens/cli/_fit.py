@@ -78,6 +78,10 @@ def fit(
     out: OutOption = Path("numpyro-lens-fit"),
     seed: SeedOption = 0,
     target_ess: EssOption = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="Folder that holds the run; given again, a stopped run goes on."),
+    ] = None,
     progress: ProgressOption = True,
     x64: X64Option = False,
     json: JsonOption = False,
@@ -112,6 +116,7 @@ def fit(
         function = load_model(model)
         observation = read_fits(image, **reading)
         settings = {"seed": seed, "target_ess": target_ess, "progress": progress}
+        settings["checkpoint"] = checkpoint
         _run(function, observation, out, settings, command, json)
 
 

@@ -141,11 +141,13 @@ class SVI:
         optimizer = self.optimizer or adam(num_steps=self.num_steps)
         state = unplaced(_begin(flat, optimizer, elbo, key, frame, first, args))
         losses: list[float] = []
+        # The guide's density is that of whitened coordinates; the ELBO is that of the posterior.
+        log_volume = float(jnp.sum(jnp.log(jnp.diag(frame.scale_tril))))
         with progress_bar("SVI", self.num_steps, progress) as bar:
             while len(losses) < self.num_steps and not self._settled(losses):
                 steps = min(self.block, self.num_steps - len(losses))
                 state, block = unplaced(_advance(flat, optimizer, elbo, steps, state, frame, args))
-                losses.extend(np.asarray(block).tolist())
+                losses.extend((np.asarray(block) - log_volume).tolist())
                 bar.update(steps)
                 bar.set_postfix_str(f"ELBO {-np.mean(losses[-steps:]):.2f}")
         loc, tril = _gaussian(flat, optimizer, elbo, state, frame, args)

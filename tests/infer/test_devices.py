@@ -41,5 +41,7 @@ def fit(num_devices, path):
 def test_the_number_of_devices_does_not_change_the_draws(tmp_path):
     """Ten chains over one, two and eight devices, which eight do not divide."""
     alone, *shared = (fit(number, tmp_path / f"{number}.npy") for number in (1, 2, 8))
+    spread = alone.std(axis=(0, 1))
     for draws in shared:
-        np.testing.assert_allclose(draws, alone, rtol=1e-6, atol=1e-9)
+        # Sums are taken in another order, and a trajectory amplifies what they round off.
+        np.testing.assert_allclose(draws / spread, alone / spread, atol=1e-4)

@@ -30,6 +30,15 @@ def test_fit_matches_the_posterior_in_the_order_of_the_model(gaussian_fit):
     assert svi.pareto_k < 0.7
 
 
+def test_the_elbo_reaches_the_evidence(gaussian_fit):
+    """The evidence of a Gaussian is known, and the bound is tight for a Gaussian guide."""
+    covariance = COVARIANCE + 100.0 * np.eye(5)
+    data = np.asarray(gaussian_fit.args[0])
+    logs = np.linalg.slogdet(2 * np.pi * covariance)[1]
+    evidence = -0.5 * (data @ np.linalg.solve(covariance, data) + logs)
+    assert -np.mean(gaussian_fit.svi.losses[-25:]) == pytest.approx(evidence, abs=0.05)
+
+
 @pytest.mark.usefixtures("double")
 def test_a_start_that_is_off_is_corrected():
     args = (jnp.zeros(5),)
