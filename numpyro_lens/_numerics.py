@@ -3,17 +3,18 @@
 The one hard function of lens modelling is the deflection of an elliptical power law. With
 ``w = z - eps conj(z)`` it is (Tessore & Metcalf 2015, A&A 580, A79, rewritten without angles)
 
-    alpha = theta_E^t (1 - |eps|^2)^(t/2) |w|^(-t) w F(u),   u = -conj(eps) w / conj(w),
+    alpha = k |w|^(-t) w F(u),   k = theta_E^t (1 - |eps|^2)^(t/2),   u = -conj(eps) w / conj(w),
 
-with ``F(u) = 2F1(1, b; 2 - b; u)`` and ``b = t / 2``. Three observations make it cheap:
+with ``F(u) = 2F1(1, b; 2 - b; u) = 1 + u G(u)`` and ``b = t / 2``. What makes it cheap:
 
-* ``v = (1 - sqrt(1 - u)) / (1 + sqrt(1 - u))`` maps the plane cut along [1, inf) onto the unit
-  disk, so a series in v converges about three times faster than the one in u (|v| = 0.27 at q =
-  0.2);
-* its coefficients are real and depend on t alone: they are scalars, and the polynomial at a complex
-  point is a recurrence in real arithmetic, two multiply-adds a term;
-* F solves a first-order equation, so its derivative in u needs no further series; the one in t is
-  one more polynomial with other coefficients.
+* All pixels have the same ``|u| = |eps|``, so G is a function of one real number per pixel:
+  ``G = A(s) + i Im(u) B(s)``. A and B are real polynomials over (1 - s)^2, whose coefficients
+  depend on t and |eps| alone: they are scalars.
+* With ``eta = sqrt(1 - |eps|^2)`` the number ``s = (Re u - |eps|^2) / (1 - Re u + eta |1 - u|)``
+  makes them short: A and B are regular for |s| < 1, and at q = 0.2 |s| is at most 0.38.
+* With ``P = k |w|^(-t) w^2/conj(w) G`` the deflection is ``alpha = k |w|^(-t) w - conj(eps) P``,
+  and F obeys ``(1 - u) F' = b F - (1 - b) G``, so all slopes but that in t are products of alpha,
+  P and the convergence. docs/performance.md has the steps.
 """
 
 import functools
@@ -109,7 +110,7 @@ def elliptical_square(x, y, e1, e2):
         R² [arcsec²], shaped like x.
     """
     e1, e2, flat = bounded_ellipticity(e1, e2)
-    return soft_square(*elliptical_frame(x, y, e1, e2)) / flat
+    return soft_square(*elliptical_frame(*as_float(x, y, e1, e2))) * (1.0 / flat)
 
 
 # --- the hypergeometric series of the elliptical power law ---------------------------------------
@@ -136,35 +137,15 @@ def _exact_coefficients(t, num):
     return np.stack(out)
 
 
-@functools.cache
-def _coefficient_table(num, degree):
-    """Chebyshev interpolation in t - 1 of the coefficients, as powers (degree + 1, num).
+def _polynomial(coefficients, total, product):
+    """Real polynomial at two points of this sum and product: the pair (p, q).
 
-    They are rational in t with the nearest pole at t = 4, so an interpolant on 0 < t < 2 gains a
-    factor of 5.8 with each degree.
+    ``P(v1) = p - q v2`` and ``(P(v1) - P(v2)) / (v1 - v2) = q``, by Goertzel's recurrence
+    ``s_k = c_k + (v1 + v2) s_{k+1} - v1 v2 s_{k+2}``: real arithmetic for conjugate points.
     """
-    nodes = np.cos(np.pi * (np.arange(degree + 1) + 0.5) / (degree + 1))
-    fit = np.polynomial.chebyshev.chebfit(nodes, _exact_coefficients(1.0 + nodes, num).T, degree)
-    return np.stack([np.polynomial.chebyshev.cheb2poly(column) for column in fit.T], axis=1)
-
-
-def _series_coefficients(t, num):
-    """The coefficients as one array operation; their recurrence would be a hundred scalar ones."""
-    table = _coefficient_table(num, 13 if jnp.finfo(t.dtype).bits <= 32 else 25)
-    out = jnp.zeros(num, t.dtype)
-    for row in table[::-1]:
-        out = out * (t - 1.0)[None] + jnp.asarray(row, t.dtype)
-    return out
-
-
-def _polynomial(coefficients, twice_real, square):
-    """Real polynomial at a complex point: the pair (p, q) with ``P(v) = p - q conj(v)``.
-
-    Goertzel's recurrence ``s_k = c_k + 2 Re(v) s_{k+1} - |v|² s_{k+2}``, real arithmetic only.
-    """
-    after = next_ = jnp.zeros_like(twice_real)
+    after = next_ = 0.0
     for k in range(coefficients.shape[0] - 1, -1, -1):
-        next_, after = coefficients[k] + twice_real * next_ - square * after, next_
+        next_, after = coefficients[k] + total * next_ - product * after, next_
     return next_, after
 
 
@@ -182,142 +163,186 @@ def _times(ar, ai, br, bi):
     return ar * br - ai * bi, ar * bi + ai * br
 
 
-class _EPLState(NamedTuple):
+def _horner(rows, x):
+    """Polynomial in x whose coefficients are the rows, lowest power first."""
+    out = rows[-1]
+    for row in rows[-2::-1]:
+        out = out * x + row
+    return out
+
+
+# --- the elliptical power law --------------------------------------------------------------------
+
+
+def _halves(t, eta, s):
+    """A and B of ``G = A + i Im(u) B`` in terms of eta and s, by the long series in v; NumPy."""
+    distance = eta * (1.0 - s) / (1.0 + s)
+    roots = np.sqrt(2.0 * eta * (eta * (1.0 + s * s) + 1.0 - s * s)) / (1.0 + s)
+    total = 2.0 * (1.0 - distance) / (1.0 + roots + distance)
+    product = (1.0 - roots + distance) / (1.0 + roots + distance)
+    # u = 4v/(1+v)², so G = sum g_n v^(n-1) (1+v)²/4 is a polynomial in v too.
+    g = np.pad(_exact_coefficients(t, 90), [(2, 2), (0, 0), (0, 0), (0, 0)])
+    p, q = _polynomial((g[2:] + 2.0 * g[1:-1] + g[:-2]) / 4.0, total, product)
+    return p - 0.5 * q * total, q * (1.0 + total + product) ** 2 / (4.0 * (1.0 - product))
+
+
+def _reach(eta):
+    """A length somewhat above that of s, ``|s| <= sqrt((1-eta)/(1+eta))``, without its root."""
+    return 0.17 + 0.85 * (1.0 - eta)
+
+
+# The least eta that the table is fitted to; it is still good to 1e-4 at the bound of |eps|.
+_LEAST_ETA = np.sqrt(1.0 - _ELLIPTICITY_KNEE**2)
+
+
+def _table_size(dtype):
+    """Powers of t, of eta and of s for the precision of the dtype."""
+    return (13, 16, 11) if jnp.finfo(dtype).bits <= 32 else (22, 28, 24)
+
+
+@functools.cache
+def _table(size):
+    """Chebyshev interpolation of ``(1-s)² A`` and ``(1-s)² B``, as powers (t, eta, 2, s).
+
+    The factor takes away most of what is singular at s = 1, where u = 1.
+    """
+    nodes = [np.cos(np.pi * (np.arange(num) + 0.5) / num) for num in size]
+    t, eta = 1.0 + nodes[0][:, None, None], _eta_at(nodes[1])[:, None]
+    s = _reach(eta) * nodes[2]
+    out = np.stack(_halves(t, eta, s)) * (1.0 - s) ** 2
+    chebyshev = np.polynomial.chebyshev
+    for axis, (x, num) in enumerate(zip(nodes, size, strict=True), start=1):
+        fit = np.linalg.inv(chebyshev.chebvander(x, num - 1))
+        out = np.moveaxis(np.tensordot(fit, out, (1, axis)), 0, axis)
+    # What is only rounding error would be blown up by the powers.
+    out[np.abs(out) < 1e-16] = 0.0
+    for axis, num in enumerate(size, start=1):
+        powers = [np.pad(p, (0, num - p.size)) for p in map(chebyshev.cheb2poly, np.eye(num))]
+        out = np.moveaxis(np.tensordot(np.stack(powers, axis=1), out, (1, axis)), 0, axis)
+    return np.moveaxis(out, 0, 2)
+
+
+def _eta_at(node):
+    """From (-1, 1) to the range of eta."""
+    return 0.5 * (1.0 + _LEAST_ETA) + 0.5 * (1.0 - _LEAST_ETA) * node
+
+
+def _node_at(eta):
+    return (2.0 * eta - (1.0 + _LEAST_ETA)) / (1.0 - _LEAST_ETA)
+
+
+def _half_coefficients(t, eta):
+    """Coefficients (2, num) of the two polynomials in s."""
+    table = jnp.asarray(_table(_table_size(eta.dtype)), eta.dtype)
+    units = _reach(eta) ** np.arange(table.shape[-1])
+    return _horner(_horner(table, t - 1.0), _node_at(eta)) / units[None]
+
+
+class _EPL(NamedTuple):
+    """What the deflection and its derivatives share; twist is w²/conj(w), scale k |w|^(-t)."""
+
     flat: jax.Array
     wx: jax.Array
     wy: jax.Array
-    inverse: jax.Array
-    pr: jax.Array
-    pi: jax.Array
-    ur: jax.Array
+    twist: tuple[jax.Array, jax.Array]
+    s: jax.Array
     ui: jax.Array
-    cr: jax.Array
-    ci: jax.Array
-    norm: jax.Array
-    vr: jax.Array
-    vi: jax.Array
     log_ratio: jax.Array
+    scale: jax.Array
 
 
-def _epl_state(theta_e, e1, e2, x, y):
-    """Everything of the deflection that its derivatives need again."""
-    flat = 1.0 - (e1 * e1 + e2 * e2)
+def _epl(t, theta_e, e1, e2, x, y):
+    square = e1 * e1 + e2 * e2
+    flat = 1.0 - square
     wx, wy = elliptical_frame(x, y, e1, e2)
     inverse = 1.0 / soft_square(wx, wy)
-    # The twist p = w²/|w|², and u = -conj(eps) p.
+    # p = w²/|w|² and u = -conj(eps) p.
     pr, pi = (wx * wx - wy * wy) * inverse, 2.0 * wx * wy * inverse
     ur, ui = -(e1 * pr + e2 * pi), e2 * pr - e1 * pi
-    cr, ci, norm = _disk_factor(ur, ui)
-    vr, vi = _times(ur, ui, cr, ci)
-    vr, vi = vr / norm, vi / norm
+    ar = 1.0 - ur
+    s = (ur - square) / (ar + jnp.sqrt(flat * (ar * ar + ui * ui)))
     log_ratio = jnp.log(theta_e) + 0.5 * jnp.log(flat * inverse)
-    return _EPLState(flat, wx, wy, inverse, pr, pi, ur, ui, cr, ci, norm, vr, vi, log_ratio)
+    scale = jnp.exp(t * log_ratio)
+    return _EPL(flat, wx, wy, _times(wx, wy, pr, pi), s, ui, log_ratio, scale)
 
 
-def _series(coefficients, s: _EPLState):
-    """Sum of c_n v^n without its constant, over u.
-
-    Ends in a division on purpose: XLA repeats cheap arithmetic, here the whole recurrence, in each
-    of the dozen arrays that use the result, but never a division.
-    """
-    p, q = _polynomial(coefficients, 2.0 * s.vr, s.vr * s.vr + s.vi * s.vi)
-    real, imag = _times(p - q * s.vr, q * s.vi, s.cr, s.ci)
-    return real / s.norm, imag / s.norm
-
-
-def _deflection(t, coefficients, s: _EPLState):
-    """``(alpha, F, G)`` as pairs of real and imaginary parts, with F = 1 + u G."""
-    gr, gi = _series(coefficients, s)
-    fr, fi = _times(s.ur, s.ui, gr, gi)
-    fr = 1.0 + fr
-    scale = jnp.exp(t * s.log_ratio)
-    ax, ay = _times(s.wx, s.wy, fr, fi)
-    return (scale * ax, scale * ay), (fr, fi), (gr, gi), scale
+def _twisted(coefficients, lens: _EPL):
+    """``P = k |w|^(-t) w²/conj(w) G``, of G or of its slope in t."""
+    # A division at the end keeps XLA from repeating the series in every array that uses it.
+    weight = (1.0 - lens.s) ** 2
+    a, b = (_horner(c, lens.s) / weight for c in coefficients)
+    pr, pi = _times(*lens.twist, a, lens.ui * b)
+    return lens.scale * pr, lens.scale * pi
 
 
 @jax.custom_jvp
 def _epl_deflection(t, theta_e, e1, e2, x, y):
-    state = _epl_state(theta_e, e1, e2, x, y)
-    return _deflection(t, _series_coefficients(t, _num_terms(x.dtype)), state)[0]
+    return _deflection(t, e1, e2, _epl(t, theta_e, e1, e2, x, y))[0]
 
 
-def _slope_in_t(t, s, alpha, scale):
-    """Slope d alpha / dt: the power of the radius, and one more series."""
-    num = _num_terms(s.wx.dtype)
-    _, coefficients = jax.jvp(lambda t: _series_coefficients(t, num), (t,), (jnp.ones_like(t),))
-    dr, di = _times(s.ur, s.ui, *_series(coefficients, s))
-    tr, ti = _times(s.wx, s.wy, dr, di)
-    return alpha[0] * s.log_ratio + scale * tr, alpha[1] * s.log_ratio + scale * ti
+def _deflection(t, e1, e2, lens):
+    """``alpha = k |w|^(-t) w - conj(eps) P``, and P."""
+    pr, pi = _twisted(_half_coefficients(t, jnp.sqrt(lens.flat)), lens)
+    alpha_x = lens.scale * lens.wx - (e1 * pr + e2 * pi)
+    alpha_y = lens.scale * lens.wy - (e1 * pi - e2 * pr)
+    return (alpha_x, alpha_y), (pr, pi)
 
 
-def _slopes_in_frame(t, s, f, g, scale):
-    """Wirtinger derivatives of alpha in w, conj(w) and the explicit conj(eps)."""
-    b = 0.5 * t
-    ar = 1.0 - s.ur
-    norm = 1.0 / (ar * ar + s.ui * s.ui)
-    # (1 - u) F' = b F - (1 - b) G, so F needs no series of its own for its derivative.
-    hr, hi = _times(
-        b * f[0] - (1.0 - b) * g[0], b * f[1] - (1.0 - b) * g[1], ar * norm, s.ui * norm
-    )
-    kr, ki = _times(s.ur, s.ui, hr, hi)
-    m = (s.wx * s.wx + s.wy * s.wy) * s.inverse
-    in_w = (
-        scale * (f[0] * (1.0 - b * m) + kr * (2.0 - m)),
-        scale * (f[1] * (1.0 - b * m) + ki * (2.0 - m)),
-    )
-    cr, ci = _times(s.pr, s.pi, b * f[0] + kr, b * f[1] + ki)
-    in_wbar = -scale * cr, -scale * ci
-    qr, qi = _times(s.wx, s.wy, s.pr, s.pi)
-    er, ei = _times(qr, qi, hr, hi)
-    return in_w, in_wbar, (-scale * er, -scale * ei)
+def _along_position(t, kappa, alpha, x, y, dx, dy):
+    """``kappa dz + Gamma conj(dz)``; the shear Gamma follows from Euler's theorem."""
+    inverse = 1.0 / soft_square(x, y)
+    ux, uy = (1.0 - t) * alpha[0] - kappa * x, (1.0 - t) * alpha[1] - kappa * y
+    g1, g2 = (ux * x - uy * y) * inverse, (ux * y + uy * x) * inverse
+    return (kappa + g1) * dx + g2 * dy, g2 * dx + (kappa - g1) * dy
 
 
-def _slopes_in_position(in_w, in_wbar, e1, e2):
-    """Slopes d alpha / dx and d alpha / dy, with dw = (1 - eps) dx + i (1 + eps) dy."""
-    (ar, ai), (br, bi) = in_w, in_wbar
-    in_x = (1 - e1) * (ar + br) + e2 * (ai - bi), (1 - e1) * (ai + bi) - e2 * (ar - br)
-    in_y = -(1 + e1) * (ai - bi) - e2 * (ar + br), (1 + e1) * (ar - br) - e2 * (ai + bi)
-    return in_x, in_y
+def _along_ellipticity(lens, alpha, p, e1, e2, de1, de2):
+    """``P conj(deps) - (conj(eps) alpha + k |w|^(-t) conj(w)) deps``."""
+    mr = e1 * alpha[0] + e2 * alpha[1] + lens.scale * lens.wx
+    mi = e1 * alpha[1] - e2 * alpha[0] - lens.scale * lens.wy
+    return (p[0] - mr) * de1 + (p[1] + mi) * de2, (p[1] - mi) * de1 - (p[0] + mr) * de2
 
 
-def _slopes_in_ellipticity(t, s, alpha, slopes, e1, e2, x, y):
-    """Slopes d alpha / de1 and d alpha / de2, with dw = -conj(z) deps."""
-    (ar, ai), (br, bi), (cr, ci) = slopes
-    pr, pi = ar * x + ai * y, ai * x - ar * y
-    mr, mi = br * x - bi * y, bi * x + br * y
-    k1, k2 = -t * e1 / s.flat, -t * e2 / s.flat
-    in_e1 = k1 * alpha[0] - pr - mr + cr, k1 * alpha[1] - pi - mi + ci
-    in_e2 = k2 * alpha[0] + pi - mi + ci, k2 * alpha[1] - pr + mr - cr
-    return in_e1, in_e2
+def _along_slope(t, lens, alpha, e1, e2, dt):
+    """``(alpha log - conj(eps) dP/dt) dt``."""
+    eta = jnp.sqrt(lens.flat)
+    slope = jax.jvp(lambda t: _half_coefficients(t, eta), (t,), (jnp.ones_like(t),))[1]
+    pr, pi = _twisted(slope, lens)
+    tx = alpha[0] * lens.log_ratio - (e1 * pr + e2 * pi)
+    return tx * dt, (alpha[1] * lens.log_ratio - (e1 * pi - e2 * pr)) * dt
 
 
 def _is_zero(tangent):
     return isinstance(tangent, SymbolicZero)
 
 
+@functools.partial(_epl_deflection.defjvp, symbolic_zeros=True)
 def _epl_deflection_jvp(primals, tangents):
     t, theta_e, e1, e2, x, y = primals
-    s = _epl_state(*primals[1:])
-    alpha, f, g, scale = _deflection(t, _series_coefficients(t, _num_terms(x.dtype)), s)
+    lens = _epl(*primals)
+    alpha, p = _deflection(t, e1, e2, lens)
+    # As arrays from here on, so that the derivative in each scalar is one sum over the pixels.
+    dt, dtheta, de1, de2, dx, dy = (
+        None if _is_zero(dot) else jnp.broadcast_to(dot, x.shape) for dot in tangents
+    )
     terms = []
-    if not _is_zero(tangents[0]):
-        terms.append((_slope_in_t(t, s, alpha, scale), tangents[0]))
-    if not _is_zero(tangents[1]):
-        terms.append(((t / theta_e * alpha[0], t / theta_e * alpha[1]), tangents[1]))
-    if not all(map(_is_zero, tangents[2:])):
-        slopes = _slopes_in_frame(t, s, f, g, scale)
-        derivatives = (
-            *_slopes_in_ellipticity(t, s, alpha, slopes, e1, e2, x, y),
-            *_slopes_in_position(slopes[0], slopes[1], e1, e2),
-        )
-        terms += [
-            (d, dot) for d, dot in zip(derivatives, tangents[2:], strict=True) if not _is_zero(dot)
-        ]
-    out = tuple(sum(d[i] * dot for d, dot in terms) for i in (0, 1))
-    return alpha, out
+    if dx is not None or dy is not None:
+        kappa = (1.0 - 0.5 * t) * lens.scale
+        terms.append(_along_position(t, kappa, alpha, x, y, _or_zero(dx, x), _or_zero(dy, y)))
+    if de1 is not None or de2 is not None:
+        q = (1.0 - 0.5 * t) / lens.flat
+        de = q * _or_zero(de1, x), q * _or_zero(de2, x)
+        terms.append(_along_ellipticity(lens, alpha, p, e1, e2, *de))
+    if dtheta is not None:
+        terms.append(tuple(a * (t / theta_e * dtheta) for a in alpha))
+    if dt is not None:
+        # Not as an array: within one sum XLA would evaluate the series as a slow chain.
+        terms.append(_along_slope(t, lens, alpha, e1, e2, tangents[0]))
+    return alpha, tuple(sum(term[i] for term in terms) for i in (0, 1))
 
 
-_epl_deflection.defjvp(_epl_deflection_jvp, symbolic_zeros=True)
+def _or_zero(tangent, like):
+    return jnp.zeros_like(like) if tangent is None else tangent
 
 
 def epl_deflection(t, theta_e, e1, e2, x, y):
@@ -360,7 +385,27 @@ def sersic_shape(square, n):
         >>> sersic_shape(jnp.ones(()), 4.0)
         Array(1., dtype=float32)
     """
-    b = 1.9992 * n - 0.3271
+    return _sersic_shape(square, jnp.asarray(n, square.dtype))
+
+
+@jax.custom_jvp
+def _sersic_shape(square, n):
+    return _sersic(square, n)[0]
+
+
+def _sersic(square, n):
+    """The profile and what its derivative needs again."""
+    b, log_square = 1.9992 * n - 0.3271, jnp.log(square)
     # Far outside a flat profile the power overflows and its derivative would be 0 * inf.
-    power = jnp.exp(jnp.minimum(jnp.log(square) / (2.0 * n), 20.0))
-    return jnp.exp(-b * (power - 1.0))
+    power = jnp.exp(jnp.minimum((0.5 / n) * log_square, 20.0))
+    return jnp.exp(-b * (power - 1.0)), b, power, log_square
+
+
+@_sersic_shape.defjvp
+def _sersic_shape_jvp(primals, tangents):
+    square, n = primals
+    out, b, power, log_square = _sersic(square, n)
+    dsquare, dn = jnp.broadcast_arrays(*tangents)
+    in_square = (-0.5 * b / n) * power / square
+    in_n = (0.5 * b / n**2) * power * log_square - 1.9992 * (power - 1.0)
+    return out, out * (in_square * dsquare + in_n * dn)

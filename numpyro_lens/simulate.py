@@ -90,7 +90,10 @@ def render(observation: Observation, *, mass=None, source=None, lens_light=None)
         (8, 9)
     """
     scene = recorded_scene(mass, source, lens_light)
-    return observe_brightness(observation, _brightness(scene, observation.sub_x, observation.sub_y))
+    # One long axis: the processor's vectors would not fill rows of an image evenly.
+    x, y = observation.sub_x.reshape(-1), observation.sub_y.reshape(-1)
+    brightness = _brightness(scene, x, y)
+    return observe_brightness(observation, brightness.reshape(observation.sub_x.shape))
 
 
 def recorded_scene(mass, source, lens_light) -> Scene:

@@ -36,6 +36,25 @@ def test_sersic_is_finite_near_and_far(n, r, x64):
     assert all(np.isfinite(d(p)).all() for d in (f, jax.grad(f)))
 
 
+def test_sersic_owned_derivatives_equal_finite_differences(double):
+    x, y = jnp.array([0.3, -0.7, 1.2]), jnp.array([0.5, 0.1, -0.9])
+    p, h = jnp.array([1.3, 0.6, 2.5, 0.2, -0.1, 0.05, -0.02]), 1e-5
+
+    @jax.jit
+    def slope_and_hessian(p):
+        def value(p):
+            return jnp.sum(light.Sersic(*p).brightness(x, y) ** 2)
+
+        return jax.value_and_grad(value)(p), jax.hessian(value)(p)
+
+    (_, slope), hessian = slope_and_hessian(p)
+    moved = [[slope_and_hessian(p + k * h * e)[0] for k in (1, -1)] for e in jnp.eye(7)]
+    differences = [(up[0] - down[0]) / (2 * h) for up, down in moved]
+    np.testing.assert_allclose(slope, differences, rtol=1e-7)
+    rows = [(up[1] - down[1]) / (2 * h) for up, down in moved]
+    np.testing.assert_allclose(hessian, np.array(rows), rtol=1e-6, atol=1e-7)
+
+
 def test_a_deflector_is_no_light():
     with pytest.raises(TypeError, match="lens_light=Sersic"):
         light.as_light(3.0, "lens_light")

@@ -36,7 +36,7 @@ class Sersic(AbstractLight):
 
     def brightness(self, x, y):
         square = elliptical_square(x - self.center_x, y - self.center_y, self.e1, self.e2)
-        return self.amp * sersic_shape(square / self.R_sersic**2, self.n_sersic)
+        return self.amp * sersic_shape(square * (1.0 / self.R_sersic**2), self.n_sersic)
 
 
 class CoreSersic(AbstractLight):
