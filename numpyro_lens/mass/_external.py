@@ -1,6 +1,5 @@
 """What lies outside the lens."""
 
-from numpyro_lens._numerics import as_float
 from numpyro_lens._types import Scalar
 from numpyro_lens.mass._base import AbstractMass
 
@@ -25,8 +24,7 @@ class Shear(AbstractMass):
         return 0.5 * self.gamma1 * (x * x - y * y) + self.gamma2 * x * y
 
     def deflection(self, x, y):
-        x, y, gamma1, gamma2 = as_float(x, y, self.gamma1, self.gamma2)
-        return gamma1 * x + gamma2 * y, gamma2 * x - gamma1 * y
+        return self.gamma1 * x + self.gamma2 * y, self.gamma2 * x - self.gamma1 * y
 
     def convergence(self, x, y):
         return 0.0 * (x + y)
