@@ -31,19 +31,24 @@ class Piece(NamedTuple):
     inputs: Any
 
 
+def positions(observation):
+    """The sub-pixels in one long axis, as `render` takes them."""
+    return observation.sub_x.reshape(-1), observation.sub_y.reshape(-1)
+
+
 def epl(parameters, observation):
     """Deflection at fixed positions."""
-    return mass.EPL(**parameters).deflection(observation.sub_x, observation.sub_y)
+    return mass.EPL(**parameters).deflection(*positions(observation))
 
 
 def shear(parameters, observation):
     """Deflection at fixed positions."""
-    return mass.Shear(**parameters).deflection(observation.sub_x, observation.sub_y)
+    return mass.Shear(**parameters).deflection(*positions(observation))
 
 
 def sersic_lens(parameters, observation):
     """Brightness at fixed positions."""
-    return light.Sersic(**parameters).brightness(observation.sub_x, observation.sub_y)
+    return light.Sersic(**parameters).brightness(*positions(observation))
 
 
 def sersic_source(inputs, _):
@@ -74,7 +79,8 @@ def pieces(problem) -> dict[str, Piece]:
 
     prior = FlatModel(handlers.block(flat.model, hide=["image"]), flat.sites)
     noise = jax.random.uniform(jax.random.key(1), (len(z), *observation.sub_x.shape))
-    x, y = observation.sub_x + 0.05 * noise, observation.sub_y - 0.05 * noise
+    flat_noise = noise.reshape(len(z), -1)
+    x, y = (p + a * flat_noise for p, a in zip(positions(observation), (0.05, -0.05), strict=True))
     return {
         "prior": Piece(lambda z, observation: prior.log_density(z, (observation,)), z),
         "epl": Piece(epl, of("lenses.0")),
