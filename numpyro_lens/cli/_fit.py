@@ -115,8 +115,12 @@ def fit(
 
         function = load_model(model)
         observation = read_fits(image, **reading)
-        settings = {"seed": seed, "target_ess": target_ess, "progress": progress}
-        settings["checkpoint"] = checkpoint
+        settings = {
+            "seed": seed,
+            "target_ess": target_ess,
+            "progress": progress,
+            "checkpoint": checkpoint,
+        }
         _run(function, observation, out, settings, command, json)
 
 

@@ -70,7 +70,7 @@ class Checkpoint:
             check_same(self.folder, text["manifest"], self.manifest)
             leaves = [file[name] for name in sorted(file.files) if name.startswith("leaf_")]
         old, treedef = jax.tree.flatten(start.state)
-        state = treedef.unflatten(map(_like, old, leaves))
+        state = jax.tree.unflatten(treedef, map(_like, old, leaves))
         counts = text["counts"]
         blocks = tuple(self._read_block(i) for i in range(counts["num_blocks"]))
         return Progress(state, counts["burn_in"], counts["gradients"], blocks)

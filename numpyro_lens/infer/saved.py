@@ -96,7 +96,7 @@ def load(path, *, model: Callable | None = None, args: tuple | None = None) -> H
 
 def write_stage(path, name: str, result, manifest: dict[str, Any]) -> None:
     """Write the result of MAP or SVI alone, with what it was run on."""
-    dataset = {"map": _map_dataset, "svi": _svi_dataset}[name](result)
+    dataset = _map_dataset(result) if name == "map" else _svi_dataset(result)
     dataset.attrs |= _counts(result) | {"manifest": json.dumps(manifest)}
     dataset.to_netcdf(str(path), engine=_ENGINE)
 

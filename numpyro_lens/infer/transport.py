@@ -70,7 +70,7 @@ class Transport(NamedTuple):
 
     def pull_back(self, u, gradient):
         """The gradient with respect to ``u`` (n, d) of a function of ``self(u)``."""
-        _, pullback = jax.vjp(self, u)
+        _, pullback = jax.vjp(self.__call__, u)
         return pullback(gradient)[0]
 
 

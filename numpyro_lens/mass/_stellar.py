@@ -54,10 +54,12 @@ def _profile(lens, log_s, ur, ui):
     """Convergence at the complex squared radius s u, the real part of u positive, as a pair."""
     b = 1.9992 * lens.n_sersic - 0.3271
     half = 0.5 / lens.n_sersic
-    log = log_s + 0.5 * jnp.log(ur * ur + ui * ui) - 2.0 * jnp.log(lens.R_sersic)
+    # |u| from the ratio of its parts: at the centre their squares leave single precision.
+    ratio = ui / ur
+    log = log_s + jnp.log(ur) + 0.5 * jnp.log1p(ratio**2) - 2.0 * jnp.log(lens.R_sersic)
     # Far outside a flat profile the power overflows and its derivative would be 0 * inf.
     power = jnp.exp(jnp.minimum(half * log, 20.0))
-    angle = half * jnp.arctan(ui / ur)
+    angle = half * jnp.arctan(ratio)
     value = lens.k_eff * jnp.exp(jnp.minimum(b * (1.0 - power * jnp.cos(angle)), 60.0))
     phase = b * power * jnp.sin(angle)
     return value * jnp.cos(phase), -value * jnp.sin(phase)
