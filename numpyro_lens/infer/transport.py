@@ -2,10 +2,12 @@ r"""Maps that make a posterior look like a standard normal, learned from draws a
 
 A layer scales, and bends one direction:
 
-.. math:: z = \mu + L\,[v + c\,((d \cdot v)^2 - 1)], \qquad |d| = 1, \quad d \cdot c = 0
+.. math:: z = \mu + L\,[v + c\,q(d \cdot v)], \qquad |d| = 1, \quad d \cdot c = 0, \quad
+          q(s) \approx s^2 - 1
 
 The bend is that of the twisted Gaussian, the shape of a curved degeneracy: its Jacobian has
-determinant one, and its inverse is the same expression with :math:`-c`. Layers are fitted one upon
+determinant one, and its inverse is the same expression with :math:`-c`. Far out q is a straight
+line, so that a chain in a tail is not thrown away by an extrapolated parabola. Layers are fitted one upon
 the other by the Fisher divergence: the mean of :math:`|s + u|^2`, where :math:`s` is the gradient
 of the log density in the coordinates :math:`u` of the map. It is zero for a standard normal, and as
 gradients carry no noise, a few hundred draws are enough; they need not come from the posterior.
@@ -75,8 +77,15 @@ class Transport(NamedTuple):
 
 
 def _bent(layer, v):
-    along = v @ layer.direction
-    return (along**2 - 1.0)[:, None] * layer.bend[None]
+    return _curve(v @ layer.direction)[:, None] * layer.bend[None]
+
+
+def _curve(along):
+    r"""The square, less one; far out, where no draw has been, a straight line.
+
+    .. math:: q(s) = 2 k^2\,[\sqrt{1 + s^2/k^2} - 1] - 1, \qquad k = 2
+    """
+    return 8.0 * (jnp.sqrt(1.0 + 0.25 * along**2) - 1.0) - 1.0
 
 
 @functools.partial(jax.jit, static_argnames=("first", "num_layers"))
@@ -195,12 +204,12 @@ def _bend_along(direction, u, score, weight):
     number, dim = u.shape
     across = jnp.eye(dim) - jnp.outer(direction, direction)
     along, residual, score_across = u @ direction, score + u, score @ across
-    square = along**2 - 1.0
+    square, slope = _curve(along), 2.0 * along / jnp.sqrt(1.0 + 0.25 * along**2)
     normal = (weight @ square**2 + dim / number) * jnp.eye(dim)
-    normal += 4.0 * (score_across * (weight * along**2)[:, None]).T @ score_across
+    normal += (score_across * (weight * slope**2)[:, None]).T @ score_across
     target = (weight * square) @ residual @ across
-    target -= 2.0 * (weight * along * (residual @ direction)) @ score_across
+    target -= (weight * slope * (residual @ direction)) @ score_across
     bend = across @ jnp.linalg.solve(normal, target)
     left = residual - square[:, None] * bend[None]
-    left += 2.0 * (along * (score @ bend))[:, None] * direction[None]
+    left += (slope * (score @ bend))[:, None] * direction[None]
     return bend, weight @ jnp.sum(left**2, axis=1)

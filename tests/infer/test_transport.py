@@ -74,7 +74,7 @@ def test_a_curved_valley_is_straightened():
     start = Transport.of(Affine(jnp.array([3.0, -1.0, 0.0, 0.0]), 0.8 * jnp.eye(DIM)), 6)
     z = start(jax.random.normal(jax.random.key(3), (512, DIM)))
     fitted = refine(start, 1, 5, z, jax.vmap(jax.grad(twisted))(z))
-    assert divergence(twisted, fitted) < 0.1 * divergence(twisted, start)
+    assert divergence(twisted, fitted) < 0.2 * divergence(twisted, start)
 
 
 def test_a_gaussian_is_not_bent():
