@@ -7,10 +7,12 @@ A layer scales, and bends one direction:
 
 The bend is that of the twisted Gaussian, the shape of a curved degeneracy: its Jacobian has
 determinant one, and its inverse is the same expression with :math:`-c`. Far out q is a straight
-line, so that a chain in a tail is not thrown away by an extrapolated parabola. Layers are fitted one upon
-the other by the Fisher divergence: the mean of :math:`|s + u|^2`, where :math:`s` is the gradient
-of the log density in the coordinates :math:`u` of the map. It is zero for a standard normal, and as
-gradients carry no noise, a few hundred draws are enough; they need not come from the posterior.
+line, so that a chain in a tail is not thrown away by an extrapolated parabola.
+
+Layers are fitted one upon the other by the Fisher divergence: the mean of :math:`|s + u|^2`, where
+:math:`s` is the gradient of the log density in the coordinates :math:`u` of the map. It is zero for
+a standard normal, and as gradients carry no noise, a few hundred draws are enough; they need not
+come from the posterior.
 
 References: Haario, Saksman & Tamminen 1999, Comput. Stat. 14, 375, section 3 (twisted Gaussian);
 Parno & Marzouk 2018, SIAM/ASA JUQ 6, 645 (transport maps for MCMC); Hyvärinen 2005, JMLR 6, 695
