@@ -309,7 +309,7 @@ def test_half_written_file_leaves_nothing(tmp_path):
 @pytest.mark.slow
 def test_fit_from_a_shell(files):
     """The real thing, small: a separate process, two devices, a fit of one parameter."""
-    command = [sys.executable, "-c", "from numpyro_lens.cli import app; app()"]
+    command = [sys.executable, "-c", "from numpyro_lens.cli import main; main()"]
     arguments = [str(argument) for argument in fit_arguments(files)]
     done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode in (0, 1), done.stderr
@@ -396,3 +396,15 @@ def test_report_tells_what_it_left_out(posterior, tmp_path):
     assert "not drawn" in answer.stderr
     assert (tmp_path / "report.html").stat().st_size > 10_000
     assert run("report", tmp_path / "no.nc").exit_code == 2
+
+
+def test_an_interrupted_program_leaves_at_once(monkeypatch):
+    left = []
+
+    def interrupted():
+        raise SystemExit(130)
+
+    monkeypatch.setattr(cli, "app", interrupted)
+    monkeypatch.setattr("os._exit", left.append)
+    cli.main()
+    assert left == [130]

@@ -5,6 +5,9 @@ converged, or the command did what it was asked; 1 the fit finished and did not 
 input; 130 interrupted. A bug shows its traceback and leaves with 1, Python's code for it.
 """
 
+import os
+import sys
+
 import typer
 
 from numpyro_lens.cli._fit import demo, fit
@@ -19,3 +22,17 @@ app = typer.Typer(
 )
 for _command in (demo, fit, predict, report, info, new_model):
     app.command()(_command)
+
+
+def main() -> None:
+    """Run the command line as a program."""
+    try:
+        app()
+    except SystemExit as leave:
+        if leave.code != 130:
+            raise
+        # XLA may still be computing in threads of its own, and crashes when Python goes away
+        # under it: after an interrupt leave without the farewells.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(130)
