@@ -68,7 +68,8 @@ def pareto_k(log_weights) -> float:
     if _HAS_DATATREE:
         from arviz_stats.base import array_stats
 
-        return float(array_stats.psislw(log_weights)[1])
+        # This generation takes log likelihoods, of which the weights are the inverse.
+        return float(array_stats.psislw(-np.asarray(log_weights))[1])
     with warnings.catch_warnings():
         # ArviZ warns of large values; here the value is the answer.
         warnings.simplefilter("ignore", UserWarning)
