@@ -3,7 +3,6 @@
 import json
 import platform
 import sys
-import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -23,14 +22,12 @@ class Keeper:
 
     def write(self, name: str, writer: Callable[[Path], Any]) -> None:
         """Let ``writer`` fill a temporary file, then give it its name: never half a file."""
+        from numpyro_lens.infer.checkpoint import write_atomically
+
         if not self.written:
             # an older run's manifest must not vouch for the files of this one
             (self.out / "manifest.json").unlink(missing_ok=True)
-        with tempfile.TemporaryDirectory(dir=self.out, prefix=".writing-") as folder:
-            # the name itself, for its ending tells the writer the format
-            path = Path(folder) / name
-            writer(path)
-            path.replace(self.out / name)
+        write_atomically(self.out / name, writer)
         self.written.append(name)
 
     def keep(self, stage: str, result) -> None:
