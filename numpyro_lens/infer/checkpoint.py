@@ -135,7 +135,10 @@ def check_same(folder, old: dict[str, Any], new: dict[str, Any]) -> None:
 
 
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
-    """Let ``write`` fill a file beside ``path``, then rename it: never half a file."""
+    """Let ``write`` fill a file beside ``path``, then rename it: never half a file.
+
+    The file beside it keeps the ending, which tells writers the format.
+    """
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         write(temporary)

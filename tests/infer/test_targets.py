@@ -70,6 +70,16 @@ TARGETS = {
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_moments(name):
+    # Of 200 moments one is beyond four errors in one honest run of a hundred; an error of the
+    # kernel is there in fresh draws too.
+    far = distances(name, seed=1) > 4.0
+    if far.any():
+        far &= distances(name, seed=2) > 4.0
+    assert not far.any()
+
+
+def distances(name, seed):
+    """Of the means and variances of the draws from the true ones, in Monte-Carlo errors."""
     target, mean, variance = TARGETS[name]
 
     def model():
@@ -84,16 +94,18 @@ def test_moments(name):
         chain_method="vectorized",
         progress_bar=False,
     )
-    mcmc.run(jax.random.key(1))
+    mcmc.run(jax.random.key(seed))
     draws = np.asarray(mcmc.get_samples(group_by_chain=True)["x"])
     assert r_hat(draws).max() < 1.01
-    check(draws, mean, np.sqrt(variance / ess(draws, "mean")))
     squares = (draws - mean) ** 2
     spread = squares.reshape(-1, len(mean)).std(0)
-    check(squares, variance, spread / np.sqrt(ess(squares, "mean")))
+    return np.concatenate(
+        [
+            distance(draws, mean, np.sqrt(variance / ess(draws, "mean"))),
+            distance(squares, variance, spread / np.sqrt(ess(squares, "mean"))),
+        ]
+    )
 
 
-def check(draws, expected, error):
-    """Of many moments one may be a little further out; none by more than the tail allows."""
-    distance = np.abs(draws.reshape(-1, len(expected)).mean(0) - expected) / error
-    assert distance.max() < 4.0
+def distance(draws, expected, error):
+    return np.abs(draws.reshape(-1, len(expected)).mean(0) - expected) / error
