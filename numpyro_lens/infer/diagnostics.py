@@ -17,6 +17,9 @@ with warnings.catch_warnings():
 
 _HAS_DATATREE = int(version("arviz").split(".")[0]) >= 1
 
+# Chains that never move divide by no variance: an R-hat of inf or NaN is what to say of them.
+_unmoved_chains_allowed = np.errstate(divide="ignore", invalid="ignore")
+
 RHAT_LIMIT = 1.01
 ESS_LIMIT = 400
 
@@ -30,15 +33,14 @@ def build_container(groups: dict[str, dict[str, Any]], *, coords, dims, attrs):
         dims: names of the dimensions of a variable, without chain and draw.
         attrs: attributes of the posterior group.
     """
-    if _HAS_DATATREE:
-        tree = az.from_dict(groups, coords=coords, dims=dims)
-        tree["posterior"].attrs.update(attrs)
-        return tree
     with warnings.catch_warnings():
         # Thinned groups may hold fewer draws than there are chains.
-        warnings.filterwarnings("ignore", "More chains")
-        data = az.from_dict(**groups, coords=coords, dims=dims)
-    data.posterior.attrs.update(attrs)
+        warnings.filterwarnings("ignore", "More chains|Found chain dimension to be longer")
+        if _HAS_DATATREE:
+            data = az.from_dict(groups, coords=coords, dims=dims)
+        else:
+            data = az.from_dict(**groups, coords=coords, dims=dims)
+    data["posterior"].attrs.update(attrs)
     return data
 
 
@@ -47,6 +49,7 @@ def read_container(path):
     return az.from_netcdf(str(path))
 
 
+@_unmoved_chains_allowed
 def summary(container, var_names=None):
     """ArviZ's summary table, a ``pandas.DataFrame`` of unrounded numbers."""
     return az.summary(container, var_names=var_names, round_to="none")
@@ -58,6 +61,7 @@ def ess(draws, method: str = "bulk") -> np.ndarray:
     return _each(lambda x: az.ess(x, method=method, **settings), draws)
 
 
+@_unmoved_chains_allowed
 def r_hat(draws) -> np.ndarray:
     """Rank-normalised split R-hat (d,) of each parameter of ``draws`` (chain, draw, d)."""
     return _each(az.rhat, draws)
