@@ -137,6 +137,63 @@ def test_fit_goes_on_from_a_checkpoint(files, fake_fit):
     assert fake_fit.calls[0]["checkpoint"] == files / "kept"
 
 
+def interrupted(files, fake_fit, monkeypatch):
+    """A fit with relative paths and options, stopped after MAP; then another working directory."""
+    monkeypatch.chdir(files)
+    fake_fit.stop_after = "map"
+    arguments = ("fit", "my_model.py:model", "lens.fits", "--noise-ext", "RMS", "--out", "out")
+    options = ("--pixel-scale", 0.1, "--cutout", 20, "--seed", 7, "--checkpoint", "kept")
+    answer = run(*arguments, *options)
+    assert answer.exit_code == 130
+    assert "to go on: numpyro-lens resume kept" in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
+    fake_fit.stop_after = None
+    (files / "elsewhere").mkdir()
+    monkeypatch.chdir(files / "elsewhere")
+
+
+def test_resume_calls_the_same_fit(files, fake_fit, monkeypatch):
+    interrupted(files, fake_fit, monkeypatch)
+    answer = run("resume", "../kept")
+    assert answer.exit_code == 0, answer.output
+    first, again = fake_fit.calls
+    np.testing.assert_array_equal(first.pop("observation").image, again.pop("observation").image)
+    assert again.pop("checkpoint").resolve() == files / "kept"
+    first.pop("checkpoint")
+    assert again == first
+    assert again["seed"] == 7
+    assert {path.name for path in (files / "out").iterdir()} == RESULTS | STAGES
+    manifest = json.loads((files / "out" / "manifest.json").read_text())
+    assert manifest["image"] == str(files / "lens.fits")
+
+
+def test_resume_may_ask_for_more_draws_in_another_folder(files, fake_fit, monkeypatch):
+    interrupted(files, fake_fit, monkeypatch)
+    answer = run("resume", files / "kept", "--target-ess", 900, "--out", "more", "--json")
+    assert json.loads(answer.stdout)["out"] == str(files / "elsewhere" / "more")
+    assert fake_fit.calls[-1]["target_ess"] == 900
+    fake_fit.converged = False
+    assert run("resume", files / "kept").exit_code == 1
+    assert fake_fit.calls[-1]["target_ess"] == 900
+
+
+def test_resume_needs_the_folder_of_a_checkpoint(files):
+    answer = run("resume", files)
+    assert answer.exit_code == 2
+    assert "fit --checkpoint" in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
+
+
+def test_a_checkpoint_is_of_one_call(files, fake_fit):
+    arguments = fit_arguments(files, "my_model.py:model", "--checkpoint", files / "kept")
+    assert run(*arguments).exit_code == 0
+    answer = run(*arguments, "--cutout", 10)
+    assert answer.exit_code == 2
+    assert "its read_fits is" in answer.stderr
+    assert run("resume", files / "kept").exit_code == 0
+    assert [call["observation"].shape for call in fake_fit.calls] == [(24, 24), (24, 24)]
+
+
 def test_summary_begins_with_the_parameter(files, fake_fit):
     run(*fit_arguments(files))
     lines = (files / "out" / "summary.csv").read_text().splitlines()
@@ -310,13 +367,17 @@ def test_half_written_file_leaves_nothing(tmp_path):
 def test_fit_from_a_shell(files):
     """The real thing, small: a separate process, two devices, a fit of one parameter."""
     command = [sys.executable, "-c", "from numpyro_lens.cli import main; main()"]
-    arguments = [str(argument) for argument in fit_arguments(files)]
+    options = ("my_model.py:model", "--checkpoint", files / "kept")
+    arguments = [str(argument) for argument in fit_arguments(files, *options)]
     done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode in (0, 1), done.stderr
     assert {path.name for path in (files / "out").iterdir()} == RESULTS | STAGES
     summary = pd.read_csv(files / "out" / "summary.csv")
     assert summary.columns[0] == "parameter"
     assert {"r_hat", "ess_bulk"} <= set(summary.columns)
+    resume = [*command, "resume", str(files / "kept"), "--out", str(files / "again")]
+    assert subprocess.run(resume, capture_output=True, check=False).returncode in (0, 1)
+    pd.testing.assert_frame_equal(pd.read_csv(files / "again" / "summary.csv"), summary)
 
 
 def test_json_is_for_machines(files, fake_fit):
@@ -334,7 +395,9 @@ def test_info_as_json():
     assert "epl-shear-sersic" in said["ready models"]
 
 
-@pytest.mark.parametrize("command", ["demo", "fit", "predict", "report", "info", "new-model"])
+@pytest.mark.parametrize(
+    "command", ["demo", "fit", "resume", "predict", "report", "info", "new-model"]
+)
 def test_help_shows_an_example(command):
     answer = run(command, "--help")
     assert answer.exit_code == 0

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from numpyro_lens.cli._call import absolute_model, keep_call
 from numpyro_lens.cli._keeper import Keeper, write_results
 from numpyro_lens.cli._shared import (
     DebugOption,
@@ -80,7 +81,7 @@ def fit(
     target_ess: EssOption = None,
     checkpoint: Annotated[
         Path | None,
-        typer.Option(help="Folder that holds the run; given again, a stopped run goes on."),
+        typer.Option(help="Folder that holds the run; `numpyro-lens resume` goes on with it."),
     ] = None,
     progress: ProgressOption = True,
     x64: X64Option = False,
@@ -108,20 +109,37 @@ def fit(
         "supersampling": supersampling,
         "psf_sampling": psf_sampling,
     }
-    command = {"command": "fit", "model": model, "image": str(image), "read_fits": reading}
+    call = {
+        "command": "fit",
+        "model": absolute_model(model),
+        "image": str(image.resolve()),
+        "read_fits": reading,
+        "out": str(out.resolve()),
+        "seed": seed,
+        "target_ess": target_ess,
+        "x64": x64,
+    }
     with one_line_errors(debug):
-        start_jax(x64)
-        from numpyro_lens.io import read_fits
+        run_call(call, checkpoint, progress, json)
 
-        function = load_model(model)
-        observation = read_fits(image, **reading)
-        settings = {
-            "seed": seed,
-            "target_ess": target_ess,
-            "progress": progress,
-            "checkpoint": checkpoint,
-        }
-        _run(function, observation, out, settings, command, json)
+
+def run_call(call: dict[str, Any], checkpoint: Path | None, progress: bool, json: bool) -> None:
+    """Fit as a call of `fit` asks, or go on with it where the checkpoint is."""
+    start_jax(call["x64"])
+    from numpyro_lens.io import read_fits
+
+    model = load_model(call["model"])
+    observation = read_fits(Path(call["image"]), **call["read_fits"])
+    check_model(model, observation)
+    if checkpoint is not None:
+        keep_call(checkpoint, call)
+    settings = {
+        "seed": call["seed"],
+        "target_ess": call["target_ess"],
+        "progress": progress,
+        "checkpoint": checkpoint,
+    }
+    _run(model, observation, Path(call["out"]), settings, call, json)
 
 
 def _run(
@@ -135,7 +153,6 @@ def _run(
     """Fit, keep every finished stage, write the results, and leave with the code of the verdict."""
     import numpyro_lens as nl
 
-    check_model(model, observation)
     out.mkdir(parents=True, exist_ok=True)
     keeper = Keeper(out)
     try:
@@ -149,7 +166,9 @@ def _run(
         raise RuntimeError(f"failed after {', '.join(keeper.written)} in {out}") from error
     except KeyboardInterrupt:
         kept = ", ".join(keeper.written) or "nothing: no stage had finished"
-        typer.echo(f"numpyro-lens: interrupted; kept in {out}: {kept}", err=True)
+        folder = settings.get("checkpoint")
+        advice = "" if folder is None else f"; to go on: numpyro-lens resume {folder}"
+        typer.echo(f"numpyro-lens: interrupted; kept in {out}: {kept}{advice}", err=True)
         raise typer.Exit(130) from None
     if json:
         print_json(_as_json(summary, result.verdict, out, keeper.written))

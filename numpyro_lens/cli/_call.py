@@ -1,0 +1,44 @@
+"""What a fit was called with, kept in the folder of its checkpoint."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from numpyro_lens.cli._shared import InputError
+
+_FILE = "command.json"
+#: may change when a run goes on: where the results go, and how many draws are enough
+_FREE = {"out", "target_ess"}
+
+
+def keep_call(folder: Path, call: dict[str, Any]) -> None:
+    """Write the call into the folder, which is made if need be.
+
+    Raises:
+        ValueError: the folder holds a run of another call.
+    """
+    from numpyro_lens.infer.checkpoint import check_same, write_atomically
+
+    folder.mkdir(parents=True, exist_ok=True)
+    if (folder / _FILE).exists():
+        fixed = {name: value for name, value in call.items() if name not in _FREE}
+        check_same(folder, read_call(folder), fixed)
+    text = json.dumps(call, indent=2) + "\n"
+    write_atomically(folder / _FILE, lambda path: path.write_text(text, encoding="utf-8"))
+
+
+def read_call(folder: Path) -> dict[str, Any]:
+    """The call that `keep_call` wrote."""
+    path = folder / _FILE
+    if not path.is_file():
+        raise InputError(
+            f"{str(folder)!r} holds no interrupted fit: there is no {_FILE} in it. Give the folder "
+            "that `numpyro-lens fit --checkpoint` named."
+        )
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def absolute_model(spec: str) -> str:
+    """A model that is found from any working directory: a ready model's name stays."""
+    path, colon, name = spec.rpartition(":")
+    return f"{Path(path).resolve()}:{name}" if colon else spec

@@ -1,0 +1,45 @@
+"""``numpyro-lens resume``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from numpyro_lens.cli._call import read_call
+from numpyro_lens.cli._fit import run_call
+from numpyro_lens.cli._shared import (
+    DebugOption,
+    EssOption,
+    JsonOption,
+    ProgressOption,
+    one_line_errors,
+)
+
+
+def resume(
+    folder: Annotated[
+        Path, typer.Argument(help="The folder that fit --checkpoint named.", metavar="FOLDER")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the results.  [default: the fit's]")
+    ] = None,
+    target_ess: EssOption = None,
+    progress: ProgressOption = True,
+    json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Go on with an interrupted fit, with the same draws as if nothing had happened.
+
+    Example: numpyro-lens resume run/
+
+    The folder knows model, image, options and where the results go. Of a fit that is finished,
+    --target-ess asks for more draws. Files and exit codes are those of fit.
+    """
+    with one_line_errors(debug):
+        call = read_call(folder)
+        new = {
+            "out": None if out is None else str(out.resolve()),
+            "target_ess": target_ess,
+        }
+        call |= {name: value for name, value in new.items() if value is not None}
+        run_call(call, folder, progress, json)
