@@ -115,13 +115,13 @@ def to_east_of_north(phi: Scalar) -> Scalar:
         phi: angle, counter-clockwise from +x [radian].
 
     Returns:
-        Position angle, counter-clockwise from +y, between -90 and 90 [degree].
+        Position angle, counter-clockwise from +y, in (-90, 90] [degree].
 
     Example:
         >>> round(float(to_east_of_north(0.0)))
-        -90
+        90
     """
-    return jnp.rad2deg(_half_turn(phi - 0.5 * jnp.pi))
+    return 90.0 - jnp.mod(-jnp.rad2deg(phi), 180.0)
 
 
 def _half_turn(phi):

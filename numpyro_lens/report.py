@@ -29,8 +29,7 @@ def write_report(result: HMCResult, path: str | PathLike) -> list[str]:
         A line for each picture that could not be drawn, and why.
 
     Example:
-        >>> from numpyro_lens.report import write_report
-        >>> write_report(nl.load("posterior.nc"), "report.html")    # doctest: +SKIP
+        >>> nl.write_report(fit, "report.html")
         []
     """
     pictures, missing = _pictures(result)

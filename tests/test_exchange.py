@@ -45,7 +45,7 @@ def lenstronomy():
 X, Y = np.random.default_rng(0).normal(size=(2, 50))
 
 
-@pytest.mark.parametrize("kind", exchange._MASSES, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", exchange._lenstronomy._MASSES, ids=lambda kind: kind.__name__)
 def test_every_mass_means_the_same_there(double, lenstronomy, kind):
     profile = next(m for m in MASSES if type(m) is kind)
     lists = to_lenstronomy(nl.simulate.Scene(mass=profile))
@@ -53,7 +53,7 @@ def test_every_mass_means_the_same_there(double, lenstronomy, kind):
     np.testing.assert_allclose(profile.deflection(X, Y), theirs, rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize("kind", exchange._LIGHTS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", exchange._lenstronomy._LIGHTS, ids=lambda kind: kind.__name__)
 def test_every_light_means_the_same_there(double, lenstronomy, kind):
     profile = next(m for m in LIGHTS if type(m) is kind)
     lists = to_lenstronomy(nl.simulate.Scene(None, source=profile))

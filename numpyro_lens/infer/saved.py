@@ -61,8 +61,11 @@ def load(path, *, model: Callable | None = None, args: tuple | None = None) -> H
         ValueError: the file was written by something else.
 
     Example:
-        >>> fit = nl.load("posterior.nc")                   # doctest: +SKIP
-        >>> fit = nl.load("posterior.nc", model=my_model)   # doctest: +SKIP
+        >>> save(fit, "posterior.nc")  # or fit.save("posterior.nc")
+        >>> nl.load("posterior.nc").names
+        ('lens.theta_E', 'sky.amp')
+        >>> nl.load("posterior.nc", model=fit.model).scene().mass.theta_E.shape
+        ()
     """
     parts = {name: _read(path, name) for name in ("hmc", "map", "svi", "observation")}
     hmc = parts["hmc"]

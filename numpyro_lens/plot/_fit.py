@@ -52,8 +52,8 @@ def plot_fit(result, ax=None) -> tuple[Figure, np.ndarray]:
             hold four axes.
 
     Example:
-        >>> figure, axes = nl.plot.plot_fit(fit)          # doctest: +SKIP
-        >>> figure.savefig("fit.png", dpi=200)            # doctest: +SKIP
+        >>> figure, axes = nl.plot.plot_fit(fit)
+        >>> figure.savefig("fit.png", dpi=50)
     """
     observation, scene = result.observation, result.scene()
     image = np.asarray(observation.image)

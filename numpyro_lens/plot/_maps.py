@@ -29,7 +29,7 @@ def plot_convergence(result, ax: Axes | None = None) -> tuple[Figure, np.ndarray
         ValueError: the model has no mass.
 
     Example:
-        >>> figure, axes = nl.plot.plot_convergence(fit)    # doctest: +SKIP
+        >>> figure, axes = nl.plot.plot_convergence(fit)
     """
     scene, x, y = _lens(result)
     kappa = np.asarray(lensing.convergence(scene.mass, x, y))
@@ -60,7 +60,7 @@ def plot_magnification(result, ax: Axes | None = None) -> tuple[Figure, np.ndarr
         ValueError: the model has no mass.
 
     Example:
-        >>> figure, axes = nl.plot.plot_magnification(fit)    # doctest: +SKIP
+        >>> figure, axes = nl.plot.plot_magnification(fit)
     """
     scene, x, y = _lens(result)
     mu = 1.0 / np.asarray(lensing.inverse_magnification(scene.mass, x, y))

@@ -25,7 +25,7 @@ def plot_prediction(result, num: int = 100, ax=None) -> tuple[Figure, np.ndarray
         ValueError: no observed site has the shape of the image.
 
     Example:
-        >>> figure, axes = nl.plot.plot_prediction(fit)    # doctest: +SKIP
+        >>> figure, axes = nl.plot.plot_prediction(fit)
     """
     observation = result.observation
     images = _image_site(result.predict(num), observation.shape)

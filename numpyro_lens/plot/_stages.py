@@ -24,7 +24,7 @@ def plot_starts(result, ax: Axes | None = None) -> tuple[Figure, np.ndarray]:
         The figure and its axes, (1,).
 
     Example:
-        >>> figure, axes = nl.plot.plot_starts(fit.map)    # doctest: +SKIP
+        >>> figure, axes = nl.plot.plot_starts(fit.map)
     """
     figure, axes = _panel.axes_for(ax, (1, 1), (6.4, 3.6))
     axis = axes[0]
@@ -68,7 +68,7 @@ def plot_elbo(result, ax: Axes | None = None) -> tuple[Figure, np.ndarray]:
         The figure and its axes, (1,).
 
     Example:
-        >>> figure, axes = nl.plot.plot_elbo(fit.svi)    # doctest: +SKIP
+        >>> figure, axes = nl.plot.plot_elbo(fit.svi)
     """
     figure, axes = _panel.axes_for(ax, (1, 1), (6.4, 3.6))
     elbo = -np.asarray(result.losses, dtype=float)

@@ -1,4 +1,4 @@
-"""To and from other lens-modelling codes: lenstronomy's keyword dictionaries and HDF5 files.
+"""lenstronomy's keyword dictionaries and HDF5 files.
 
 Parameters keep lenstronomy's names and conventions, so that most profiles go over as they are.
 """
@@ -133,7 +133,14 @@ def read_lenstronomy(
         ValueError: an entry is missing; the message lists those that exist.
 
     Example:
-        >>> data = nl.exchange.read_lenstronomy("image.h5", "psf.h5")    # doctest: +SKIP
+        >>> import h5py
+        >>> import numpy as np
+        >>> import numpyro_lens as nl
+        >>> with h5py.File("image.h5", "w") as file:
+        ...     file["image_data"], file["noise_map"] = np.zeros((8, 9)), np.ones((8, 9))
+        ...     file["transform_pix2angle"] = 0.1 * np.eye(2)
+        >>> nl.exchange.read_lenstronomy("image.h5").shape
+        (8, 9)
     """
     data = _datasets(image_path)
     return Observation(

@@ -1,0 +1,360 @@
+r"""Template files of COOLEST, the code-independent organised lens standard.
+
+There, x points to the right of the image and y up, whatever the sky does; position angles run
+counter-clockwise from +y, in degrees between -90 and 90. Elliptical radii are the product average
+:math:`\sqrt{q x^2 + y^2/q}`, as here, so that radii go over as they are.
+
+Reference: Galan et al. 2023, JOSS 8, 5567; coolest.readthedocs.io, "Conventions" and "Definitions
+of mass and light profiles".
+"""
+
+import cmath
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from astropy.coordinates import SkyCoord
+from astropy.io import fits
+
+from numpyro_lens import light, mass
+from numpyro_lens.observation import Observation
+from numpyro_lens.simulate import Scene, render
+
+
+class _Entry(NamedTuple):
+    """A profile: its name there, its class here, and the parameters that only change their name."""
+
+    name: str
+    kind: type
+    names: dict[str, str]
+
+
+# an SIS goes out as a round SIE, which is how the standard has it
+_MASSES = (
+    _Entry("SIE", mass.SIE, {"theta_E": "theta_E"}),
+    _Entry("SIE", mass.SIS, {"theta_E": "theta_E"}),
+    _Entry("PEMD", mass.EPL, {"gamma": "gamma", "theta_E": "theta_E"}),
+    _Entry("ExternalShear", mass.Shear, {}),
+    _Entry("ConvergenceSheet", mass.ConvergenceSheet, {"kappa_s": "kappa"}),
+)
+_LIGHTS = (
+    _Entry("Sersic", light.Sersic, {"I_eff": "amp", "theta_eff": "R_sersic", "n": "n_sersic"}),
+    _Entry("Uniform", light.Uniform, {"A": "amp"}),
+)
+_FIELDS = ("ExternalShear", "ConvergenceSheet")
+_ANGLES = ("phi", "phi_ext")
+
+
+def write_coolest(
+    path: str | PathLike,
+    scene: Scene,
+    observation: Observation,
+    *,
+    draws: Iterable[Scene] = (),
+    lens_redshift: float | None = None,
+    source_redshift: float | None = None,
+) -> None:
+    """Write a COOLEST template: a JSON file, and FITS files of the pixels beside it.
+
+    Brightnesses are in the unit of the image; the standard's is electrons per second.
+
+    Args:
+        path: the JSON file to write; ``lens.json`` gets ``lens_image.fits`` and so on beside it.
+        scene: mass and light, such as ``fit.scene()``: the point estimate of each parameter.
+        observation: the image that it explains.
+        draws: scenes of posterior draws: mean, median, 16th and 84th percentile of each parameter.
+        lens_redshift, source_redshift: written down, not used.
+
+    Raises:
+        ValueError: a profile has no counterpart, or the pixels are not square.
+
+    Example:
+        >>> import numpy as np
+        >>> import numpyro_lens as nl
+        >>> image = nl.Observation(np.zeros((8, 8)), pixel_scale=0.1, noise=nl.NoiseMap(1.0))
+        >>> lens = nl.mass.SIE(theta_E=1.2, e1=0.1)
+        >>> nl.exchange.write_coolest("lens.json", nl.simulate.Scene(mass=lens), image)
+        >>> template = json.loads(Path("lens.json").read_text())
+        >>> template["lensing_entities"][0]["mass_model"][0]["type"]
+        'SIE'
+    """
+    path = Path(path)
+    turn = _image_axes(observation)
+    scenes = (scene, *draws)
+    template = {
+        "standard": "COOLEST",
+        "mode": "MAP",
+        "meta": {"code": "numpyro_lens"},
+        "cosmology": None,
+        "coordinates_origin": _origin(observation),
+        "lensing_entities": _entities(scenes, turn, lens_redshift, source_redshift),
+        **_pixels(path, scene, observation),
+    }
+    path.write_text(json.dumps(template, indent=2) + "\n", encoding="utf-8")
+
+
+def read_coolest(path: str | PathLike, observation: Observation | None = None) -> Scene:
+    """Mass and light of a COOLEST template, at the point estimates.
+
+    The entities of the largest redshift are the source; where redshifts are missing, the one galaxy
+    without mass is.
+
+    Args:
+        path: the JSON file.
+        observation: whose coordinates the scene is to have, where x grows with right ascension or
+            the pixels are at an angle; by default x points to the right of the image and y up.
+
+    Returns:
+        The scene, for ``nl.render(observation, **scene._asdict())``.
+
+    Raises:
+        ValueError: a profile has no counterpart, a parameter has no value, there is more than one
+            lens plane, or which galaxy the source is cannot be told.
+
+    Example:
+        >>> import numpy as np
+        >>> import numpyro_lens as nl
+        >>> image = nl.Observation(np.zeros((8, 8)), pixel_scale=0.1, noise=nl.NoiseMap(1.0))
+        >>> source = nl.light.Sersic(amp=2.0, R_sersic=0.1, n_sersic=1.0)
+        >>> scene = nl.simulate.Scene(nl.mass.SIS(theta_E=1.2), source)
+        >>> nl.exchange.write_coolest("lens.json", scene, image)
+        >>> again = nl.exchange.read_coolest("lens.json")
+        >>> type(again.mass).__name__, again.source.amp
+        ('SIE', 2.0)
+    """
+    entities = json.loads(Path(path).read_text(encoding="utf-8"))["lensing_entities"]
+    turn = np.eye(2) if observation is None else _image_axes(observation).T
+    sources = _sources(entities)
+    lenses = [entity for entity in entities if entity not in sources]
+    _check_one_plane(lenses, sources)
+    return Scene(
+        mass=_read(lenses, "mass_model", _MASSES, turn),
+        source=_read(sources, "light_model", _LIGHTS, turn),
+        lens_light=_read(lenses, "light_model", _LIGHTS, turn),
+    )
+
+
+def _image_axes(observation: Observation) -> np.ndarray:
+    """The orthogonal matrix from the observation's coordinates to those along columns and rows."""
+    matrix = np.asarray(observation.transform_pix2angle, dtype=float)
+    turn = np.linalg.inv(matrix) * np.sqrt(abs(np.linalg.det(matrix)))
+    if not np.allclose(turn @ turn.T, np.eye(2), atol=1e-3):
+        raise ValueError(f"COOLEST images have square pixels; the pixel matrix is {matrix}.")
+    return turn
+
+
+def _turned(spin: complex, turn: np.ndarray) -> complex:
+    """An ellipticity or shear e1 + i e2 in turned, and perhaps mirrored, coordinates."""
+    first_axis = complex(turn[0, 0], turn[1, 0])
+    return first_axis**2 * (spin if np.linalg.det(turn) > 0 else spin.conjugate())
+
+
+def _east_of_north(spin: complex) -> float:
+    """Angle from +y, in (-90, 90] degrees, of the axis that an ellipticity or shear has."""
+    return 90.0 - math.degrees(-0.5 * cmath.phase(spin)) % 180.0
+
+
+def _spin(modulus: float, angle: float) -> complex:
+    """The inverse: e1 + i e2 of a modulus and an angle from +y [degree]."""
+    return cmath.rect(modulus, 2.0 * math.radians(angle + 90.0))
+
+
+def _entities(scenes, turn, lens_redshift, source_redshift) -> list[dict[str, Any]]:
+    """The lens galaxy, the fields around it, and the source."""
+    masses = _profiles([scene.mass for scene in scenes], _MASSES, turn)
+    fields = [profile for profile in masses if profile["type"] in _FIELDS]
+    lens = {
+        "mass_model": [profile for profile in masses if profile not in fields],
+        "light_model": _profiles([scene.lens_light for scene in scenes], _LIGHTS, turn),
+    }
+    source = {
+        "mass_model": [],
+        "light_model": _profiles([scene.source for scene in scenes], _LIGHTS, turn),
+    }
+    kinds = [
+        ("Galaxy", "lens", lens_redshift, lens),
+        ("MassField", "external field", lens_redshift, {"mass_model": fields}),
+        ("Galaxy", "source", source_redshift, source),
+    ]
+    return [
+        {"type": kind, "name": name, "redshift": redshift, **models}
+        for kind, name, redshift, models in kinds
+        if any(models.values())
+    ]
+
+
+def _profiles(wholes: Sequence, known: Sequence[_Entry], turn) -> list[dict[str, Any]]:
+    """The profiles of the first mass or light, with the spread over those after it."""
+    if wholes[0] is None:
+        return []
+    draws = zip(*(getattr(whole, "components", (whole,)) for whole in wholes), strict=True)
+    return [_profile(profiles, known, turn) for profiles in draws]
+
+
+def _profile(profiles: Sequence, known: Sequence[_Entry], turn) -> dict[str, Any]:
+    entries = [entry for entry in known if entry.kind is type(profiles[0])]
+    if not entries:
+        raise ValueError(
+            f"{type(profiles[0]).__name__} has no counterpart of the same parameters here in "
+            f"COOLEST. Those that have: {', '.join(entry.kind.__name__ for entry in known)}."
+        )
+    values = [_parameters(profile, entries[0].names, turn) for profile in profiles]
+    return {
+        "type": entries[0].name,
+        "parameters": {
+            name: _parameter(name, np.array([value[name] for value in values]))
+            for name in values[0]
+        },
+    }
+
+
+def _parameters(profile, names: Mapping[str, str], turn) -> dict[str, Any]:
+    values = {theirs: float(getattr(profile, ours)) for theirs, ours in names.items()}
+    if hasattr(profile, "gamma1"):
+        shear = _turned(complex(profile.gamma1, profile.gamma2), turn)
+        values |= {"gamma_ext": abs(shear), "phi_ext": _east_of_north(shear)}
+    if hasattr(profile, "center_x"):
+        e = _turned(complex(getattr(profile, "e1", 0.0), getattr(profile, "e2", 0.0)), turn)
+        values |= {"q": (1 - abs(e)) / (1 + abs(e)), "phi": _east_of_north(e)}
+        centre = turn @ [float(profile.center_x), float(profile.center_y)]
+        values |= dict(zip(("center_x", "center_y"), centre, strict=True))
+    return values
+
+
+def _parameter(name: str, values: np.ndarray) -> dict[str, Any]:
+    """The first value is the point estimate, the others are draws."""
+    best, draws = values[0], values[1:]
+    if name in _ANGLES:  # an axis: draws on the other side of 90 degrees are near by
+        draws = best + np.mod(draws - best + 90.0, 180.0) - 90.0
+    statistics: dict[str, float | None] = dict.fromkeys(
+        ("mean", "median", "percentile_16th", "percentile_84th")
+    )
+    if len(draws):
+        numbers = (np.mean(draws), *np.percentile(draws, [50, 16, 84]))
+        statistics = dict(zip(statistics, map(float, numbers), strict=True))
+    return {
+        "point_estimate": {"value": float(best)},
+        "posterior_stats": statistics,
+        "prior": {"type": None},
+    }
+
+
+def _origin(observation: Observation) -> dict[str, str]:
+    degrees = (0.0, 0.0) if observation.sky_position is None else observation.sky_position
+    ra, dec = SkyCoord(*degrees, unit="deg").to_string("hmsdms").split()
+    return {"ra": ra, "dec": dec}
+
+
+def _pixels(path: Path, scene: Scene, observation: Observation) -> dict[str, Any]:
+    """Image, noise, mask and PSF: written beside the template, and what it says of them."""
+    scale = float(np.sqrt(observation.pixel_area))
+    noise = observation.noise.sigma(render(observation, **scene._asdict()))
+    images = {"image": observation.image, "noise": noise, "mask": observation.mask}
+    grids = {name: _grid(path, name, pixels, scale) for name, pixels in images.items()}
+    return {
+        "observation": {
+            "pixels": grids["image"],
+            "exposure_time": None,
+            "mag_zero_point": None,
+            "mag_sky_brightness": None,
+            "noise": {"type": "NoiseMap", "noise_map": grids["noise"]},
+        },
+        "instrument": {
+            "name": "",
+            "band": "",
+            "pixel_size": scale,
+            "readout_noise": None,
+            "psf": _psf(path, observation.psf, scale),
+        },
+        "likelihoods": [{"type": "ImagingDataLikelihood", "mask": grids["mask"]}],
+    }
+
+
+def _psf(path: Path, psf, scale: float) -> dict[str, Any]:
+    if psf is None:
+        return {"type": None}
+    pixels = _grid(path, "psf", psf.kernel, scale / psf.sampling)
+    return {"type": "PixelatedPSF", "description": None, "pixels": pixels}
+
+
+def _grid(path: Path, name: str, pixels, scale: float) -> dict[str, Any]:
+    """Write pixels as FITS, and describe them."""
+    values = np.broadcast_to(np.asarray(pixels, dtype=float), np.shape(pixels))
+    file = path.with_name(f"{path.stem}_{name}.fits")
+    fits.PrimaryHDU(values).writeto(file, overwrite=True)
+    ny, nx = values.shape
+    return {
+        "fits_file": {"path": file.name},
+        "field_of_view_x": [-0.5 * nx * scale, 0.5 * nx * scale],
+        "field_of_view_y": [-0.5 * ny * scale, 0.5 * ny * scale],
+        "num_pix_x": nx,
+        "num_pix_y": ny,
+    }
+
+
+def _sources(entities: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    redshifts = [entity["redshift"] for entity in entities]
+    if None not in redshifts and len(set(redshifts)) > 1:
+        return [entity for entity in entities if entity["redshift"] == max(redshifts)]
+    massless = [entity for entity in entities if not entity.get("mass_model")]
+    if len(massless) > 1:
+        raise ValueError(
+            "Without redshifts the source is the one galaxy without mass; here are "
+            f"{', '.join(entity['name'] for entity in massless)}. Write redshifts into the file."
+        )
+    return massless
+
+
+def _check_one_plane(lenses, sources) -> None:
+    planes = {entity["redshift"] for entity in lenses if entity.get("mass_model")}
+    if len(planes) > 1 or any(entity.get("mass_model") for entity in sources):
+        raise ValueError(
+            "numpyro_lens has one lens plane; the file has mass at the redshifts "
+            f"{', '.join(map(str, sorted(planes, key=str))) or 'of the source'}."
+        )
+
+
+def _read(entities, model: str, known: Sequence[_Entry], turn):
+    profiles = [
+        _from_template(profile, known, turn)
+        for entity in entities
+        for profile in entity.get(model, [])
+    ]
+    join = mass.as_mass if known is _MASSES else light.as_light
+    return join(profiles) if profiles else None
+
+
+def _from_template(profile: Mapping[str, Any], known: Sequence[_Entry], turn):
+    entry = next((entry for entry in known if entry.name == profile["type"]), None)
+    if entry is None:
+        raise ValueError(
+            f"COOLEST's {profile['type']} has no counterpart here. Those that have: "
+            f"{', '.join(dict.fromkeys(entry.name for entry in known))}."
+        )
+    values = {name: _value(profile, name) for name in profile["parameters"]}
+    return entry.kind(**_our_fields(values, entry.names, turn))
+
+
+def _value(profile: Mapping[str, Any], name: str) -> float:
+    value = profile["parameters"][name]["point_estimate"]["value"]
+    if value is None:
+        raise ValueError(f"{profile['type']} has no point estimate of {name}: give it a value.")
+    return float(value)
+
+
+def _our_fields(values: Mapping[str, float], names: Mapping[str, str], turn) -> dict[str, float]:
+    ours = {name: values[theirs] for theirs, name in names.items()}
+    if "gamma_ext" in values:
+        shear = _turned(_spin(values["gamma_ext"], values["phi_ext"]), turn)
+        ours |= {"gamma1": shear.real, "gamma2": shear.imag}
+    if "q" in values:
+        modulus = (1 - values["q"]) / (1 + values["q"])
+        e = _turned(_spin(modulus, values["phi"]), turn)
+        ours |= {"e1": e.real, "e2": e.imag}
+        centre = turn @ [values["center_x"], values["center_y"]]
+        ours |= {"center_x": float(centre[0]), "center_y": float(centre[1])}
+    return ours

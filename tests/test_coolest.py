@@ -1,0 +1,175 @@
+"""COOLEST templates: what goes out comes back, and means the same to COOLEST's own package."""
+
+import jax
+import numpy as np
+import pytest
+
+import numpyro_lens as nl
+from numpyro_lens.exchange import read_coolest, write_coolest
+from numpyro_lens.simulate import Scene
+
+SERSIC = nl.light.Sersic(amp=3.0, R_sersic=0.3, n_sersic=1.5, e1=0.1, e2=-0.2, center_x=0.1)
+MASSES = {
+    "SIE": nl.mass.SIE(theta_E=1.2, e1=-0.1, e2=0.07, center_x=0.05, center_y=-0.02),
+    "PEMD": nl.mass.EPL(theta_E=1.1, gamma=2.1, e1=0.1, e2=-0.05, center_x=0.02, center_y=0.01),
+    "ExternalShear": nl.mass.Shear(gamma1=0.03, gamma2=-0.02),
+    "ConvergenceSheet": nl.mass.ConvergenceSheet(kappa=-0.1),
+}
+SCENE = Scene(
+    mass=MASSES["PEMD"] + MASSES["ExternalShear"],
+    source=SERSIC,
+    lens_light=nl.light.Sersic(amp=2.0, R_sersic=0.8, n_sersic=4.0) + nl.light.Uniform(amp=0.1),
+)
+#: x right and y up; right ascension to the left; the same at an angle
+MATRICES = {
+    "upright": 0.1 * np.eye(2),
+    "mirrored": np.diag([-0.1, 0.1]),
+    "at an angle": 0.1 * np.array([[-np.cos(0.4), np.sin(0.4)], [np.sin(0.4), np.cos(0.4)]]),
+}
+
+
+def observation(matrix=MATRICES["upright"], columns=24, **more):
+    return nl.Observation(
+        np.arange(20.0 * columns).reshape(20, columns),
+        transform_pix2angle=matrix,
+        noise=nl.PoissonNoise(0.2, 100.0),
+        psf=nl.PSF(np.ones((3, 3))),
+        **more,
+    )
+
+
+def assert_same(scene, other):
+    assert jax.tree.structure(scene) == jax.tree.structure(other)
+    np.testing.assert_allclose(jax.tree.leaves(scene), jax.tree.leaves(other), atol=1e-7)
+
+
+@pytest.mark.parametrize("matrix", MATRICES.values(), ids=MATRICES)
+@pytest.mark.parametrize("lens", MASSES.values(), ids=MASSES)
+def test_template_comes_back_as_the_same_scene(lens, matrix, tmp_path):
+    scene, where = SCENE._replace(mass=lens), observation(matrix)
+    path = tmp_path / "lens.json"
+    write_coolest(path, scene, where, lens_redshift=0.5, source_redshift=2.0)
+    assert_same(read_coolest(path, where), scene)
+
+
+def test_source_without_redshifts_is_the_galaxy_without_mass(tmp_path):
+    path = tmp_path / "lens.json"
+    write_coolest(path, SCENE, observation())
+    assert_same(read_coolest(path), SCENE)
+    write_coolest(path, SCENE._replace(mass=MASSES["ExternalShear"]), observation())
+    with pytest.raises(ValueError, match=r"here are lens, source\. Write redshifts"):
+        read_coolest(path)
+
+
+@pytest.mark.parametrize("name", ["mirrored", "at an angle"])
+def test_image_is_the_same_in_image_coordinates(name, double, tmp_path):
+    """What COOLEST's coordinates promise: its scene on upright pixels is the same array."""
+    write_coolest(tmp_path / "lens.json", SCENE, observation(MATRICES[name]))
+    theirs = nl.render(observation(), **read_coolest(tmp_path / "lens.json")._asdict())
+    ours = nl.render(observation(MATRICES[name]), **SCENE._asdict())
+    np.testing.assert_allclose(theirs, ours, rtol=1e-6)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_angle_is_that_of_the_conventions(sign, tmp_path):
+    """Along x it is 90 and not -90; an eighth of a turn to the left of +y is +45 degrees."""
+    scene = Scene(nl.mass.SIE(theta_E=1.0, e1=0.1) + nl.mass.Shear(gamma1=0.0, gamma2=-0.05 * sign))
+    write_coolest(tmp_path / "lens.json", scene, observation())
+    text = (tmp_path / "lens.json").read_text()
+    assert '"value": 90.0' in text
+    assert f'"value": {45.0 * sign}' in text
+
+
+X, Y = np.random.default_rng(0).normal(size=(2, 50))
+
+
+@pytest.fixture
+def theirs(tmp_path):
+    """COOLEST's own reader, which checks the template, the files and the ranges of parameters.
+
+    Version 0.1.11 takes square images only: it has the axes of NumPy and FITS mixed up.
+    """
+    template = pytest.importorskip("coolest.template.json")
+
+    def read(scene, sky_position=None, **more):
+        where = observation(columns=20, sky_position=sky_position)
+        write_coolest(tmp_path / "lens.json", scene, where, **more)
+        serializer = template.JSONSerializer(str(tmp_path / "lens"), check_external_files=True)
+        return serializer.load(skip_jsonpickle=True, verbose=False)
+
+    return read
+
+
+def values_of(profile):
+    return {name: p.point_estimate.value for name, p in profile.parameters.items()}
+
+
+def test_their_reader_takes_the_template(theirs):
+    read = theirs(SCENE, (150.1, -2.2), lens_redshift=0.5, source_redshift=2.0)
+    assert [entity.name for entity in read.lensing_entities] == ["lens", "external field", "source"]
+    assert [entity.redshift for entity in read.lensing_entities] == [0.5, 0.5, 2.0]
+    assert read.instrument.pixel_size == pytest.approx(0.1)
+    np.testing.assert_array_equal(
+        read.observation.pixels.get_pixels(), observation(columns=20).image
+    )
+    np.testing.assert_allclose(read.instrument.psf.pixels.get_pixels(), np.full((3, 3), 1 / 9))
+    assert read.likelihoods[0].get_mask_pixels().sum() == 400
+    assert read.coordinates_origin.ra.startswith("10h00m24")
+
+
+@pytest.mark.parametrize("name", ["SIE", "PEMD", "ExternalShear", "ConvergenceSheet"])
+def test_every_mass_means_the_same_there(name, theirs, double):
+    """SIE is compared as the PEMD of slope 2, which is what its definition is."""
+    api = pytest.importorskip("coolest.api.profiles.mass")
+    profile = theirs(Scene(MASSES[name])).lensing_entities[0].mass_model[0]
+    assert profile.type == name
+    model = getattr(api, name if name != "SIE" else "PEMD")()
+    np.testing.assert_allclose(
+        MASSES[name].deflection(X, Y), model.deflection(X, Y, **values_of(profile)), rtol=1e-6
+    )
+
+
+def test_sersic_means_the_same_there(theirs, double):
+    api = pytest.importorskip("coolest.api.profiles.light")
+    profile = theirs(SCENE).lensing_entities[2].light_model[0]
+    brightness = api.Sersic().evaluate_surface_brightness(X, Y, **values_of(profile))
+    np.testing.assert_allclose(SERSIC.brightness(X, Y), brightness, rtol=1e-6)
+
+
+def test_draws_become_statistics(theirs):
+    """An axis near 90 degrees: draws on either side are not 180 degrees apart."""
+    spread = np.array([-0.02, -0.01, 0.0, 0.01, 0.02])
+    draws = [Scene(nl.mass.SIE(theta_E=1.0 + s, e1=0.1, e2=s)) for s in spread]
+    lens = theirs(draws[2], draws=draws).lensing_entities[0]
+    theta_E, phi = (lens.mass_model[0].parameters[name] for name in ("theta_E", "phi"))
+    assert theta_E.posterior_stats.mean == pytest.approx(1.0)
+    assert theta_E.posterior_stats.percentile_84th == pytest.approx(np.quantile(1 + spread, 0.84))
+    assert phi.posterior_stats.median == pytest.approx(90.0)
+    assert 84.0 < phi.posterior_stats.percentile_16th < 90.0
+
+
+def test_a_sphere_is_a_round_ellipsoid(tmp_path):
+    write_coolest(tmp_path / "lens.json", Scene(nl.mass.SIS(theta_E=1.3)), observation())
+    lens = read_coolest(tmp_path / "lens.json").mass
+    assert isinstance(lens, nl.mass.SIE)
+    assert (lens.theta_E, lens.e1, lens.e2) == (1.3, 0.0, 0.0)
+
+
+def test_what_cannot_go_over_is_told(tmp_path):
+    path = tmp_path / "lens.json"
+    with pytest.raises(ValueError, match=r"PointMass has no counterpart.*EPL"):
+        write_coolest(path, Scene(nl.mass.PointMass(theta_E=1.0)), observation())
+    with pytest.raises(ValueError, match="square pixels"):
+        write_coolest(path, SCENE, observation(np.diag([0.1, 0.2])))
+    assert not list(tmp_path.iterdir())
+    write_coolest(path, SCENE, observation(), lens_redshift=0.5, source_redshift=2.0)
+    text = path.read_text()
+    path.write_text(text.replace("PEMD", "NFW"))
+    with pytest.raises(ValueError, match=r"COOLEST's NFW has no counterpart.*PEMD"):
+        read_coolest(path)
+    path.write_text(text.replace('"value": 1.1\n', '"value": null\n'))
+    with pytest.raises(ValueError, match="no point estimate of theta_E"):
+        read_coolest(path)
+    path.write_text(text.replace('"redshift": 0.5', '"redshift": 0.7', 1))
+    with pytest.raises(ValueError, match=r"one lens plane.*0\.5, 0\.7"):
+        read_coolest(path)
