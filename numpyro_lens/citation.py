@@ -3,6 +3,7 @@
 import inspect
 import textwrap
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import numpy as np
@@ -30,7 +31,7 @@ _PROFILES = {
 }
 
 
-def citation(model, *args) -> None:
+def citation(model: Any, *args: Any) -> None:
     """Print BibTeX for the profiles and methods that a model used.
 
     Profiles without an entry are listed as comments, with the reference of their docstring.
@@ -50,7 +51,7 @@ def citation(model, *args) -> None:
     print("\n\n".join(_entries(model, args)))
 
 
-def _entries(model, args) -> Iterator[str]:
+def _entries(model: Any, args: tuple) -> Iterator[str]:
     keys = list(_METHODS)
     if isinstance(model, HMCResult):
         keys += [k for k in _STAGES if k != "roeder2017" or isinstance(model.svi, SVIResult)]

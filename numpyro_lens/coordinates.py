@@ -1,12 +1,14 @@
 """Pixel grids, the ways to write an ellipse, and the conventions of other codes."""
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 
 from numpyro_lens._types import Matrix, Scalar
 
 
-def to_ellipticity(q: Scalar, phi: Scalar):
+def to_ellipticity(q: Scalar, phi: Scalar) -> tuple[Scalar, Scalar]:
     r"""Ellipticity components of an axis ratio and a position angle.
 
     .. math:: e_1 = \frac{1-q}{1+q}\cos 2\phi, \qquad e_2 = \frac{1-q}{1+q}\sin 2\phi
@@ -27,7 +29,7 @@ def to_ellipticity(q: Scalar, phi: Scalar):
     return modulus * jnp.cos(2.0 * phi), modulus * jnp.sin(2.0 * phi)
 
 
-def from_ellipticity(e1: Scalar, e2: Scalar):
+def from_ellipticity(e1: Scalar, e2: Scalar) -> tuple[Scalar, Scalar]:
     r"""Axis ratio and position angle of ellipticity components.
 
     .. math:: q = \frac{1-|e|}{1+|e|}, \qquad \phi = \tfrac12 \operatorname{arctan2}(e_2, e_1)
@@ -50,7 +52,7 @@ def from_ellipticity(e1: Scalar, e2: Scalar):
     return (1.0 - modulus) / (1.0 + modulus), 0.5 * jnp.arctan2(e2, e1)
 
 
-def to_shear(gamma: Scalar, phi: Scalar):
+def to_shear(gamma: Scalar, phi: Scalar) -> tuple[Scalar, Scalar]:
     r"""Shear of a modulus and an angle, :math:`\gamma_1 + i \gamma_2 = \gamma e^{2 i \phi}`.
 
     Args:
@@ -68,7 +70,7 @@ def to_shear(gamma: Scalar, phi: Scalar):
     return gamma * jnp.cos(2.0 * phi), gamma * jnp.sin(2.0 * phi)
 
 
-def from_shear(gamma1: Scalar, gamma2: Scalar):
+def from_shear(gamma1: Scalar, gamma2: Scalar) -> tuple[Scalar, Scalar]:
     r"""Modulus and angle of shear components, the inverse of `to_shear`.
 
     Args:
@@ -124,12 +126,18 @@ def to_east_of_north(phi: Scalar) -> Scalar:
     return 90.0 - jnp.mod(-jnp.rad2deg(phi), 180.0)
 
 
-def _half_turn(phi):
+def _half_turn(phi: Scalar) -> Scalar:
     """The angle of an axis, in [-pi/2, pi/2)."""
     return jnp.mod(phi + 0.5 * jnp.pi, jnp.pi) - 0.5 * jnp.pi
 
 
-def from_pyautolens(*, centre=(0.0, 0.0), ell_comps=(0.0, 0.0), einstein_radius, slope=2.0) -> dict:
+def from_pyautolens(
+    *,
+    centre: tuple[Scalar, Scalar] = (0.0, 0.0),
+    ell_comps: tuple[Scalar, Scalar] = (0.0, 0.0),
+    einstein_radius: Scalar,
+    slope: Scalar = 2.0,
+) -> dict[str, Scalar]:
     r"""Parameters of an `EPL` from those of PyAutoLens's PowerLaw, or Isothermal at slope 2.
 
     .. math:: \theta_E = \sqrt q \left(\tfrac{2}{1+q}\right)^{1/(\gamma-1)} \theta_{\rm theirs}
@@ -159,7 +167,15 @@ def from_pyautolens(*, centre=(0.0, 0.0), ell_comps=(0.0, 0.0), einstein_radius,
     }
 
 
-def to_pyautolens(*, theta_E, gamma=2.0, e1=0.0, e2=0.0, center_x=0.0, center_y=0.0) -> dict:
+def to_pyautolens(
+    *,
+    theta_E: Scalar,
+    gamma: Scalar = 2.0,
+    e1: Scalar = 0.0,
+    e2: Scalar = 0.0,
+    center_x: Scalar = 0.0,
+    center_y: Scalar = 0.0,
+) -> dict[str, Any]:
     """Parameters of PyAutoLens's PowerLaw from those of an `EPL`, the inverse of `from_pyautolens`.
 
     Args:
@@ -180,7 +196,7 @@ def to_pyautolens(*, theta_E, gamma=2.0, e1=0.0, e2=0.0, center_x=0.0, center_y=
     }
 
 
-def _pyautolens_scale(e1, e2, gamma):
+def _pyautolens_scale(e1: Scalar, e2: Scalar, gamma: Scalar) -> Scalar:
     q, _ = from_ellipticity(e1, e2)
     return jnp.sqrt(q) * (2.0 / (1.0 + q)) ** (1.0 / (gamma - 1.0))
 
@@ -204,7 +220,7 @@ def pixel_matrix(pixel_scale: float) -> np.ndarray:
 
 def pixel_grid(
     shape: tuple[int, int], matrix: Matrix | np.ndarray, *, offset: tuple[float, float] = (0.0, 0.0)
-):
+) -> tuple[np.ndarray, np.ndarray]:
     r"""Positions of pixel centres, with (0, 0) at the centre of the image.
 
     .. math:: (x, y) = M\,(i - (n_x-1)/2,\; j - (n_y-1)/2)
@@ -231,7 +247,7 @@ def pixel_grid(
 
 def sub_pixel_grid(
     shape: tuple[int, int], matrix: Matrix | np.ndarray, supersampling: int, sampling: int = 1
-):
+) -> tuple[np.ndarray, np.ndarray]:
     """Positions of sub-pixel centres, one image-shaped plane for each place within a pixel.
 
     The planes lead, so that averaging sub-pixels is a sum over leading axes, which every device

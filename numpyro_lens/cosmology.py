@@ -1,9 +1,11 @@
 """From velocities, masses and redshifts to lens parameters, with distances as plain numbers."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+
+from numpyro_lens._types import Scalar
 
 # km, s, Mpc and solar masses.
 _LIGHT = 299792.458
@@ -35,18 +37,18 @@ class Distances(NamedTuple):
     z_lens: float = 0.0
 
     @property
-    def time_delay_distance(self):
+    def time_delay_distance(self) -> Scalar:
         r"""Time-delay distance :math:`(1+z_d) D_d D_s / D_{ds}` [Mpc]."""
         return (1.0 + self.z_lens) * self.lens * self.source / self.between
 
     @property
-    def critical_density(self):
+    def critical_density(self) -> Scalar:
         r"""Critical density :math:`c^2 D_s / (4\pi G D_d D_{ds})` [solar mass / arcsec²]."""
         scale = _LIGHT**2 / (4.0 * jnp.pi * _GRAVITY) * _ARCSEC**2
         return scale * self.lens * self.source / self.between
 
 
-def distances(cosmology, z_lens: float, z_source: float) -> Distances:
+def distances(cosmology: Any, z_lens: float, z_source: float) -> Distances:
     """The distances of a lens and a source in a cosmology.
 
     Args:
@@ -86,7 +88,7 @@ def distances(cosmology, z_lens: float, z_source: float) -> Distances:
     )
 
 
-def sis_from_velocity_dispersion(sigma_v, distances: Distances) -> dict:
+def sis_from_velocity_dispersion(sigma_v: Scalar, distances: Distances) -> dict[str, Scalar]:
     r"""Parameters of a `mass.SIS`, :math:`\theta_E = 4\pi (\sigma_v/c)^2 D_{ds}/D_s`.
 
     Args:
@@ -107,7 +109,7 @@ def sis_from_velocity_dispersion(sigma_v, distances: Distances) -> dict:
     return {"theta_E": 4.0 * jnp.pi * (sigma_v / _LIGHT) ** 2 * ratio / _ARCSEC}
 
 
-def velocity_dispersion(theta_E, distances: Distances):
+def velocity_dispersion(theta_E: Scalar, distances: Distances) -> Scalar:
     """Velocity dispersion of a `mass.SIS`, the inverse of `sis_from_velocity_dispersion`.
 
     Args:
@@ -121,7 +123,7 @@ def velocity_dispersion(theta_E, distances: Distances):
     return _LIGHT * jnp.sqrt(theta_E * _ARCSEC / (4.0 * jnp.pi * ratio))
 
 
-def nfw_from_mass(m200, concentration, distances: Distances) -> dict:
+def nfw_from_mass(m200: Scalar, concentration: Scalar, distances: Distances) -> dict[str, Scalar]:
     r"""Parameters of a `mass.NFW` from its mass within 200 times the critical density.
 
     .. math:: r_{200}^3 = \frac{3 M_{200}}{800\pi\rho_c}, \quad R_s = r_{200}/c, \quad
@@ -150,7 +152,9 @@ def nfw_from_mass(m200, concentration, distances: Distances) -> dict:
     return {"Rs": Rs, "alpha_Rs": mass * _AT_RS / Rs}
 
 
-def nfw_mass(Rs, alpha_Rs, distances: Distances, *, steps=30):
+def nfw_mass(
+    Rs: Scalar, alpha_Rs: Scalar, distances: Distances, *, steps: int = 30
+) -> tuple[Scalar, Scalar]:
     """Mass and concentration of a `mass.NFW`, the inverse of `nfw_from_mass`.
 
     Args:

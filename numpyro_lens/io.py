@@ -12,7 +12,7 @@ from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 
 from numpyro_lens.coordinates import pixel_grid, pixel_matrix
-from numpyro_lens.noise import NoiseMap, PoissonNoise
+from numpyro_lens.noise import AbstractNoise, NoiseMap, PoissonNoise
 from numpyro_lens.observation import Observation
 from numpyro_lens.psf import PSF
 
@@ -217,12 +217,12 @@ def _listing(hdus: Sequence) -> str:
     )
 
 
-def _shape(hdu) -> tuple[int, ...]:
+def _shape(hdu: Any) -> tuple[int, ...]:
     # the header's shape: reading the data of a table or of a compressed image costs time
     return tuple(hdu.shape) if getattr(hdu, "is_image", False) else ()
 
 
-def _image_hdu(hdus: fits.HDUList, image_ext: Extension | None):
+def _image_hdu(hdus: fits.HDUList, image_ext: Extension | None) -> Any:
     if image_ext is not None:
         return _find(hdus, image_ext, "image_ext", beside="")
     for hdu in hdus:
@@ -233,7 +233,7 @@ def _image_hdu(hdus: fits.HDUList, image_ext: Extension | None):
     )
 
 
-def _find(hdus: fits.HDUList, wanted: Extension, flag: str, *, beside: str):
+def _find(hdus: fits.HDUList, wanted: Extension, flag: str, *, beside: str) -> Any:
     """The extension that ``wanted`` names: a number, a name, or the unique end of a name."""
     if isinstance(wanted, int) or wanted.lstrip("-").isdigit():
         return _by_number(hdus, int(wanted), flag)
@@ -251,7 +251,7 @@ def _find(hdus: fits.HDUList, wanted: Extension, flag: str, *, beside: str):
     )
 
 
-def _by_number(hdus: fits.HDUList, number: int, flag: str):
+def _by_number(hdus: fits.HDUList, number: int, flag: str) -> Any:
     if 0 <= number < len(hdus):
         return hdus[number]
     raise ValueError(
@@ -270,7 +270,7 @@ def _as_flag(name: str) -> str:
     return f"{name} (--{name.replace('_', '-')})"
 
 
-def _array(hdu) -> np.ndarray:
+def _array(hdu: Any) -> np.ndarray:
     """The extension's 2-D array in this machine's byte order, 32 or 64 bit float."""
     if len(_shape(hdu)) != 2:
         raise ValueError(
@@ -281,7 +281,7 @@ def _array(hdu) -> np.ndarray:
     return data.astype(np.float64 if data.dtype.itemsize > 4 else np.float32)
 
 
-def _pixel_matrix(hdu, pixel_scale: float | None) -> np.ndarray:
+def _pixel_matrix(hdu: Any, pixel_scale: float | None) -> np.ndarray:
     """The 2x2 matrix from pixel offsets (column, row) to (x, y) in arcsec."""
     if pixel_scale is not None:
         if not (math.isfinite(pixel_scale) and pixel_scale > 0):
@@ -302,7 +302,7 @@ def _wcs(header: fits.Header) -> WCS:
         return WCS(header, naxis=2)
 
 
-def _sky_position(hdu, window: tuple[slice, slice]) -> np.ndarray | None:
+def _sky_position(hdu: Any, window: tuple[slice, slice]) -> np.ndarray | None:
     """Right ascension and declination [degree] of the centre of the cutout."""
     wcs = _wcs(hdu.header)
     if not wcs.has_celestial:
@@ -342,7 +342,7 @@ def _arcsec(wcs: WCS, axis: int) -> float:
         ) from None
 
 
-def _header_rms(hdu) -> float | None:
+def _header_rms(hdu: Any) -> float | None:
     value = hdu.header.get("BKGRMS")
     try:
         return None if value is None else float(value)
@@ -365,7 +365,13 @@ def _window(shape: tuple[int, ...], cutout: int | None) -> tuple[slice, slice]:
     return slice(first[0], first[0] + cutout), slice(first[1], first[1] + cutout)
 
 
-def _mask(given, radius: float | None, matrix, window, shape) -> np.ndarray | None:
+def _mask(
+    given: np.ndarray | None,
+    radius: float | None,
+    matrix: np.ndarray,
+    window: tuple[slice, slice],
+    shape: tuple[int, int],
+) -> np.ndarray | None:
     disc = None if radius is None else _disc(shape, matrix, radius)
     if given is None:
         return disc
@@ -391,7 +397,12 @@ def _check_same_shape(flag: str, array: np.ndarray | None, shape: tuple[int, ...
         )
 
 
-def _check_noise_choice(noise_ext, exposure_ext, background_rms, exposure_time) -> None:
+def _check_noise_choice(
+    noise_ext: Extension | None,
+    exposure_ext: Extension | None,
+    background_rms: float | None,
+    exposure_time: float | None,
+) -> None:
     photons = {
         "exposure_ext": exposure_ext,
         "background_rms": background_rms,
@@ -407,7 +418,13 @@ def _check_noise_choice(noise_ext, exposure_ext, background_rms, exposure_time) 
         raise ValueError("give exposure_ext or exposure_time, not both.")
 
 
-def _noise(sigma, exposure, background_rms, exposure_time, window):
+def _noise(
+    sigma: np.ndarray | None,
+    exposure: np.ndarray | None,
+    background_rms: float | None,
+    exposure_time: float | None,
+    window: tuple[slice, slice],
+) -> AbstractNoise:
     if sigma is not None:
         return NoiseMap(sigma[window])
     if background_rms is None:
@@ -421,6 +438,7 @@ def _noise(sigma, exposure, background_rms, exposure_time, window):
             f"the exposure time is unknown. Give {_as_flag('exposure_ext')} or "
             f"{_as_flag('exposure_time')} (inf: background noise only)."
         )
-    if exposure is None and math.isinf(exposure_time):
+    if exposure_time is not None and math.isinf(exposure_time):
         return NoiseMap(background_rms)
-    return PoissonNoise(background_rms, exposure_time if exposure is None else exposure[window])
+    time: Any = exposure_time if exposure is None else exposure[window]
+    return PoissonNoise(background_rms, time)

@@ -1,9 +1,11 @@
 """Noise of the pixels: anything with ``variance(model)`` and ``sigma(model)``."""
 
 import abc
+from typing import cast
 
 import equinox as eqx
 import jax.numpy as jnp
+from numpy.typing import ArrayLike
 
 from numpyro_lens._types import Image, Scalar
 
@@ -51,7 +53,7 @@ class PoissonNoise(AbstractNoise):
     background_rms: Scalar | Image
     exposure_time: Scalar | Image
 
-    def variance(self, model_image):
+    def variance(self, model_image: Image) -> Image:
         """Background variance and photon variance of the model."""
         # A negative model is no light, not a negative variance.
         return self.background_rms**2 + jnp.maximum(model_image, 0.0) / self.exposure_time
@@ -71,9 +73,9 @@ class NoiseMap(AbstractNoise):
 
     sigma_map: Scalar | Image
 
-    def __init__(self, sigma):
-        self.sigma_map = sigma
+    def __init__(self, sigma: ArrayLike) -> None:
+        self.sigma_map = cast("Image", sigma)
 
-    def variance(self, model_image):
+    def variance(self, model_image: Image) -> Image:
         """Variance as given, whatever the model."""
         return self.sigma_map**2 + jnp.zeros_like(model_image)

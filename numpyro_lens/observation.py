@@ -4,11 +4,14 @@ import base64
 import dataclasses
 import html
 import io
+from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from numpyro_lens._types import Array, Image, Mask, Matrix
 from numpyro_lens.coordinates import pixel_grid, pixel_matrix, sub_pixel_grid
@@ -65,16 +68,16 @@ class Observation(eqx.Module):
 
     def __init__(
         self,
-        image,
+        image: ArrayLike,
         *,
-        pixel_scale=None,
-        transform_pix2angle=None,
-        noise,
-        psf=None,
-        mask=None,
-        supersampling=2,
-        sky_position=None,
-    ):
+        pixel_scale: float | None = None,
+        transform_pix2angle: ArrayLike | None = None,
+        noise: AbstractNoise,
+        psf: PSF | GaussianPSF | None = None,
+        mask: ArrayLike | None = None,
+        supersampling: int = 2,
+        sky_position: ArrayLike | None = None,
+    ) -> None:
         image = _checked_image(image)
         mask = _checked_mask(mask, image.shape)
         _check_pixels(image, mask, "`image`", np.isfinite, "finite")
@@ -115,7 +118,7 @@ class Observation(eqx.Module):
         height = 0.5 * self.shape[0] * np.copysign(np.hypot(b, d), d)
         return float(-width), float(width), float(-height), float(height)
 
-    def with_image(self, image) -> "Observation":
+    def with_image(self, image: ArrayLike) -> "Observation":
         """The same instrument with another image.
 
         Args:
@@ -130,7 +133,7 @@ class Observation(eqx.Module):
     def _repr_html_(self) -> str:
         return f"{_thumbnail(self)}<div>{html.escape(repr(self))}</div>"
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         if any(not isinstance(leaf, jax.Array) for leaf in (self.image, self.mask)):
             return f"Observation(supersampling={self.supersampling})"
         size = "x".join(map(str, self.image.shape))
@@ -165,7 +168,7 @@ def _thumbnail(observation: Observation, height: int = 240) -> str:
     return f'<img style="{style}" src="data:image/png;base64,{data}">'
 
 
-def _checked_image(image):
+def _checked_image(image: ArrayLike) -> np.ndarray:
     # A conversion, since FITS files are big-endian, which JAX does not read.
     image = np.asarray(image, dtype=float)
     if image.ndim != 2 or 0 in image.shape:
@@ -176,7 +179,7 @@ def _checked_image(image):
     return image
 
 
-def _checked_mask(mask, shape):
+def _checked_mask(mask: ArrayLike | None, shape: tuple[int, ...]) -> np.ndarray:
     if mask is None:
         return np.ones(shape, dtype=bool)
     mask = np.asarray(mask)
@@ -199,7 +202,9 @@ def _checked_mask(mask, shape):
     return mask
 
 
-def _check_pixels(values, mask, name, good, rule):
+def _check_pixels(
+    values: np.ndarray, mask: np.ndarray, name: str, good: Callable, rule: str
+) -> None:
     """Teach which pixels in use break a rule."""
     bad = mask & ~good(values)
     if count := int(bad.sum()):
@@ -212,7 +217,7 @@ def _check_pixels(values, mask, name, good, rule):
         )
 
 
-def _checked_matrix(pixel_scale, transform_pix2angle):
+def _checked_matrix(pixel_scale: float | None, transform_pix2angle: ArrayLike | None) -> np.ndarray:
     if (pixel_scale is None) == (transform_pix2angle is None):
         got = "neither" if pixel_scale is None else "both"
         raise ValueError(
@@ -242,7 +247,9 @@ def _checked_matrix(pixel_scale, transform_pix2angle):
     return matrix
 
 
-def _checked_psf(psf, matrix, shape, supersampling):
+def _checked_psf(
+    psf: PSF | GaussianPSF | None, matrix: np.ndarray, shape: tuple[int, ...], supersampling: int
+) -> PSF | None:
     if psf is None:
         return None
     if isinstance(psf, GaussianPSF):
@@ -267,7 +274,7 @@ def _checked_psf(psf, matrix, shape, supersampling):
     return PSF(psf.kernel, sampling=psf.sampling)
 
 
-def _cropped(psf, shape):
+def _cropped(psf: PSF, shape: tuple[int, ...]) -> PSF:
     """The centre of a kernel, no larger than the image."""
     limit = min(shape) * psf.sampling
     cut = max(0, (psf.kernel.shape[0] - limit + 1) // 2)
@@ -277,7 +284,7 @@ def _cropped(psf, shape):
     )
 
 
-def _checked_noise(noise, mask, dtype):
+def _checked_noise(noise: AbstractNoise, mask: np.ndarray, dtype: Any) -> AbstractNoise:
     """The same noise with arrays of the dtype, and harmless values where no pixel is used."""
     if not isinstance(noise, AbstractNoise):
         raise ValueError(
@@ -289,7 +296,7 @@ def _checked_noise(noise, mask, dtype):
     return eqx.tree_at(lambda n: [getattr(n, name) for name in values], noise, checked)
 
 
-def _checked_noise_value(name, value, mask, dtype):
+def _checked_noise_value(name: str, value: ArrayLike, mask: np.ndarray, dtype: Any) -> Array:
     value = np.asarray(value, dtype=float)
     if value.ndim and value.shape != mask.shape:
         raise ValueError(
@@ -298,7 +305,7 @@ def _checked_noise_value(name, value, mask, dtype):
         )
     full = np.broadcast_to(value, mask.shape)
 
-    def positive(v):
+    def positive(v: np.ndarray) -> np.ndarray:
         return np.isfinite(v) & (v > 0)
 
     _check_pixels(full, mask, f"`{name}` of the noise", positive, "positive and finite")

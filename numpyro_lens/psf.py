@@ -1,9 +1,12 @@
 """Point spread functions and the convolution with them."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from numpyro_lens._types import Array, Kernel
 
@@ -33,7 +36,7 @@ class PSF(eqx.Module):
     kernel: Kernel
     sampling: int = eqx.field(static=True)
 
-    def __init__(self, kernel, *, sampling: int = 1):
+    def __init__(self, kernel: ArrayLike, *, sampling: int = 1) -> None:
         kernel = np.asarray(kernel, dtype=float)
         _check_kernel(kernel, sampling)
         self.kernel = jnp.asarray(kernel / kernel.sum(), dtype=jnp.result_type(float))
@@ -66,7 +69,7 @@ class PSF(eqx.Module):
         rows, columns = (_refinement(size, factor) for size in kernel.shape)
         return PSF(rows @ kernel @ columns.T, sampling=factor * self.sampling)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"PSF(kernel={'x'.join(map(str, self.kernel.shape))}, sampling={self.sampling})"
 
 
@@ -94,7 +97,7 @@ class GaussianPSF(eqx.Module):
                 "Write GaussianPSF(fwhm=0.1)."
             )
 
-    def sampled(self, pixel_scale, *, sampling: int = 1) -> PSF:
+    def sampled(self, pixel_scale: ArrayLike, *, sampling: int = 1) -> PSF:
         """The kernel out to five standard deviations.
 
         Args:
@@ -114,12 +117,12 @@ class GaussianPSF(eqx.Module):
         return PSF(np.exp(-0.5 * (x**2 + y**2) / sigma**2), sampling=sampling)
 
 
-def _check_positive_integer(name, value):
+def _check_positive_integer(name: str, value: Any) -> None:
     if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
         raise ValueError(f"`{name}` is a positive integer; got {value!r}. Write {name}=2.")
 
 
-def _check_kernel(kernel, sampling):
+def _check_kernel(kernel: np.ndarray, sampling: int) -> None:
     _check_positive_integer("sampling", sampling)
     if kernel.ndim != 2 or 0 in kernel.shape:
         raise ValueError(
@@ -146,7 +149,7 @@ def _check_kernel(kernel, sampling):
         )
 
 
-def _refinement(size, factor):
+def _refinement(size: int, factor: int) -> np.ndarray:
     """The matrix from old samples to new ones along an axis, whose averages are the old samples."""
     fine = size * factor - (1 - size * factor % 2)
     old, new = (np.arange(n) - (n - 1) / 2 for n in (size, fine))
@@ -161,10 +164,10 @@ def _refinement(size, factor):
 # --- convolution ---------------------------------------------------------------------------------
 
 
-def _fast_length(minimum):
+def _fast_length(minimum: int) -> int:
     """Smallest length of at least `minimum` without a prime factor above 7."""
 
-    def remainder(n):
+    def remainder(n: int) -> int:
         for prime in (2, 3, 5, 7):
             while n % prime == 0:
                 n //= prime
@@ -210,14 +213,14 @@ class Blur(eqx.Module):
         # Padding with a constant would be compiled into one slow loop with all that precedes it.
         self.canvas = jnp.zeros((s * s, ny, nx), dtype=jnp.result_type(float))
 
-    def __call__(self, planes):
+    def __call__(self, planes: Array) -> Array:
         """The image ``(ny, nx)`` of one plane for each sample of a pixel ``(s², ny, nx)``."""
         ny, nx = planes.shape[1:]
         padded = self.canvas.at[:, :ny, :nx].set(planes)
         spectrum = jnp.sum(jnp.fft.rfft2(padded) * self.transform, axis=0)
         return jnp.fft.irfft2(spectrum, s=self.canvas.shape[1:])[:ny, :nx]
 
-    def many(self, planes):
+    def many(self, planes: Array) -> Array:
         """The images ``(num, ny, nx)`` of many sets of planes ``(num, s², ny, nx)``.
 
         Two of them are the real and the imaginary part of one complex transform: it costs as much
@@ -237,7 +240,7 @@ class Blur(eqx.Module):
         return jnp.concatenate([pairs.real, pairs.imag])[:num] * peak[:, 0]
 
 
-def _destinations(size, sampling, length):
+def _destinations(size: int, sampling: int, length: int) -> tuple[np.ndarray, int]:
     """Pixels on which the samples of an axis fall, from each place in a pixel; and a period."""
     offset = np.arange(size) - size // 2
     pixels = (offset + np.arange(sampling)[:, None]) // sampling

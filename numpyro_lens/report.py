@@ -4,13 +4,14 @@ import base64
 import html
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from string import Template
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from numpyro_lens import plot
 from numpyro_lens.infer import HMCResult, MAPResult, SVIResult
@@ -129,14 +130,14 @@ def _drawings(result: HMCResult) -> dict[str, Callable]:
     return drawings
 
 
-def _embedded(figure, title: str) -> str:
+def _embedded(figure: Figure, title: str) -> str:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100)
     data = base64.b64encode(buffer.getvalue()).decode()
     return f'<img alt="{title}" src="data:image/png;base64,{data}">'
 
 
-def _summary_table(summary) -> str:
+def _summary_table(summary: Any) -> str:
     columns = "".join(f"<th>{html.escape(str(name))}</th>" for name in summary.columns)
     rows = "".join(
         f"<tr><th>{html.escape(str(name))}</th>"
@@ -147,7 +148,7 @@ def _summary_table(summary) -> str:
     return f"<table class='numbers'><tr><th>parameter</th>{columns}</tr>{rows}</table>"
 
 
-def _number(value) -> str:
+def _number(value: Any) -> str:
     is_number = isinstance(value, float | np.floating)
     return f"{value:.4g}" if is_number else html.escape(str(value))
 
@@ -171,7 +172,7 @@ def _facts(result: HMCResult) -> Iterator[tuple[Any, ...]]:
     yield from result.versions.items()
 
 
-def _rows(rows) -> str:
+def _rows(rows: Iterable[Sequence[Any]]) -> str:
     cells = ("".join(f"<td>{cell}</td>" for cell in row) for row in rows)
     return "<table>" + "".join(f"<tr>{row}</tr>" for row in cells) + "</table>"
 

@@ -2,16 +2,20 @@
 
 import contextlib
 import contextvars
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 
-from numpyro_lens._types import Image
+from numpyro_lens._types import Array, Field, Image
 from numpyro_lens.lensing import ray_trace
 from numpyro_lens.light import AbstractLight, as_light
 from numpyro_lens.mass import AbstractMass, as_mass
 from numpyro_lens.observation import Observation
+
+Masses: TypeAlias = AbstractMass | Sequence[AbstractMass] | None
+Lights: TypeAlias = AbstractLight | Sequence[AbstractLight] | None
 
 
 class Scene(NamedTuple):
@@ -38,7 +42,7 @@ _recorders: contextvars.ContextVar[tuple[list[Scene], ...]] = contextvars.Contex
 
 
 @contextlib.contextmanager
-def record_scenes():
+def record_scenes() -> Iterator[list[Scene]]:
     """Collect the scene of every `render` call of this thread while the context is open.
 
     Yields:
@@ -62,7 +66,13 @@ def record_scenes():
         _recorders.reset(token)
 
 
-def render(observation: Observation, *, mass=None, source=None, lens_light=None) -> Image:
+def render(
+    observation: Observation,
+    *,
+    mass: Masses = None,
+    source: Lights = None,
+    lens_light: Lights = None,
+) -> Image:
     r"""The noise-free image of a lens.
 
     .. math:: I = A\, P \ast [S(\beta(\theta)) + L(\theta)], \qquad \beta = \theta - \alpha(\theta)
@@ -96,7 +106,7 @@ def render(observation: Observation, *, mass=None, source=None, lens_light=None)
     return observe_brightness(observation, brightness.reshape(observation.sub_x.shape))
 
 
-def recorded_scene(mass, source, lens_light) -> Scene:
+def recorded_scene(mass: Masses, source: Lights, lens_light: Lights) -> Scene:
     """The scene of these arguments of `render`, checked, and shown to open recorders.
 
     Args:
@@ -125,7 +135,7 @@ def recorded_scene(mass, source, lens_light) -> Scene:
     return scene
 
 
-def _brightness(scene: Scene, x, y):
+def _brightness(scene: Scene, x: Field, y: Field) -> Field:
     """Surface brightness in the image plane."""
     total = jnp.zeros_like(x)
     if scene.lens_light is not None:
@@ -136,7 +146,7 @@ def _brightness(scene: Scene, x, y):
     return total
 
 
-def observe_brightness(observation: Observation, brightness) -> Image:
+def observe_brightness(observation: Observation, brightness: Field) -> Image:
     """The image of a surface brightness given at the sub-pixels of an observation.
 
     Args:
@@ -157,7 +167,14 @@ def observe_brightness(observation: Observation, brightness) -> Image:
     return planes[0] if observation.blur is None else observation.blur(planes)
 
 
-def mock(observation: Observation, key, *, mass=None, source=None, lens_light=None) -> Observation:
+def mock(
+    observation: Observation,
+    key: Array,
+    *,
+    mass: Masses = None,
+    source: Lights = None,
+    lens_light: Lights = None,
+) -> Observation:
     """A mock observation: the image of a lens with noise drawn.
 
     Args:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,6 +23,10 @@ from numpyro_lens.cli._shared import (
     print_json,
     start_jax,
 )
+
+if TYPE_CHECKING:
+    from numpyro_lens.infer import Verdict
+    from numpyro_lens.observation import Observation
 
 
 def demo(
@@ -144,7 +148,7 @@ def run_call(call: dict[str, Any], checkpoint: Path | None, progress: bool, json
 
 def _run(
     model: Callable,
-    observation,
+    observation: "Observation",
     out: Path,
     settings: dict[str, Any],
     command: dict[str, Any],
@@ -177,7 +181,7 @@ def _run(
     raise typer.Exit(0 if result.verdict.converged else 1)
 
 
-def _as_json(summary, verdict, out: Path, written: list[str]) -> dict[str, Any]:
+def _as_json(summary: Any, verdict: "Verdict", out: Path, written: list[str]) -> dict[str, Any]:
     return {
         "converged": bool(verdict.converged),
         "verdict": str(verdict),
@@ -187,7 +191,7 @@ def _as_json(summary, verdict, out: Path, written: list[str]) -> dict[str, Any]:
     }
 
 
-def _print_summary(summary, verdict, out: Path, written: list[str]) -> None:
+def _print_summary(summary: Any, verdict: "Verdict", out: Path, written: list[str]) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -205,11 +209,11 @@ def _print_summary(summary, verdict, out: Path, written: list[str]) -> None:
     console.print(f"Wrote {', '.join(written)} in {out}{os.sep}", markup=False, highlight=False)
 
 
-def _cell(value) -> str:
+def _cell(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _demo_observation(seed: int):
+def _demo_observation(seed: int) -> "Observation":
     """A bright source just off the centre of an elliptical lens: an arc and its counter-image."""
     import jax
     import numpy as np

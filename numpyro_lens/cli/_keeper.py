@@ -6,11 +6,14 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from numpyro_lens.cli._shared import one_line, versions
+
+if TYPE_CHECKING:
+    from numpyro_lens.infer import HMCResult
 
 
 class Keeper:
@@ -30,7 +33,7 @@ class Keeper:
         write_atomically(self.out / name, writer)
         self.written.append(name)
 
-    def keep(self, stage: str, result) -> None:
+    def keep(self, stage: str, result: Any) -> None:
         """The callback of `fit`: called with each stage that has finished."""
         import numpy as np
 
@@ -43,7 +46,7 @@ class Keeper:
             self.write(f"{stage}.npz", lambda path: np.savez(path, **arrays))
 
 
-def write_results(keeper: Keeper, result, command: dict[str, Any]):
+def write_results(keeper: Keeper, result: "HMCResult", command: dict[str, Any]) -> Any:
     """Everything but the posterior; the manifest last, so that a folder with one is complete."""
     from numpyro_lens import plot
 
@@ -61,7 +64,7 @@ def write_results(keeper: Keeper, result, command: dict[str, Any]):
     return summary
 
 
-def _manifest(result, command: dict[str, Any]) -> dict[str, Any]:
+def _manifest(result: "HMCResult", command: dict[str, Any]) -> dict[str, Any]:
     import jax
 
     return {

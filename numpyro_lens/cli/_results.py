@@ -1,7 +1,7 @@
 """``numpyro-lens predict`` and ``numpyro-lens report``: what to do with a saved posterior."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,9 @@ from numpyro_lens.cli._shared import (
     print_json,
     start_jax,
 )
+
+if TYPE_CHECKING:
+    from numpyro_lens.infer import HMCResult
 
 PosteriorArgument = Annotated[
     Path, typer.Argument(help="A posterior.nc that fit or demo wrote.", metavar="POSTERIOR.nc")
@@ -50,7 +53,7 @@ def predict(
         typer.echo(f"Wrote {', '.join(images)} in {out}; reduced chi-square {chi2:.3f}")
 
 
-def _prediction(result, num: int, seed: int):
+def _prediction(result: "HMCResult", num: int, seed: int) -> tuple[dict[str, Any], float]:
     """Images by the name of their extension, and the reduced chi-square of the mean."""
     import jax.numpy as jnp
     import numpy as np

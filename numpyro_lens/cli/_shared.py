@@ -9,9 +9,13 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from numpyro_lens.infer import HMCResult
+    from numpyro_lens.observation import Observation
 
 # jax, numpyro and the rest of the package are imported inside the commands: `--help` stays fast,
 # and jax is told how many devices the CPU has before it looks for them.
@@ -120,7 +124,7 @@ def _described(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def check_model(model: Callable, observation) -> None:
+def check_model(model: Callable, observation: "Observation") -> None:
     """Run the model once: a mistake in it shows now and in one line, not amid compilation."""
     import jax
     from numpyro import handlers
@@ -138,7 +142,7 @@ def check_model(model: Callable, observation) -> None:
         )
 
 
-def load_result(path: Path, model: str | None):
+def load_result(path: Path, model: str | None) -> "HMCResult":
     """A saved posterior, with the model function where one is named or ready."""
     from numpyro_lens.infer import load
 

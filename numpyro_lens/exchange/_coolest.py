@@ -19,9 +19,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
+from numpy.typing import ArrayLike
 
 from numpyro_lens import light, mass
 from numpyro_lens.observation import Observation
+from numpyro_lens.psf import PSF
 from numpyro_lens.simulate import Scene, render
 
 
@@ -163,7 +165,12 @@ def _spin(modulus: float, angle: float) -> complex:
     return cmath.rect(modulus, 2.0 * math.radians(angle + 90.0))
 
 
-def _entities(scenes, turn, lens_redshift, source_redshift) -> list[dict[str, Any]]:
+def _entities(
+    scenes: Sequence[Scene],
+    turn: np.ndarray,
+    lens_redshift: float | None,
+    source_redshift: float | None,
+) -> list[dict[str, Any]]:
     """The lens galaxy, the fields around it, and the source."""
     masses = _profiles([scene.mass for scene in scenes], _MASSES, turn)
     fields = [profile for profile in masses if profile["type"] in _FIELDS]
@@ -187,7 +194,7 @@ def _entities(scenes, turn, lens_redshift, source_redshift) -> list[dict[str, An
     ]
 
 
-def _profiles(wholes: Sequence, known: Sequence[_Entry], turn) -> list[dict[str, Any]]:
+def _profiles(wholes: Sequence, known: Sequence[_Entry], turn: np.ndarray) -> list[dict[str, Any]]:
     """The profiles of the first mass or light, with the spread over those after it."""
     if wholes[0] is None:
         return []
@@ -195,7 +202,7 @@ def _profiles(wholes: Sequence, known: Sequence[_Entry], turn) -> list[dict[str,
     return [_profile(profiles, known, turn) for profiles in draws]
 
 
-def _profile(profiles: Sequence, known: Sequence[_Entry], turn) -> dict[str, Any]:
+def _profile(profiles: Sequence, known: Sequence[_Entry], turn: np.ndarray) -> dict[str, Any]:
     entries = [entry for entry in known if entry.kind is type(profiles[0])]
     if not entries:
         raise ValueError(
@@ -212,7 +219,7 @@ def _profile(profiles: Sequence, known: Sequence[_Entry], turn) -> dict[str, Any
     }
 
 
-def _parameters(profile, names: Mapping[str, str], turn) -> dict[str, Any]:
+def _parameters(profile: Any, names: Mapping[str, str], turn: np.ndarray) -> dict[str, Any]:
     values = {theirs: float(getattr(profile, ours)) for theirs, ours in names.items()}
     if hasattr(profile, "gamma1"):
         shear = _turned(complex(profile.gamma1, profile.gamma2), turn)
@@ -274,14 +281,14 @@ def _pixels(path: Path, scene: Scene, observation: Observation) -> dict[str, Any
     }
 
 
-def _psf(path: Path, psf, scale: float) -> dict[str, Any]:
+def _psf(path: Path, psf: PSF | None, scale: float) -> dict[str, Any]:
     if psf is None:
         return {"type": None}
     pixels = _grid(path, "psf", psf.kernel, scale / psf.sampling)
     return {"type": "PixelatedPSF", "description": None, "pixels": pixels}
 
 
-def _grid(path: Path, name: str, pixels, scale: float) -> dict[str, Any]:
+def _grid(path: Path, name: str, pixels: ArrayLike, scale: float) -> dict[str, Any]:
     """Write pixels as FITS, and describe them."""
     values = np.broadcast_to(np.asarray(pixels, dtype=float), np.shape(pixels))
     file = path.with_name(f"{path.stem}_{name}.fits")
@@ -309,7 +316,9 @@ def _sources(entities: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return massless
 
 
-def _check_one_plane(lenses, sources) -> None:
+def _check_one_plane(
+    lenses: Sequence[Mapping[str, Any]], sources: Sequence[Mapping[str, Any]]
+) -> None:
     planes = {entity["redshift"] for entity in lenses if entity.get("mass_model")}
     if len(planes) > 1 or any(entity.get("mass_model") for entity in sources):
         raise ValueError(
@@ -318,7 +327,9 @@ def _check_one_plane(lenses, sources) -> None:
         )
 
 
-def _read(entities, model: str, known: Sequence[_Entry], turn):
+def _read(
+    entities: Sequence[Mapping[str, Any]], model: str, known: Sequence[_Entry], turn: np.ndarray
+) -> Any:
     profiles = [
         _from_template(profile, known, turn)
         for entity in entities
@@ -328,7 +339,7 @@ def _read(entities, model: str, known: Sequence[_Entry], turn):
     return join(profiles) if profiles else None
 
 
-def _from_template(profile: Mapping[str, Any], known: Sequence[_Entry], turn):
+def _from_template(profile: Mapping[str, Any], known: Sequence[_Entry], turn: np.ndarray) -> Any:
     entry = next((entry for entry in known if entry.name == profile["type"]), None)
     if entry is None:
         raise ValueError(
@@ -346,7 +357,9 @@ def _value(profile: Mapping[str, Any], name: str) -> float:
     return float(value)
 
 
-def _our_fields(values: Mapping[str, float], names: Mapping[str, str], turn) -> dict[str, float]:
+def _our_fields(
+    values: Mapping[str, float], names: Mapping[str, str], turn: np.ndarray
+) -> dict[str, float]:
     ours = {name: values[theirs] for theirs, name in names.items()}
     if "gamma_ext" in values:
         shear = _turned(_spin(values["gamma_ext"], values["phi_ext"]), turn)

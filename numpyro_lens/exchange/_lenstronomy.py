@@ -153,7 +153,7 @@ def read_lenstronomy(
     )
 
 
-def _name(profile, known: Mapping[type, str]) -> str:
+def _name(profile: object, known: Mapping[type, str]) -> str:
     if type(profile) in known:
         return known[type(profile)]
     raise ValueError(
@@ -162,11 +162,16 @@ def _name(profile, known: Mapping[type, str]) -> str:
     )
 
 
-def _values(profile) -> dict[str, float]:
+def _values(profile: Any) -> dict[str, float]:
     return {field.name: float(getattr(profile, field.name)) for field in fields(profile)}
 
 
-def _profiles(names, kwargs, known: Mapping[type, str], join: Callable):
+def _profiles(
+    names: Sequence[str],
+    kwargs: Sequence[Mapping[str, float]],
+    known: Mapping[type, str],
+    join: Callable,
+) -> Any:
     classes = {name: kind for kind, name in known.items()}
     unknown = [name for name in names if name not in classes]
     if unknown or len(names) != len(kwargs):
@@ -189,7 +194,7 @@ def _datasets(path: str | PathLike) -> dict[str, Any]:
         raise ValueError(f"{fspath(path)!r} is no HDF5 file: {error}.") from error
 
 
-def _entry(data: Mapping[str, Any], name: str, path: str | PathLike):
+def _entry(data: Mapping[str, Any], name: str, path: str | PathLike) -> Any:
     if name in data:
         return data[name]
     raise ValueError(
@@ -197,7 +202,7 @@ def _entry(data: Mapping[str, Any], name: str, path: str | PathLike):
     )
 
 
-def _noise(data: Mapping[str, Any], path: str | PathLike):
+def _noise(data: Mapping[str, Any], path: str | PathLike) -> NoiseMap | PoissonNoise:
     if "noise_map" in data:
         return NoiseMap(data["noise_map"])
     background, exposure = (_entry(data, n, path) for n in ("background_rms", "exposure_time"))

@@ -3,7 +3,8 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict, fields
-from typing import Any
+from os import PathLike
+from typing import Any, NoReturn
 
 import numpy as np
 import xarray as xr
@@ -20,7 +21,7 @@ _ENGINE = "h5netcdf"
 _GROUP = "numpyro_lens_{}"
 
 
-def save(result: HMCResult, path) -> None:
+def save(result: HMCResult, path: str | PathLike) -> None:
     """Write a result as netCDF: for ``load``, and for ``arviz.from_netcdf``.
 
     Args:
@@ -42,7 +43,9 @@ def save(result: HMCResult, path) -> None:
         dataset.to_netcdf(str(path), mode="a", group=_GROUP.format(name), engine=_ENGINE)
 
 
-def load(path, *, model: Callable | None = None, args: tuple | None = None) -> HMCResult:
+def load(
+    path: str | PathLike, *, model: Callable | None = None, args: tuple | None = None
+) -> HMCResult:
     """Read a result that ``save`` wrote.
 
     Everything is there but the model function, which no file can hold. A ready model is found by
@@ -97,14 +100,16 @@ def load(path, *, model: Callable | None = None, args: tuple | None = None) -> H
     return result
 
 
-def write_stage(path, name: str, result, manifest: dict[str, Any]) -> None:
+def write_stage(path: str | PathLike, name: str, result: Any, manifest: dict[str, Any]) -> None:
     """Write the result of MAP or SVI alone, with what it was run on."""
     dataset = _map_dataset(result) if name == "map" else _svi_dataset(result)
     dataset.attrs |= _counts(result) | {"manifest": json.dumps(manifest)}
     dataset.to_netcdf(str(path), engine=_ENGINE)
 
 
-def read_stage(path, name: str, flat: FlatModel, args: tuple) -> tuple[dict[str, Any], Any]:
+def read_stage(
+    path: str | PathLike, name: str, flat: FlatModel, args: tuple
+) -> tuple[dict[str, Any], Any]:
     """What ``write_stage`` wrote: the manifest and the result."""
     with xr.open_dataset(str(path), engine=_ENGINE) as dataset:
         dataset = dataset.load()
@@ -112,7 +117,7 @@ def read_stage(path, name: str, flat: FlatModel, args: tuple) -> tuple[dict[str,
     return json.loads(dataset.attrs["manifest"]), result
 
 
-def _read(path, name: str) -> xr.Dataset | None:
+def _read(path: str | PathLike, name: str) -> xr.Dataset | None:
     try:
         with xr.open_dataset(str(path), group=_GROUP.format(name), engine=_ENGINE) as dataset:
             return dataset.load()
@@ -124,7 +129,7 @@ def _read(path, name: str) -> xr.Dataset | None:
         raise ValueError(f"{str(path)!r} is no netCDF file: {error}.") from error
 
 
-def _group(path, name: str) -> dict[str, np.ndarray]:
+def _group(path: str | PathLike, name: str) -> dict[str, np.ndarray]:
     with xr.open_dataset(str(path), group=name, engine=_ENGINE) as dataset:
         return {str(key): variable.values for key, variable in dataset.load().data_vars.items()}
 
@@ -140,7 +145,7 @@ def _hmc_dataset(result: HMCResult) -> xr.Dataset:
     return xr.Dataset({"z": (("chain", "draw", "coordinate"), result.z)}, attrs=attrs)
 
 
-def _counts(stage) -> dict[str, str]:
+def _counts(stage: Any) -> dict[str, str]:
     gradients = stage.stage_gradients if isinstance(stage, HMCResult) else stage.num_gradients
     return {"num_gradients": json.dumps(gradients), "timing": json.dumps(stage.timing)}
 
@@ -160,7 +165,7 @@ def _sites(hmc: xr.Dataset) -> tuple[Site, ...]:
 
 
 def _unknown(hmc: xr.Dataset) -> Callable:
-    def model(*_args):
+    def model(*_args: Any) -> NoReturn:
         raise ValueError(
             f"The file holds the draws, not the model function {hmc.attrs['model']}. Give it: "
             "nl.load(path, model=your_function)."

@@ -4,11 +4,14 @@ import dataclasses
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from os import PathLike
 from typing import Any
 
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 
+from numpyro_lens._types import Array
 from numpyro_lens.infer import hmc as hmc_stage
 from numpyro_lens.infer import map as map_stage
 from numpyro_lens.infer import svi as svi_stage
@@ -36,29 +39,44 @@ class ModellingSequenceInterface(ABC):
     Reference: Gu et al. 2022, ApJ 935, 49.
     """
 
-    def __init__(self, phys_model, prob_model, sim_config):
+    def __init__(self, phys_model: Any, prob_model: Any, sim_config: Any) -> None:
         self.phys_model, self.prob_model, self.sim_config = phys_model, prob_model, sim_config
 
     @abstractmethod
-    def MAP(self, optimizer, start=None, n_samples=500, num_steps=350, seed=0):
+    def MAP(
+        self,
+        optimizer: Any,
+        start: Any = None,
+        n_samples: int = 500,
+        num_steps: int = 350,
+        seed: int = 0,
+    ) -> Any:
         """Unconstrained parameters of all starts after optimisation, (n_samples, d)."""
 
     @abstractmethod
-    def SVI(self, optimizer, start, n_vi=250, num_steps=500, init_scales=1e-3, seed=0):
+    def SVI(
+        self,
+        optimizer: Any,
+        start: Any,
+        n_vi: int = 250,
+        num_steps: int = 500,
+        init_scales: Any = 1e-3,
+        seed: int = 0,
+    ) -> Any:
         """The fitted posterior, a distribution over the unconstrained vector."""
 
     @abstractmethod
     def HMC(
         self,
-        q_z,
-        init_eps=0.3,
-        init_l=3,
-        n_hmc=50,
-        num_burnin_steps=250,
-        num_results=750,
-        max_leapfrog_steps=30,
-        seed=0,
-    ):
+        q_z: Any,
+        init_eps: float = 0.3,
+        init_l: int = 3,
+        n_hmc: int = 50,
+        num_burnin_steps: int = 250,
+        num_results: int = 750,
+        max_leapfrog_steps: int = 30,
+        seed: int = 0,
+    ) -> Any:
         """Unconstrained chains, (num_results, n_hmc, d)."""
 
 
@@ -89,7 +107,7 @@ class ModellingSequence(ModellingSequenceInterface):
         self._set_model(prob_model.numpyro_model(phys_model), prob_model.observation(sim_config))
 
     @classmethod
-    def from_model(cls, model: Callable, *args) -> "ModellingSequence":
+    def from_model(cls, model: Callable, *args: Any) -> "ModellingSequence":
         """From a NumPyro model function and its arguments.
 
         Args:
@@ -104,12 +122,19 @@ class ModellingSequence(ModellingSequenceInterface):
         sequence._set_model(model, *args)
         return sequence
 
-    def _set_model(self, model, *args):
+    def _set_model(self, model: Callable, *args: Any) -> None:
         self.args = args
         self.flat = flat_model(model, args)
 
     def MAP(
-        self, optimizer=None, start=None, n_samples=500, num_steps=350, seed=0, *, progress=True
+        self,
+        optimizer: Any = None,
+        start: ArrayLike | None = None,
+        n_samples: int = 500,
+        num_steps: int = 350,
+        seed: int = 0,
+        *,
+        progress: bool = True,
     ) -> MAPResult:
         """Optimise many starts at once.
 
@@ -137,14 +162,14 @@ class ModellingSequence(ModellingSequenceInterface):
 
     def SVI(
         self,
-        optimizer=None,
-        start=None,
-        n_vi=250,
-        num_steps=500,
-        init_scales=1e-3,
-        seed=0,
+        optimizer: Any = None,
+        start: Any = None,
+        n_vi: int = 250,
+        num_steps: int = 500,
+        init_scales: ArrayLike = 1e-3,
+        seed: int = 0,
         *,
-        progress=True,
+        progress: bool = True,
     ) -> SVIResult:
         """Fit a full-rank Gaussian from ``start``.
 
@@ -184,17 +209,17 @@ class ModellingSequence(ModellingSequenceInterface):
 
     def HMC(
         self,
-        q_z,
-        init_eps=0.3,
-        init_l=3,
-        n_hmc=50,
-        num_burnin_steps=250,
-        num_results=750,
-        max_leapfrog_steps=30,
-        seed=0,
+        q_z: SVIResult,
+        init_eps: float = 0.3,
+        init_l: int = 3,
+        n_hmc: int = 50,
+        num_burnin_steps: int = 250,
+        num_results: int = 750,
+        max_leapfrog_steps: int = 30,
+        seed: int = 0,
         *,
-        kernel=None,
-        progress=True,
+        kernel: Any = None,
+        progress: bool = True,
     ) -> HMCResult:
         """Draw chains from the posterior.
 
@@ -240,7 +265,7 @@ class ModellingSequence(ModellingSequenceInterface):
         svi: svi_stage.SVI | None = None,
         hmc: hmc_stage.HMC | None = None,
         callback: Callable[[str, Any], None] | None = None,
-        checkpoint=None,
+        checkpoint: str | PathLike | None = None,
     ) -> HMCResult:
         """Run the three steps.
 
@@ -288,12 +313,19 @@ class ModellingSequence(ModellingSequenceInterface):
         callback("hmc", result)
         return result
 
-    def _kept(self, checkpoint, stage, settings, key, run):
+    def _kept(
+        self,
+        checkpoint: str | PathLike | None,
+        stage: str,
+        settings: Any,
+        key: Array,
+        run: Callable,
+    ) -> Any:
         manifest = fingerprint(self.flat, self.args, key) | {"settings": _plain(settings)}
         return kept(checkpoint, stage, manifest, self.flat, self.args, run)
 
 
-def fit(model: Callable, *args, seed: int = 0, **settings) -> HMCResult:
+def fit(model: Callable, *args: Any, seed: int = 0, **settings: Any) -> HMCResult:
     """Fit a NumPyro model in one call: MAP, SVI, HMC.
 
     Args:
@@ -312,11 +344,11 @@ def fit(model: Callable, *args, seed: int = 0, **settings) -> HMCResult:
     return ModellingSequence.from_model(model, *args).fit(seed, **settings)
 
 
-def _is_optimizer(value) -> bool:
+def _is_optimizer(value: Any) -> bool:
     return callable(getattr(value, "init", None)) and callable(getattr(value, "update", None))
 
 
-def _scale_tril(init_scales, dim):
+def _scale_tril(init_scales: ArrayLike, dim: int) -> np.ndarray:
     scales = np.asarray(init_scales, dtype=float)
     if scales.ndim < 2:
         return np.diag(np.broadcast_to(scales, dim))
@@ -329,7 +361,7 @@ def _scale_tril(init_scales, dim):
     return scales
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     """Settings as nested dicts of what JSON can hold."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         plain = {

@@ -1,7 +1,7 @@
 """The posterior, parameter by parameter and pair by pair."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,6 +10,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from numpyro_lens.plot import _panel
+
+Limits: TypeAlias = tuple[float, float]
 
 _POSTERIOR, _SECOND, _TRUTH = "#0072B2", "#E69F00", "#000000"
 _REGIONS = ["#B3D4E8", "#5BA3CF"]  # 95 and 68 %
@@ -32,13 +34,13 @@ _SYMBOLS = {
 
 
 def plot_corner(
-    result,
+    result: Any,
     var_names: Sequence[str] | None = None,
     truths: Mapping[str, float] | None = None,
     *,
-    other=None,
+    other: Any = None,
     labels: tuple[str, str] = ("HMC", "VI"),
-    ax=None,
+    ax: Any = None,
 ) -> tuple[Figure, np.ndarray]:
     """Draw the posterior: every parameter's histogram and every pair's 68 and 95 % regions.
 
@@ -109,7 +111,7 @@ def _corner_axes(count: int) -> tuple[Figure, np.ndarray]:
     return figure, axes
 
 
-def _given_axes(ax, count: int) -> tuple[Figure, np.ndarray]:
+def _given_axes(ax: Any, count: int) -> tuple[Figure, np.ndarray]:
     figure, axes = _panel.axes_for(ax, (count, count), (0, 0))
     return figure, axes.reshape(count, count)
 
@@ -141,7 +143,7 @@ def _limits(
     return float(low), float(high)
 
 
-def _marginal(axis: Axes, values: np.ndarray, limits, truth: float | None) -> None:
+def _marginal(axis: Axes, values: np.ndarray, limits: Limits, truth: float | None) -> None:
     low, median, high = np.quantile(values, [0.15865, 0.5, 0.84135])
     bins: dict[str, Any] = {"bins": 30, "range": limits, "density": True, "color": _POSTERIOR}
     axis.hist(values, histtype="stepfilled", alpha=0.25, **bins)
@@ -161,13 +163,13 @@ def _interval(low: float, median: float, high: float) -> str:
     return f"${text[0]}_{{-{text[1]}}}^{{+{text[2]}}}$"
 
 
-def _second_marginal(axis: Axes, values: np.ndarray | None, limits) -> None:
+def _second_marginal(axis: Axes, values: np.ndarray | None, limits: Limits) -> None:
     if values is not None:
         style: dict[str, Any] = {"histtype": "step", "lw": 1.0, "color": _SECOND}
         axis.hist(values, bins=30, range=limits, density=True, **style)
 
 
-def _pair(axis: Axes, x: np.ndarray, y: np.ndarray, x_limits, y_limits) -> None:
+def _pair(axis: Axes, x: np.ndarray, y: np.ndarray, x_limits: Limits, y_limits: Limits) -> None:
     centres, density, levels = _regions(x, y, x_limits, y_limits)
     if len(levels) < 2:
         axis.plot(x, y, ",", color=_POSTERIOR)
@@ -176,15 +178,17 @@ def _pair(axis: Axes, x: np.ndarray, y: np.ndarray, x_limits, y_limits) -> None:
     axis.contour(*centres, density, levels=levels, colors=_POSTERIOR, linewidths=0.7)
 
 
-def _second_pair(axis: Axes, x, y, x_limits, y_limits) -> None:
-    if x is None:
+def _second_pair(
+    axis: Axes, x: np.ndarray | None, y: np.ndarray | None, x_limits: Limits, y_limits: Limits
+) -> None:
+    if x is None or y is None:
         return
     centres, density, levels = _regions(x, y, x_limits, y_limits)
     if len(levels) == 2:
         axis.contour(*centres, density, levels=levels, colors=_SECOND, linewidths=1.0)
 
 
-def _regions(x: np.ndarray, y: np.ndarray, x_limits, y_limits):
+def _regions(x: np.ndarray, y: np.ndarray, x_limits: Limits, y_limits: Limits) -> Any:
     """Bin centres, smoothed density [y, x], and the levels that hold 95 and 68 % of the draws."""
     bins = 40 if x.size > 4000 else 28
     counts, x_edges, y_edges = np.histogram2d(x, y, bins=bins, range=(x_limits, y_limits))

@@ -1,17 +1,21 @@
 """An observation and a fit: data, model, residuals, source plane."""
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import AsinhNorm
+from matplotlib.colors import AsinhNorm, Normalize
 from matplotlib.figure import Figure
 
 from numpyro_lens import lensing, simulate
+from numpyro_lens.observation import Observation
 from numpyro_lens.plot import _panel
 from numpyro_lens.plot._panel import panel
+from numpyro_lens.simulate import Scene
 
 
-def plot_observation(observation, ax: Axes | None = None) -> tuple[Figure, np.ndarray]:
+def plot_observation(observation: Observation, ax: Axes | None = None) -> tuple[Figure, np.ndarray]:
     """Draw the image of an observation; pixels outside the mask are hatched.
 
     Args:
@@ -33,7 +37,7 @@ def plot_observation(observation, ax: Axes | None = None) -> tuple[Figure, np.nd
     return figure, axes
 
 
-def plot_fit(result, ax=None) -> tuple[Figure, np.ndarray]:
+def plot_fit(result: Any, ax: Any = None) -> tuple[Figure, np.ndarray]:
     """Draw a fit: data, model, normalised residuals and source plane.
 
     The model is that of the best posterior draw. Critical curves lie on the model and caustics on
@@ -71,19 +75,19 @@ def plot_fit(result, ax=None) -> tuple[Figure, np.ndarray]:
     return figure, axes
 
 
-def _norm(observation, model):
+def _norm(observation: Observation, model: np.ndarray) -> Normalize:
     used = np.asarray(observation.mask)
     sigma = np.asarray(observation.noise.sigma(jnp.asarray(model)))
     return _panel.brightness_norm(np.asarray(observation.image)[used], sigma[used])
 
 
-def _data_panel(axis: Axes, observation, norm) -> None:
+def _data_panel(axis: Axes, observation: Observation, norm: Normalize) -> None:
     data = np.where(np.asarray(observation.mask), np.asarray(observation.image), np.nan)
     panel(axis, observation, data, "Data", norm=norm, label="flux per pixel")
     _panel.compass(axis, observation)
 
 
-def _residual_panel(axis: Axes, observation, residual: np.ndarray) -> None:
+def _residual_panel(axis: Axes, observation: Observation, residual: np.ndarray) -> None:
     used = np.asarray(observation.mask)
     chi2 = float(np.mean(residual[used] ** 2))
     panel(
@@ -98,7 +102,7 @@ def _residual_panel(axis: Axes, observation, residual: np.ndarray) -> None:
     )
 
 
-def _source_panel(axis: Axes, observation, scene) -> None:
+def _source_panel(axis: Axes, observation: Observation, scene: Scene) -> None:
     axis.set_title("Source plane")
     _panel.frame(axis, observation)
     axis.patch.set_hatch("")
@@ -122,7 +126,9 @@ def _source_panel(axis: Axes, observation, scene) -> None:
     _panel.colour_bar(axis, mesh, "brightness per arcsec$^2$")
 
 
-def _source_window(observation, scene, caustics: list[np.ndarray]) -> tuple[np.ndarray, float]:
+def _source_window(
+    observation: Observation, scene: Any, caustics: list[np.ndarray]
+) -> tuple[np.ndarray, float]:
     """Centre and half side [arcsec] of a square around the caustics and the brightest spot."""
     x, y = (np.asarray(axis) for axis in (observation.x, observation.y))
     step = [np.linspace(axis.min(), axis.max(), 200) for axis in (x, y)]

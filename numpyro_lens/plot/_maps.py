@@ -9,10 +9,11 @@ from matplotlib.colors import AsinhNorm, LogNorm
 from matplotlib.figure import Figure
 
 from numpyro_lens import lensing
+from numpyro_lens._types import Array
 from numpyro_lens.plot import _panel
 
 
-def plot_convergence(result, ax: Axes | None = None) -> tuple[Figure, np.ndarray]:
+def plot_convergence(result: Any, ax: Axes | None = None) -> tuple[Figure, np.ndarray]:
     r"""Draw the convergence :math:`\kappa` of the best draw on the pixels of the image.
 
     The dashed line is :math:`\kappa = 1/2`, where the mean surface density of an isothermal lens
@@ -44,7 +45,7 @@ def plot_convergence(result, ax: Axes | None = None) -> tuple[Figure, np.ndarray
     return figure, axes
 
 
-def plot_magnification(result, ax: Axes | None = None) -> tuple[Figure, np.ndarray]:
+def plot_magnification(result: Any, ax: Axes | None = None) -> tuple[Figure, np.ndarray]:
     r"""Draw the signed magnification :math:`\mu` of the best draw, with critical curves.
 
     Where it is negative images are mirrored.
@@ -75,7 +76,7 @@ def plot_magnification(result, ax: Axes | None = None) -> tuple[Figure, np.ndarr
     return figure, axes
 
 
-def _lens(result):
+def _lens(result: Any) -> tuple[Any, Array, Array]:
     """The scene and the pixel centres, slightly off the singular centre of a lens."""
     scene = result.scene()
     if scene.mass is None:

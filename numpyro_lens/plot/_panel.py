@@ -1,13 +1,17 @@
 """What every picture of an image shares: scale, frame, colour bar, compass, curves."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.colors import AsinhNorm, Normalize
 from matplotlib.figure import Figure
 
 from numpyro_lens.coordinates import pixel_grid
+from numpyro_lens.observation import Observation
+from numpyro_lens.simulate import Scene
 
 BRIGHTNESS = "inferno"
 SIGNED = "RdBu_r"  # told apart by readers who do not see red or green
@@ -15,7 +19,9 @@ CURVE = "#56B4E9"
 _UNUSED, _HATCH = "#EDEDED", "#CFCFCF"
 
 
-def axes_for(ax, shape: tuple[int, int], size: tuple[float, float]) -> tuple[Figure, np.ndarray]:
+def axes_for(
+    ax: Any, shape: tuple[int, int], size: tuple[float, float]
+) -> tuple[Figure, np.ndarray]:
     """The axes given, checked, or those of a new figure; flat, in reading order."""
     if ax is None:
         figure = new_figure(figsize=size, layout="compressed")
@@ -29,7 +35,7 @@ def axes_for(ax, shape: tuple[int, int], size: tuple[float, float]) -> tuple[Fig
     return axes[0].figure, axes
 
 
-def new_figure(**settings) -> Figure:
+def new_figure(**settings: Any) -> Figure:
     """A figure that works without a display, and that a notebook shows."""
     # a notebook draws figures once pyplot is imported; nothing is drawn through it
     import matplotlib.pyplot  # noqa: F401
@@ -45,7 +51,7 @@ def brightness_norm(values: np.ndarray, sigma: np.ndarray) -> Normalize:
     return AsinhNorm(linear_width=max(3 * noise, 1e-3 * top), vmin=-2 * noise, vmax=top)
 
 
-def corners(observation) -> tuple[np.ndarray, np.ndarray]:
+def corners(observation: Observation) -> tuple[np.ndarray, np.ndarray]:
     """Pixel corners (ny + 1, nx + 1) in arcsec: right for a rotated or mirrored image too."""
     ny, nx = observation.shape
     x0, y0 = (float(np.mean(np.asarray(axis))) for axis in (observation.x, observation.y))
@@ -53,7 +59,7 @@ def corners(observation) -> tuple[np.ndarray, np.ndarray]:
     return x0 + x, y0 + y
 
 
-def frame(axis: Axes, observation) -> None:
+def frame(axis: Axes, observation: Observation) -> None:
     """Equal scales around the fitted pixels, and the image's own handedness.
 
     Right ascension to the left stays there. Pixels that were not fitted are hatched.
@@ -69,7 +75,7 @@ def frame(axis: Axes, observation) -> None:
     axis.patch.set(facecolor=_UNUSED, edgecolor=_HATCH, hatch="////")
 
 
-def _fitted_corners(observation, margin: int = 2) -> list[np.ndarray]:
+def _fitted_corners(observation: Observation, margin: int = 2) -> list[np.ndarray]:
     """Corners (x, y) of the pixels up to ``margin`` around those in use."""
     used = np.asarray(observation.mask)
     window = []
@@ -84,7 +90,9 @@ def directed(values: np.ndarray, step: float) -> tuple[float, float]:
     return (high, low) if step < 0 else (low, high)
 
 
-def panel(axis: Axes, observation, image, title: str, *, label: str, **style):
+def panel(
+    axis: Axes, observation: Observation, image: np.ndarray, title: str, *, label: str, **style: Any
+) -> Any:
     """One image on its pixels, with a colour bar."""
     style.setdefault("cmap", BRIGHTNESS)
     mesh = axis.pcolormesh(*corners(observation), image, rasterized=True, **style)
@@ -94,7 +102,7 @@ def panel(axis: Axes, observation, image, title: str, *, label: str, **style):
     return mesh
 
 
-def colour_bar(axis: Axes, mesh, label: str) -> None:
+def colour_bar(axis: Axes, mesh: QuadMesh, label: str) -> None:
     bar = axis.figure.colorbar(mesh, ax=axis, fraction=0.046, pad=0.02, label=label)
     if isinstance(mesh.norm, AsinhNorm):
         ticks = _ticks(mesh.norm)
@@ -113,7 +121,7 @@ def _ticks(norm: AsinhNorm) -> list[float]:
     return [0.0, *(fine if len(fine) <= 6 else coarse)]
 
 
-def outline(axis: Axes, observation, used: np.ndarray) -> None:
+def outline(axis: Axes, observation: Observation, used: np.ndarray) -> None:
     """The line between fitted and unfitted pixels, where there are both."""
     if used.all():
         return
@@ -121,7 +129,7 @@ def outline(axis: Axes, observation, used: np.ndarray) -> None:
     axis.contour(x, y, used.astype(float), levels=[0.5], colors="white", linewidths=0.8)
 
 
-def compass(axis: Axes, observation, length: float = 0.11) -> None:
+def compass(axis: Axes, observation: Observation, length: float = 0.11) -> None:
     """Arrows to the North and the East, where the observation knows its place on the sky."""
     if observation.sky_position is None:
         return
@@ -137,7 +145,7 @@ def compass(axis: Axes, observation, length: float = 0.11) -> None:
         axis.annotate(name, tuple(start), xytext=tuple(label), **style)
 
 
-def curves_of(function, observation, scene) -> list[np.ndarray]:
+def curves_of(function: Callable, observation: Observation, scene: Scene) -> list[np.ndarray]:
     """Critical curves or caustics (n, 2) [arcsec] of the lens within and around the image."""
     if scene.mass is None:
         return []

@@ -1,5 +1,7 @@
 """The posterior of the image plane."""
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
@@ -7,7 +9,7 @@ from matplotlib.figure import Figure
 from numpyro_lens.plot import _panel
 
 
-def plot_prediction(result, num: int = 100, ax=None) -> tuple[Figure, np.ndarray]:
+def plot_prediction(result: Any, num: int = 100, ax: Any = None) -> tuple[Figure, np.ndarray]:
     """Draw mean and uncertainty of the model image over the posterior.
 
     The uncertainty is the standard deviation of the noise-free model between draws, in units of the

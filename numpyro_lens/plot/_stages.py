@@ -1,5 +1,7 @@
 """How the stages before HMC went: the starts of MAP, the ELBO of SVI."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -10,7 +12,7 @@ from numpyro_lens.plot import _panel
 _LINE, _BEST, _OTHER = "#0072B2", "#D55E00", "#7F7F7F"
 
 
-def plot_starts(result, ax: Axes | None = None) -> tuple[Figure, np.ndarray]:
+def plot_starts(result: Any, ax: Axes | None = None) -> tuple[Figure, np.ndarray]:
     """Draw where the starts of MAP ended, best first, and the basins they fell into.
 
     Every start has a bar from the best log density down to its own, on a logarithmic scale. A
@@ -57,7 +59,7 @@ def plot_starts(result, ax: Axes | None = None) -> tuple[Figure, np.ndarray]:
     return figure, axes
 
 
-def plot_elbo(result, ax: Axes | None = None) -> tuple[Figure, np.ndarray]:
+def plot_elbo(result: Any, ax: Axes | None = None) -> tuple[Figure, np.ndarray]:
     """Draw the evidence lower bound at every step of SVI.
 
     Args:
