@@ -153,19 +153,20 @@ def linear_image(
     linear = [(p, where) for p, where in placed if _is_linear(getattr(p, "amp", None))]
     rest = [(p, where) for p, where in placed if not _is_linear(getattr(p, "amp", None))]
     _check_names([p.amp.name for p, _ in linear])
-    basis = jnp.concatenate([_basis(p, *where) for p, where in linear])
+    parts = [part for p, where in linear for part in _checked_parts(p, *where)]
     if not rest:
-        images = _images(observation, basis)
+        images = _images(observation, parts)
         return LinearImage(jnp.zeros_like(images[0]), images, tuple(p.amp for p, _ in linear))
     fixed = sum(p.brightness(*where) for p, where in rest)
-    images = _images(observation, jnp.concatenate([basis, fixed[None]]))
+    images = _images(observation, [*parts, fixed[None]])
     return LinearImage(images[-1], images[:-1], tuple(p.amp for p, _ in linear))
 
 
 def _placed(observation, mass, source, lens_light) -> list[tuple[Any, tuple]]:
     """Each light profile with the positions that it sees, lens light first."""
     scene = recorded_scene(mass, source, lens_light)
-    here = observation.sub_x, observation.sub_y
+    # One long axis: the processor's vectors would not fill rows of an image evenly.
+    here = observation.sub_x.reshape(-1), observation.sub_y.reshape(-1)
     traced = here if scene.mass is None or source is None else ray_trace(scene.mass, *here)
     placed = [(p, here) for p in _components(scene.lens_light)]
     return placed + [(p, traced) for p in _components(scene.source)]
@@ -175,14 +176,15 @@ def _components(light) -> tuple[AbstractLight, ...]:
     return () if light is None else components(light)
 
 
-def _basis(profile, x, y):
-    basis = profile.basis(x, y)
-    if len(basis) != math.prod(profile.amp.shape):
+def _checked_parts(profile, x, y):
+    parts = profile.basis_parts(x, y)
+    num = sum(map(len, parts))
+    if num != math.prod(profile.amp.shape):
         raise ValueError(
-            f"The amplitudes of {type(profile).__name__} are {len(basis)} numbers; got a Linear of "
-            f"shape {profile.amp.shape}. Write Linear(scale=jnp.full({len(basis)}, 10.0))."
+            f"The amplitudes of {type(profile).__name__} are {num} numbers; got a Linear of "
+            f"shape {profile.amp.shape}. Write Linear(scale=jnp.full({num}, 10.0))."
         )
-    return basis
+    return parts
 
 
 def _check_names(names) -> None:
@@ -219,12 +221,17 @@ def unit_images(observation: Observation, *, mass=None, source=None, lens_light=
         (2, 8, 9)
     """
     placed = _placed(observation, mass, source, lens_light)
-    return _images(observation, jnp.concatenate([p.basis(*where) for p, where in placed]))
+    return _images(observation, [part for p, at in placed for part in p.basis_parts(*at)])
 
 
-def _images(observation, brightness):
-    """Images ``(num, ny, nx)`` of many brightnesses, in one convolution."""
-    planes = jnp.mean(brightness, axis=2) * observation.pixel_area
+def _images(observation, parts):
+    """Images ``(num, ny, nx)`` of brightnesses in parts ``(k, sub-pixels)``, convolved together.
+
+    Each part is averaged alone: together, all sub-pixels of all images would go through memory.
+    """
+    shape = observation.sub_x.shape
+    means = [jnp.mean(part.reshape(-1, *shape), axis=2) for part in parts]
+    planes = jnp.concatenate(means) * observation.pixel_area
     return planes[:, 0] if observation.blur is None else observation.blur.many(planes)
 
 

@@ -37,6 +37,17 @@ class AbstractLight(eqx.Module):
         unit = dataclasses.replace(self, amp=1.0)  # type: ignore[call-arg]
         return unit.brightness(x, y)[None]
 
+    def basis_parts(self, x: Coordinates, y: Coordinates) -> tuple[Field, ...]:
+        """`basis` in parts, which can be averaged over sub-pixels without holding all of it.
+
+        Args:
+            x, y: positions [arcsec], of one shape.
+
+        Returns:
+            Tuple of arrays ``(k, ...)`` that make up `basis` one after the other.
+        """
+        return (self.basis(x, y),)
+
     def __add__(self, other: "AbstractLight") -> "Sum":
         if not isinstance(other, AbstractLight):
             return NotImplemented

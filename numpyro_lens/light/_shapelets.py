@@ -66,8 +66,11 @@ class Shapelets(AbstractLight):
         return [hermite_functions(t / self.beta, self.n_max + 1) for t in (x, y)]
 
     def basis(self, x, y):
+        return jnp.concatenate(self.basis_parts(x, y))
+
+    def basis_parts(self, x, y):
         along_x, along_y = self._factors(x, y)
-        return jnp.stack([along_x[n] * along_y[m] for n, m in shapelet_orders(self.n_max)])
+        return tuple((along_x[n] * along_y[m])[None] for n, m in shapelet_orders(self.n_max))
 
     def brightness(self, x, y):
         along_x, along_y = map(jnp.stack, self._factors(x, y))
