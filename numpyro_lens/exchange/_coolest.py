@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from numpy.typing import ArrayLike
 
@@ -251,6 +250,8 @@ def _parameter(name: str, values: np.ndarray) -> dict[str, Any]:
 
 
 def _origin(observation: Observation) -> dict[str, str]:
+    from astropy.coordinates import SkyCoord  # slow to import, and seldom needed
+
     degrees = (0.0, 0.0) if observation.sky_position is None else observation.sky_position
     ra, dec = SkyCoord(*degrees, unit="deg").to_string("hmsdms").split()
     return {"ra": ra, "dec": dec}
