@@ -198,6 +198,33 @@ def test_a_thousand_subhaloes_compile_as_fast_as_one(double):
     assert size(1000) == size(2)
 
 
+def test_a_thousand_subhaloes_take_the_memory_of_two_and_add_up(double):
+    x, y = jnp.meshgrid(*[jnp.linspace(-3, 3, 64)] * 2)
+    rng = np.random.default_rng(0)
+
+    def loss(population, x, y):
+        return sum(jnp.sum(a**2) for a in population.deflection(x, y))
+
+    def compiled(n):
+        population = mass.Population(mass.SIS(*rng.uniform(0.001, 0.01, (3, n))))
+        gradient = jax.jit(jax.value_and_grad(loss, argnums=(0, 1)))
+        return population.profile, gradient.lower(population, x, y).compile()
+
+    (_, two), (members, thousand) = compiled(2), compiled(1000)
+    memory = [f.memory_analysis().temp_size_in_bytes for f in (two, thousand)]
+    assert memory[1] < 1.5 * memory[0]
+    value, (slope, _) = thousand(mass.Population(members), x, y)
+
+    def reference(members):
+        each = jax.vmap(lambda member: jnp.stack(member.deflection(x, y)))(members)
+        return jnp.sum(jnp.sum(each, axis=0) ** 2)
+
+    expected = jax.jit(jax.value_and_grad(reference))(jax.tree.map(jnp.asarray, members))
+    np.testing.assert_allclose(value, expected[0], rtol=1e-11)
+    for got, exact in zip(jax.tree.leaves((slope,)), jax.tree.leaves(expected[1]), strict=True):
+        np.testing.assert_allclose(got, exact, rtol=1e-9, atol=1e-9 * np.abs(exact).max())
+
+
 def test_population_gradients_equal_those_of_a_sum(double):
     centers = jnp.array([0.1, -0.4, 0.9])
 
