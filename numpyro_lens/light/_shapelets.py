@@ -73,10 +73,14 @@ class Shapelets(AbstractLight):
         return tuple((along_x[n] * along_y[m])[None] for n, m in shapelet_orders(self.n_max))
 
     def brightness(self, x, y):
-        along_x, along_y = map(jnp.stack, self._factors(x, y))
-        n, m = shapelet_orders(self.n_max).T
-        matrix = jnp.zeros((len(along_x),) * 2, along_x.dtype).at[n, m].set(self.amp)
-        return jnp.sum(along_x * jnp.tensordot(matrix, along_y, axes=1), axis=0)
+        along_x, along_y = self._factors(x, y)
+        amp, orders = jnp.asarray(self.amp), shapelet_orders(self.n_max)
+        # Written out: a product of matrices would take all functions through memory.
+        rows = [
+            sum(amp[k] * along_y[m] for k, (order, m) in enumerate(orders) if order == n)
+            for n in range(self.n_max + 1)
+        ]
+        return sum(f * row for f, row in zip(along_x, rows, strict=True))
 
 
 def _n_max(shape):
