@@ -160,13 +160,13 @@ def test_finite_over_wide_priors(profile, x64):
     """Draws far outside a sensible prior, some with an ellipticity above one; awkward points."""
     rng = np.random.default_rng(1)
     flat, _ = vector(profile)
-    draws = np.asarray(flat) * np.exp(0.4 * rng.normal(size=(200, flat.size)))
+    draws = np.asarray(flat) * np.exp(0.4 * rng.normal(size=(1000, flat.size)))
     for i, field in enumerate(_fields(profile)):
         if field in ("e1", "e2"):
-            draws[:, i] = rng.uniform(-1.5, 1.5, 200)
+            draws[:, i] = rng.uniform(-1.5, 1.5, 1000)
         if field == "gamma":
-            draws[:, i] = rng.uniform(1.05, 2.95, 200)
-    where = np.stack([X, Y], axis=1)[np.arange(200) % X.size]
+            draws[:, i] = rng.uniform(1.05, 2.95, 1000)
+    where = np.stack([X, Y], axis=1)[np.arange(1000) % X.size]
     points = np.concatenate([np.hstack([draws, where]), np.stack(_awkward(profile))])
     f = jax.jit(jax.vmap(jax.value_and_grad(_at_a_point(profile))))
     for array in f(jnp.asarray(points, flat.dtype)):
