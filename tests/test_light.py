@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.special
 
 from numpyro_lens import light
 
@@ -94,9 +95,12 @@ def test_total_flux(double):
     shapelets = 0.3**2 * sum(
         a * one.get(n, 0) * one.get(m, 0) for a, (n, m) in zip(amp, orders, strict=True)
     )
+    n, b = 1.5, 1.9992 * 1.5 - 0.3271
+    sersic = 2.0 * 2 * np.pi * n * 0.5**2 * np.exp(b) * b ** (-2 * n) * scipy.special.gamma(2 * n)
     cases = [
         (light.MultiGaussian(jnp.array([1.0, 2.5]), jnp.array([0.2, 0.7]), 0.2, 0.1), 3.5),
         (light.Moffat(amp=2.0, alpha=0.3, beta=6.0), 2.0 * np.pi * 0.3**2 / 5.0),
+        (light.Sersic(2.0, 0.5, n, 0.2, 0.1), sersic),
         (light.Shapelets(amp=amp, beta=0.3), shapelets),
     ]
     for profile, expected in cases:
