@@ -77,7 +77,8 @@ def instrument():
 
 def draw_lens(number: int):
     """Mock observation of a lens, and the true site values."""
-    telescope, key = instrument(), jax.random.key(number)
+    # Not the key of the fit: its prior draws would hold the truth itself.
+    telescope, key = instrument(), jax.random.fold_in(jax.random.key(2022), number)
     for attempt in range(1000):
         key_truth, key_noise = jax.random.split(jax.random.fold_in(key, attempt))
         seeded = numpyro.handlers.seed(lens_model, key_truth)

@@ -20,11 +20,13 @@ from numpyro_lens.infer.results import Basin, MAPResult
 
 @functools.cache
 def adam(learning_rate: float = 3e-2, num_steps: int = 300) -> optax.GradientTransformation:
-    """Adam with a cosine decay of the learning rate to a tenth.
+    """Adam with a short memory, and a cosine decay of the learning rate to a thirtieth.
 
-    The same arguments return the same object, so that a second fit compiles nothing.
+    The first gradients are a thousand times the later ones, and are forgotten sooner than with
+    Adam's own ``b2``. The same arguments return the same object, so that a second fit compiles
+    nothing.
     """
-    return optax.adam(optax.cosine_decay_schedule(learning_rate, num_steps, alpha=0.1))
+    return optax.adam(optax.cosine_decay_schedule(learning_rate, num_steps, alpha=0.03), b2=0.99)
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,10 @@ class MAP:
 
     Prior draws are screened by their log density; the best of them are optimised, each with an
     optimiser state of its own, through NumPyro's ``AutoDelta``; the best few of these are polished
-    by damped Newton steps.
+    by damped Newton steps. When no two starts end in the best basin, a better one may still be
+    hidden, and the search goes on from new draws. Each of these takes the parameters of one
+    component, a galaxy's light perhaps, from the best start: once the brightest is right, screening
+    tells apart how well the others fit.
 
     The mode is that of the density in *unconstrained* space, where the next two stages live.
     ``AutoDelta`` on the user's model itself would find the mode of the constrained density, which
@@ -46,6 +51,7 @@ class MAP:
         num_steps: gradient steps at most.
         optimizer: optax transformation; ``None`` is ``adam(3e-2, num_steps)``.
         num_polished: best starts that are polished; 0 for none.
+        max_searches: how often to draw new starts until two of them end in the best basin.
         patience: stop when the best log density rose by less than 0.1 in this many steps; ``None``
             never stops early.
         batch_size: samples evaluated at once on a device; see ``map_batch``.
@@ -56,6 +62,7 @@ class MAP:
     num_steps: int = 200
     optimizer: optax.GradientTransformation | None = None
     num_polished: int = 6
+    max_searches: int = 3
     patience: int | None = None
     batch_size: int | None = None
     block: int = field(default=25, repr=False)
@@ -77,29 +84,46 @@ class MAP:
             gradients = {"screening": 0, "map": 0}
             if start is None:
                 start = self._screen(flat, args, key, gradients)
-            z, losses = self._descend(flat, args, _check_start(start, flat), progress)
-            gradients["map"] += len(losses) * len(z)
-            log_density, gradient = evaluate(flat, z, args, self.batch_size)
-            gradients["map"] += len(z)
-            failed = ~_finite(log_density, gradient)
-            _check_any_finite(failed)
-            z, log_density, hessian = self._polish(flat, args, z, log_density, failed, gradients)
+                searches = self.max_searches
+            else:
+                start, searches = _check_start(start, flat), 1
+            found = self._search(flat, args, start, gradients, progress)
+            for number in range(1, searches):
+                if found.basins[0].num_starts > 1:
+                    break
+                best = found.z[found.basins[0].start]
+                start = self._screen(flat, args, jax.random.fold_in(key, number), gradients, best)
+                found = _merge(found, self._search(flat, args, start, gradients, progress))
         return MAPResult(
             flat=flat,
             args=args,
-            params=np.asarray(z),
-            log_density=np.asarray(log_density),
-            losses=np.asarray(losses),
-            num_nonfinite=_count_nonfinite(log_density, gradient),
-            basins=_basins(z, log_density, failed, hessian),
-            hessian=hessian,
+            params=np.asarray(found.z),
+            log_density=np.asarray(found.log_density),
+            losses=np.asarray(found.losses),
+            num_nonfinite=_count_nonfinite(found.log_density, found.gradient),
+            basins=found.basins,
+            hessian=found.hessian,
             num_gradients=gradients,
             timing=timing.as_dict(),
         )
 
-    def _screen(self, flat, args, key, gradients):
+    def _search(self, flat, args, start, gradients, progress):
+        """One set of starts, optimised and polished."""
+        z, losses = self._descend(flat, args, start, progress)
+        gradients["map"] += len(losses) * len(z)
+        log_density, gradient = evaluate(flat, z, args, self.batch_size)
+        gradients["map"] += len(z)
+        failed = ~_finite(log_density, gradient)
+        _check_any_finite(failed)
+        z, log_density, hessian = self._polish(flat, args, z, log_density, failed, gradients)
+        return _Search(z, log_density, gradient, failed, losses, hessian)
+
+    def _screen(self, flat, args, key, gradients, best=None):
         number = max(self.num_screened or 0, self.num_starts)
         draws = prior_draws(flat, jax.random.split(key, number), args)
+        if best is not None:
+            key_component = jax.random.fold_in(key, number)
+            draws = jnp.where(_one_component(flat, key_component, number), best[None], draws)
         if self.num_screened is None:
             return draws
         gradients["screening"] += number
@@ -133,20 +157,63 @@ class MAP:
         """Polish the best starts; the Hessian at the best is for the Laplace covariance."""
         ranked = jnp.argsort(jnp.where(failed, jnp.inf, -log_density))
         best = ranked[: max(self.num_polished, 1)]
+        polished, values = z[best], log_density[best]
         # One step is the evaluation of the point itself.
-        max_steps = 20 if self.num_polished else 1
-        polished, values, hessians, steps = newton(flat, z[best], args, max_steps)
-        gradients["map"] += int(jnp.sum(steps)) * (flat.dim + 1)
-        improved = values >= log_density[best]
-        z = z.at[best].set(jnp.where(improved[:, None], polished, z[best]))
-        log_density = log_density.at[best].set(jnp.where(improved, values, log_density[best]))
-        return z, log_density, np.asarray(hessians[jnp.argmax(values)])
+        for _ in range(_MAX_ROUNDS if self.num_polished else 1):
+            climbed = newton(flat, polished, args, 20 if self.num_polished else 1)
+            gradients["map"] += int(jnp.sum(climbed.num_steps)) * (flat.dim + 1)
+            improved = climbed.value >= values
+            polished = jnp.where(improved[:, None], climbed.z, polished)
+            values = jnp.where(improved, climbed.value, values)
+            if bool(climbed.done[jnp.argmax(climbed.value)]):
+                break
+        z, log_density = z.at[best].set(polished), log_density.at[best].set(values)
+        return z, log_density, np.asarray(climbed.hessian[jnp.argmax(climbed.value)])
+
+
+#: Of Newton steps, twenty each, until the best start has converged.
+_MAX_ROUNDS = 6
+
+
+class _Search(NamedTuple):
+    """Where a set of starts ended."""
+
+    z: Any
+    log_density: Any
+    gradient: Any
+    failed: Any
+    losses: Any
+    hessian: Any  # of minus the log density, at the best start
+
+    @property
+    def basins(self):
+        return _basins(self.z, self.log_density, self.failed, self.hessian)
+
+
+def _merge(one: _Search, two: _Search) -> _Search:
+    better = jnp.max(two.log_density) > jnp.max(one.log_density)
+    hessian = two.hessian if better else one.hessian
+    joined = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), one, two)
+    return joined._replace(hessian=hessian)
 
 
 @functools.partial(jax.jit, static_argnames=("flat",))
 def prior_draws(flat: FlatModel, keys, args):
     """Draws from the prior as unconstrained vectors (n, d), one for each key."""
     return jax.vmap(lambda key: flat.prior_draw(key, args))(keys)
+
+
+def _one_component(flat, key, number):
+    """Which entries (number, d) belong to a component, drawn for each row: ``lens`` and the like.
+
+    A site without a dot in its name is a component of its own.
+    """
+    names = [
+        site.name.rpartition(".")[0] or site.name for site in flat.sites for _ in range(site.size)
+    ]
+    _, component = np.unique(names, return_inverse=True)
+    drawn = jax.random.randint(key, (number, 1), 0, component.max() + 1)
+    return jnp.asarray(component)[None] == drawn
 
 
 def _svi(flat, optimizer):
@@ -204,8 +271,9 @@ def newton(flat: FlatModel, z, args, max_steps: int = 20):
     at a saddle too, plus a damping that falls when a step succeeds and rises when it does not.
 
     Returns:
-        The points (n, d), their log density (n,), the negative Hessian there (n, d, d) and the
-        number of Hessians used (n,).
+        The points ``z`` (n, d), their log density ``value`` (n,), its ``gradient`` and the negative
+        ``hessian`` there (n, d, d), the number of Hessians used ``num_steps`` (n,), and whether
+        each is ``done``.
     """
 
     def propose(state):
@@ -241,10 +309,9 @@ def newton(flat: FlatModel, z, args, max_steps: int = 20):
             jnp.array(False),
         )
         first = jax.tree.map(jnp.asarray, first)
-        last = jax.lax.while_loop(
+        return jax.lax.while_loop(
             lambda s: (s.num_steps < max_steps) & ~s.done, functools.partial(step, args), first
         )
-        return last.z, last.value, last.hessian, last.num_steps
 
     return map_batch(climb, z, args, batch_size=1)
 

@@ -114,12 +114,12 @@ def test_newton_reaches_the_mode_of_a_curved_valley():
 
     args = (jnp.asarray(2.0),)
     flat = flat_model(banana, args)
-    z, _, hessian, steps = newton(flat, jnp.array([[-3.0, 5.0], [2.0, 0.0]]), args)
-    assert int(jnp.max(steps)) <= 20
-    for point in z:
+    climbed = newton(flat, jnp.array([[-3.0, 5.0], [2.0, 0.0]]), args)
+    assert int(jnp.max(climbed.num_steps)) <= 20
+    for point in climbed.z:
         assert float(jnp.linalg.norm(jax.grad(flat.log_density)(point, args))) < 1.0
-    expected = -jax.hessian(flat.log_density)(z[0], args)
-    np.testing.assert_allclose(hessian[0], expected, rtol=1e-8)
+    expected = -jax.hessian(flat.log_density)(climbed.z[0], args)
+    np.testing.assert_allclose(climbed.hessian[0], expected, rtol=1e-8)
 
 
 def test_laplace_covariance_is_floored():
