@@ -191,7 +191,7 @@ class _Search(NamedTuple):
 
 
 def _merge(one: _Search, two: _Search) -> _Search:
-    better = jnp.max(two.log_density) > jnp.max(one.log_density)
+    better = two.basins[0].log_density > one.basins[0].log_density
     hessian = two.hessian if better else one.hessian
     joined = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), one, two)
     return joined._replace(hessian=hessian)
@@ -206,14 +206,15 @@ def prior_draws(flat: FlatModel, keys, args):
 def _one_component(flat, key, number):
     """Which entries (number, d) belong to a component, drawn for each row: ``lens`` and the like.
 
-    A site without a dot in its name is a component of its own.
+    A site without a dot in its name is a component of its own. None is drawn where there is but
+    one: it would be the whole of the vector.
     """
     names = [
         site.name.rpartition(".")[0] or site.name for site in flat.sites for _ in range(site.size)
     ]
     _, component = np.unique(names, return_inverse=True)
     drawn = jax.random.randint(key, (number, 1), 0, component.max() + 1)
-    return jnp.asarray(component)[None] == drawn
+    return (jnp.asarray(component)[None] == drawn) & (component.max() > 0)
 
 
 def _svi(flat, optimizer):

@@ -155,6 +155,7 @@ class ModellingSequence(ModellingSequenceInterface):
             num_steps=num_steps,
             optimizer=optimizer,
             num_polished=0,
+            max_searches=1,
         )
         return settings.run(
             self.flat, self.args, jax.random.key(seed), start=start, progress=progress

@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from numpyro_lens.infer import MAP, flat_model
-from numpyro_lens.infer.map import laplace_scale_tril, newton
+from numpyro_lens.infer.map import _one_component, laplace_scale_tril, newton
 
 
 def log_normal(data):
@@ -59,6 +59,25 @@ def test_basins_are_told_apart_and_ranked():
     assert len(values) == 2
     assert values == sorted(values, reverse=True)
     assert sum(basin.num_starts for basin in result.basins) == 5
+
+
+def test_a_basin_of_one_start_is_looked_at_again():
+    lonely = {"num_starts": 1, "num_polished": 1}
+    assert run(two_modes, (jnp.asarray(4.0),), **lonely, max_searches=1).shape == (1, 1)
+    assert run(two_modes, (jnp.asarray(4.0),), **lonely, max_searches=9).basins[0].num_starts == 2
+    start = np.array([[0.5]])
+    assert run(two_modes, (jnp.asarray(4.0),), start=start, **lonely).shape == (1, 1)
+
+
+def test_new_starts_keep_one_component_of_the_best():
+    def model(data):
+        for name in ("lens.x", "lens.y", "source.x", "flux"):
+            numpyro.sample(name, dist.Normal(0.0, 1.0))
+        numpyro.factor("nothing", 0.0 * data)
+
+    kept = _one_component(flat_model(model, ARGS), jax.random.key(0), 100)
+    patterns = {tuple(row) for row in np.asarray(kept).astype(int)}
+    assert patterns == {(1, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1)}
 
 
 def test_log_density_is_that_of_the_parameters():
