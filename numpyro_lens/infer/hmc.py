@@ -197,6 +197,9 @@ class HMC:
             return False
         if drawn >= self.max_results:
             return True
+        # Diagnostics of many draws take longer than another block of them.
+        if len(blocks) % max(1, len(blocks) // 10):
+            return False
         z = np.concatenate([block["z"] for block in blocks]).swapaxes(0, 1)
         smallest = min(diagnostics.ess(z, kind).min() for kind in ("bulk", "tail"))
         target = self.target_ess or 1.2 * diagnostics.ESS_LIMIT
