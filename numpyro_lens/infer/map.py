@@ -157,15 +157,16 @@ class MAP:
         """Polish the best starts; the Hessian at the best is for the Laplace covariance."""
         ranked = jnp.argsort(jnp.where(failed, jnp.inf, -log_density))
         best = ranked[: max(self.num_polished, 1)]
-        polished, values = z[best], log_density[best]
+        polished, values = unplaced((z[best], log_density[best]))
         # One step is the evaluation of the point itself.
         for _ in range(_MAX_ROUNDS if self.num_polished else 1):
-            climbed = newton(flat, polished, args, 20 if self.num_polished else 1)
+            # Off the devices again, or the next round compiles for where its start lies.
+            climbed = unplaced(newton(flat, polished, args, 20 if self.num_polished else 1))
             gradients["map"] += int(jnp.sum(climbed.num_steps)) * (flat.dim + 1)
             improved = climbed.value >= values
-            polished = jnp.where(improved[:, None], climbed.z, polished)
-            values = jnp.where(improved, climbed.value, values)
-            if bool(climbed.done[jnp.argmax(climbed.value)]):
+            polished = np.where(improved[:, None], climbed.z, polished)
+            values = np.where(improved, climbed.value, values)
+            if climbed.done[np.argmax(climbed.value)]:
                 break
         z, log_density = z.at[best].set(polished), log_density.at[best].set(values)
         return z, log_density, np.asarray(climbed.hessian[jnp.argmax(climbed.value)])
