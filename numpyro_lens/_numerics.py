@@ -24,13 +24,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.custom_derivatives import SymbolicZero
+from jax.typing import ArrayLike
 
 # Where |eps| starts to be bent, and the bound that it approaches: q = 0.05 and q = 0.026.
 _ELLIPTICITY_KNEE = 0.9
 _ELLIPTICITY_BOUND = 0.95
 
 
-def as_float(*values):
+def as_float(*values: ArrayLike) -> list[jax.Array]:
     """Arrays of the session's floating dtype, of one common shape, as AD needs them.
 
     Args:

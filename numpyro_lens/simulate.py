@@ -2,8 +2,8 @@
 
 import contextlib
 import contextvars
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple, TypeAlias
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,11 +11,10 @@ import jax.numpy as jnp
 from numpyro_lens._types import Array, Field, Image
 from numpyro_lens.lensing import ray_trace
 from numpyro_lens.light import AbstractLight, as_light
+from numpyro_lens.light._base import Lights
 from numpyro_lens.mass import AbstractMass, as_mass
+from numpyro_lens.mass._base import Masses
 from numpyro_lens.observation import Observation
-
-Masses: TypeAlias = AbstractMass | Sequence[AbstractMass] | None
-Lights: TypeAlias = AbstractLight | Sequence[AbstractLight] | None
 
 
 class Scene(NamedTuple):
@@ -69,9 +68,9 @@ def record_scenes() -> Iterator[list[Scene]]:
 def render(
     observation: Observation,
     *,
-    mass: Masses = None,
-    source: Lights = None,
-    lens_light: Lights = None,
+    mass: Masses | None = None,
+    source: Lights | None = None,
+    lens_light: Lights | None = None,
 ) -> Image:
     r"""The noise-free image of a lens.
 
@@ -106,7 +105,7 @@ def render(
     return observe_brightness(observation, brightness.reshape(observation.sub_x.shape))
 
 
-def recorded_scene(mass: Masses, source: Lights, lens_light: Lights) -> Scene:
+def recorded_scene(mass: Masses | None, source: Lights | None, lens_light: Lights | None) -> Scene:
     """The scene of these arguments of `render`, checked, and shown to open recorders.
 
     Args:
@@ -171,9 +170,9 @@ def mock(
     observation: Observation,
     key: Array,
     *,
-    mass: Masses = None,
-    source: Lights = None,
-    lens_light: Lights = None,
+    mass: Masses | None = None,
+    source: Lights | None = None,
+    lens_light: Lights | None = None,
 ) -> Observation:
     """A mock observation: the image of a lens with noise drawn.
 

@@ -2,6 +2,8 @@
 
 import abc
 import dataclasses
+from collections.abc import Sequence
+from typing import Any, TypeAlias, cast
 
 import equinox as eqx
 
@@ -68,8 +70,12 @@ class Sum(AbstractLight):
 
     components: tuple[AbstractLight, ...]
 
-    def brightness(self, x, y):
-        return sum(c.brightness(x, y) for c in self.components)
+    def brightness(self, x: Coordinates, y: Coordinates) -> Field:
+        return cast("Field", sum(c.brightness(x, y) for c in self.components))
+
+
+Lights: TypeAlias = AbstractLight | Sequence[AbstractLight]
+"""A light profile, or a list of them."""
 
 
 def components(light: AbstractLight) -> tuple[AbstractLight, ...]:
@@ -89,7 +95,7 @@ def components(light: AbstractLight) -> tuple[AbstractLight, ...]:
     return light.components if isinstance(light, Sum) else (light,)
 
 
-def as_light(light, argument: str = "source") -> AbstractLight:
+def as_light(light: Any, argument: str = "source") -> AbstractLight:
     """One light profile of a profile, or of a list or tuple of them.
 
     Args:

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 
 from numpyro_lens._numerics import elliptical_square, sersic_shape
 from numpyro_lens._numerics_light import core_sersic_shape
-from numpyro_lens._types import Scalar, Vector
+from numpyro_lens._types import Coordinates, Field, Scalar, Vector
 from numpyro_lens.light._base import AbstractLight
 
 
@@ -34,7 +34,7 @@ class Sersic(AbstractLight):
     center_x: Scalar = 0.0
     center_y: Scalar = 0.0
 
-    def brightness(self, x, y):
+    def brightness(self, x: Coordinates, y: Coordinates) -> Field:
         square = elliptical_square(x - self.center_x, y - self.center_y, self.e1, self.e2)
         return self.amp * sersic_shape(square * (1.0 / self.R_sersic**2), self.n_sersic)
 
@@ -76,7 +76,7 @@ class CoreSersic(AbstractLight):
     center_y: Scalar = 0.0
     alpha: Scalar = 3.0
 
-    def brightness(self, x, y):
+    def brightness(self, x: Coordinates, y: Coordinates) -> Field:
         square = elliptical_square(x - self.center_x, y - self.center_y, self.e1, self.e2)
         unit = self.R_sersic**2
         shape = self.n_sersic, self.gamma, self.alpha
@@ -107,7 +107,7 @@ class Gaussian(AbstractLight):
     center_x: Scalar = 0.0
     center_y: Scalar = 0.0
 
-    def brightness(self, x, y):
+    def brightness(self, x: Coordinates, y: Coordinates) -> Field:
         square = elliptical_square(x - self.center_x, y - self.center_y, self.e1, self.e2)
         variance = self.sigma**2
         return self.amp / (2.0 * jnp.pi * variance) * jnp.exp(-0.5 * square / variance)
@@ -139,12 +139,12 @@ class MultiGaussian(AbstractLight):
     center_x: Scalar = 0.0
     center_y: Scalar = 0.0
 
-    def basis(self, x, y):
+    def basis(self, x: Coordinates, y: Coordinates) -> Field:
         square = elliptical_square(x - self.center_x, y - self.center_y, self.e1, self.e2)
         variance = jnp.reshape(jnp.square(jnp.asarray(self.sigma)), (-1, *[1] * square.ndim))
         return jnp.exp(-0.5 * square[None] / variance) / (2.0 * jnp.pi * variance)
 
-    def brightness(self, x, y):
+    def brightness(self, x: Coordinates, y: Coordinates) -> Field:
         return jnp.tensordot(jnp.asarray(self.amp), self.basis(x, y), axes=1)
 
 
@@ -170,6 +170,6 @@ class Moffat(AbstractLight):
     center_x: Scalar = 0.0
     center_y: Scalar = 0.0
 
-    def brightness(self, x, y):
+    def brightness(self, x: Coordinates, y: Coordinates) -> Field:
         square = (x - self.center_x) ** 2 + (y - self.center_y) ** 2
         return self.amp * jnp.exp(-self.beta * jnp.log1p(square / self.alpha**2))

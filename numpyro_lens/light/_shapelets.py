@@ -5,7 +5,7 @@ import numpy as np
 
 from numpyro_lens._numerics import as_float
 from numpyro_lens._numerics_light import hermite_functions
-from numpyro_lens._types import Scalar, Vector
+from numpyro_lens._types import Coordinates, Field, Scalar, Vector
 from numpyro_lens.light._base import AbstractLight
 
 
@@ -53,7 +53,7 @@ class Shapelets(AbstractLight):
     center_x: Scalar = 0.0
     center_y: Scalar = 0.0
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         _n_max(np.shape(self.amp))
 
     @property
@@ -61,18 +61,18 @@ class Shapelets(AbstractLight):
         """Largest sum of the two orders."""
         return _n_max(np.shape(self.amp))
 
-    def _factors(self, x, y):
+    def _factors(self, x: Coordinates, y: Coordinates) -> list[Field]:
         x, y = as_float(x - self.center_x, y - self.center_y)
         return [hermite_functions(t / self.beta, self.n_max + 1) for t in (x, y)]
 
-    def basis(self, x, y):
+    def basis(self, x: Coordinates, y: Coordinates) -> Field:
         return jnp.concatenate(self.basis_parts(x, y))
 
-    def basis_parts(self, x, y):
+    def basis_parts(self, x: Coordinates, y: Coordinates) -> tuple[Field, ...]:
         along_x, along_y = self._factors(x, y)
         return tuple((along_x[n] * along_y[m])[None] for n, m in shapelet_orders(self.n_max))
 
-    def brightness(self, x, y):
+    def brightness(self, x: Coordinates, y: Coordinates) -> Field:
         along_x, along_y = self._factors(x, y)
         amp, orders = jnp.asarray(self.amp), shapelet_orders(self.n_max)
         # Written out: a product of matrices would take all functions through memory.
@@ -83,7 +83,7 @@ class Shapelets(AbstractLight):
         return sum(f * row for f, row in zip(along_x, rows, strict=True))
 
 
-def _n_max(shape):
+def _n_max(shape: tuple[int, ...]) -> int:
     num = shape[0] if len(shape) == 1 else 0
     n_max = int(np.sqrt(2 * num + 0.25) - 1.5)
     if num == 0 or (n_max + 1) * (n_max + 2) != 2 * num:

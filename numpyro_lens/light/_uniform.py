@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from numpyro_lens._types import Scalar
+from numpyro_lens._types import Coordinates, Field, Scalar
 from numpyro_lens.light._base import AbstractLight
 
 
@@ -19,5 +19,5 @@ class Uniform(AbstractLight):
 
     amp: Scalar
 
-    def brightness(self, x, y):
+    def brightness(self, x: Coordinates, y: Coordinates) -> Field:
         return self.amp * jnp.ones_like(x + y, dtype=jnp.result_type(float))

@@ -1,5 +1,8 @@
 """What every deflector is, and their sum."""
 
+from collections.abc import Sequence
+from typing import Any, TypeAlias, cast
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -81,22 +84,26 @@ class Sum(AbstractMass):
 
     components: tuple[AbstractMass, ...]
 
-    def potential(self, x, y):
-        return sum(c.potential(x, y) for c in self.components)
+    def potential(self, x: Coordinates, y: Coordinates) -> Field:
+        return cast("Field", sum(c.potential(x, y) for c in self.components))
 
-    def deflection(self, x, y):
+    def deflection(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
         along_x, along_y = zip(*(c.deflection(x, y) for c in self.components), strict=True)
         return sum(along_x), sum(along_y)
 
-    def convergence(self, x, y):
-        return sum(c.convergence(x, y) for c in self.components)
+    def convergence(self, x: Coordinates, y: Coordinates) -> Field:
+        return cast("Field", sum(c.convergence(x, y) for c in self.components))
 
 
-def _components(mass):
+Masses: TypeAlias = AbstractMass | Sequence[AbstractMass]
+"""A deflector, or a list of them."""
+
+
+def _components(mass: AbstractMass) -> tuple[AbstractMass, ...]:
     return mass.components if isinstance(mass, Sum) else (mass,)
 
 
-def as_mass(mass) -> AbstractMass:
+def as_mass(mass: Any) -> AbstractMass:
     """One deflector of a deflector, or of a list or tuple of them.
 
     Args:

@@ -1,6 +1,6 @@
 """Isothermal ellipsoids with a core, and with an edge."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ from numpyro_lens._numerics import (
     soft_square,
 )
 from numpyro_lens._special import arctanh_ratio, log1p_ratio
-from numpyro_lens._types import Scalar
+from numpyro_lens._types import Coordinates, Field, Scalar
 from numpyro_lens.mass._base import AbstractMass
 
 
@@ -27,24 +27,24 @@ class Frame(NamedTuple):
     twist: tuple[jax.Array, jax.Array]
     flat: jax.Array
 
-    def sizes(self, core):
+    def sizes(self, core: Scalar) -> tuple[Field, Field]:
         """P = sqrt(s² + R²) and S = P + s of a core radius s."""
         root = jnp.sqrt(core * core + self.square)
         return root, root + core
 
-    def log_growth(self, core, size):
+    def log_growth(self, core: Scalar, size: Field) -> Field:
         """Logarithm of the modulus of (S + T/S) / 2s, zero at the centre."""
         growth = 0.5 * self.square / (core * size)
         tr, ti = self.twist[0] / size**2, self.twist[1] / size**2
         real, imag = growth + tr + growth * tr, ti + growth * ti
         return 0.5 * jnp.log1p(2.0 * real + real * real + imag * imag)
 
-    def along(self, alpha):
+    def along(self, alpha: tuple[Field, Field]) -> Field:
         """Deflection along the radius, times the radius."""
         return self.x * alpha[0] + self.y * alpha[1]
 
 
-def frame(lens, x, y) -> Frame:
+def frame(lens: Any, x: Coordinates, y: Coordinates) -> Frame:
     """The frame of a lens with fields e1, e2, center_x, center_y at positions [arcsec]."""
     x, y = as_float(x - lens.center_x, y - lens.center_y)
     e1, e2, flat = bounded_ellipticity(lens.e1, lens.e2)
@@ -80,28 +80,28 @@ class NIE(AbstractMass):
     center_x: Scalar = 0.0
     center_y: Scalar = 0.0
 
-    def deflection(self, x, y):
+    def deflection(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
         at = frame(self, x, y)
         return _isothermal(at, self.theta_E, at.sizes(self.s_scale)[1])
 
-    def potential(self, x, y):
+    def potential(self, x: Coordinates, y: Coordinates) -> Field:
         at = frame(self, x, y)
         size = at.sizes(self.s_scale)[1]
         alpha = _isothermal(at, self.theta_E, size)
         return at.along(alpha) - self.theta_E * self.s_scale * _log_size(at, size)
 
-    def convergence(self, x, y):
+    def convergence(self, x: Coordinates, y: Coordinates) -> Field:
         return 0.5 * self.theta_E / frame(self, x, y).sizes(self.s_scale)[0]
 
 
-def _isothermal(at, theta_E, size):
+def _isothermal(at: Frame, theta_E: Scalar, size: Field) -> tuple[Field, Field]:
     inverse = -1.0 / (size * size)
     factor = arctanh_ratio(at.twist[0] * inverse, at.twist[1] * inverse)
     ax, ay = _times(*at.w, *factor)
     return theta_E / size * ax, theta_E / size * ay
 
 
-def _log_size(at, size):
+def _log_size(at: Frame, size: Field) -> Field:
     """Logarithm of the modulus of S + T / S, over sqrt(1 - |eps|²)."""
     real, imag = size + at.twist[0] / size, at.twist[1] / size
     return 0.5 * jnp.log((real * real + imag * imag) / at.flat)
@@ -133,22 +133,24 @@ class DPIE(AbstractMass):
     center_x: Scalar = 0.0
     center_y: Scalar = 0.0
 
-    def deflection(self, x, y):
+    def deflection(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
         return _truncated(frame(self, x, y), self)
 
-    def potential(self, x, y):
+    def potential(self, x: Coordinates, y: Coordinates) -> Field:
         at = frame(self, x, y)
         scale = 2.0 * self.sigma0 * self.Ra * self.Rs
         return at.along(_truncated(at, self)) + scale * _truncated_log(at, self.Ra, self.Rs)
 
-    def convergence(self, x, y):
+    def convergence(self, x: Coordinates, y: Coordinates) -> Field:
         at = frame(self, x, y)
         (inner, _), (outer, _) = at.sizes(self.Ra), at.sizes(self.Rs)
         product = (inner + outer) * inner * outer
         return self.sigma0 * self.Ra * self.Rs * (self.Ra + self.Rs) / product
 
 
-def _pair(at, inner, outer):
+def _pair(
+    at: Frame, inner: Scalar, outer: Scalar
+) -> tuple[Field, Field, Field, tuple[Field, Field]]:
     """Both sizes S, (S_outer - S_inner) over the difference of the radii, and T over their product.
 
     With arctan a - arctan b = arctan((a - b) / (1 + a b)) nothing is divided by that difference.
@@ -159,7 +161,7 @@ def _pair(at, inner, outer):
     return size, product, slope, (at.twist[0] / product, at.twist[1] / product)
 
 
-def _truncated(at, lens):
+def _truncated(at: Frame, lens: DPIE) -> tuple[Field, Field]:
     _, product, slope, (tr, ti) = _pair(at, lens.Ra, lens.Rs)
     norm = 1.0 / ((1.0 + tr) ** 2 + ti * ti)
     ratio = (1.0 + tr) * norm, -ti * norm
@@ -170,7 +172,7 @@ def _truncated(at, lens):
     return scale * ax, scale * ay
 
 
-def _truncated_log(at, inner, outer):
+def _truncated_log(at: Frame, inner: Scalar, outer: Scalar) -> Field:
     """The difference of s ln|S + T/S| between the two radii, over that of the radii."""
     size, product, slope, (tr, ti) = _pair(at, inner, outer)
     real, imag = size + at.twist[0] / size, at.twist[1] / size

@@ -1,6 +1,9 @@
 """What lies outside the lens."""
 
-from numpyro_lens._types import Scalar
+# mypy: disable-error-code="return-value"
+# Plain arithmetic: of Python numbers it makes Python numbers, and of arrays the promised arrays.
+
+from numpyro_lens._types import Coordinates, Field, Scalar
 from numpyro_lens.mass._base import AbstractMass
 
 
@@ -20,13 +23,13 @@ class Shear(AbstractMass):
     gamma1: Scalar
     gamma2: Scalar
 
-    def potential(self, x, y):
+    def potential(self, x: Coordinates, y: Coordinates) -> Field:
         return 0.5 * self.gamma1 * (x * x - y * y) + self.gamma2 * x * y
 
-    def deflection(self, x, y):
+    def deflection(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
         return self.gamma1 * x + self.gamma2 * y, self.gamma2 * x - self.gamma1 * y
 
-    def convergence(self, x, y):
+    def convergence(self, x: Coordinates, y: Coordinates) -> Field:
         return 0.0 * (x + y)
 
 
@@ -48,11 +51,11 @@ class ConvergenceSheet(AbstractMass):
 
     kappa: Scalar
 
-    def potential(self, x, y):
+    def potential(self, x: Coordinates, y: Coordinates) -> Field:
         return 0.5 * self.kappa * (x * x + y * y)
 
-    def deflection(self, x, y):
+    def deflection(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
         return self.kappa * x, self.kappa * y
 
-    def convergence(self, x, y):
+    def convergence(self, x: Coordinates, y: Coordinates) -> Field:
         return self.kappa + 0.0 * (x + y)

@@ -1,12 +1,17 @@
 """Gaussian mass, alone and in sums."""
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 import jax.numpy as jnp
 
 from numpyro_lens._numerics import _times
 from numpyro_lens._special import gaussian_integral, potential_along_rays, sum_over
-from numpyro_lens._types import Scalar, Vector
+from numpyro_lens._types import Coordinates, Field, Scalar, Vector
 from numpyro_lens.mass._base import AbstractMass
-from numpyro_lens.mass._cored import frame
+from numpyro_lens.mass._cored import Frame, frame
+
+T = TypeVar("T")
 
 
 class Gaussian(AbstractMass):
@@ -35,13 +40,13 @@ class Gaussian(AbstractMass):
     center_x: Scalar = 0.0
     center_y: Scalar = 0.0
 
-    def potential(self, x, y):
+    def potential(self, x: Coordinates, y: Coordinates) -> Field:
         return potential_of(self, x, y)
 
-    def deflection(self, x, y):
+    def deflection(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
         return _deflection(frame(self, x, y), self.amp, self.sigma)
 
-    def convergence(self, x, y):
+    def convergence(self, x: Coordinates, y: Coordinates) -> Field:
         return _convergence(frame(self, x, y), self.amp, self.sigma)
 
 
@@ -70,27 +75,29 @@ class MultiGaussian(AbstractMass):
     center_x: Scalar = 0.0
     center_y: Scalar = 0.0
 
-    def potential(self, x, y):
+    def potential(self, x: Coordinates, y: Coordinates) -> Field:
         return potential_of(self, x, y)
 
-    def deflection(self, x, y):
+    def deflection(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
         return _summed(_deflection, self, x, y)
 
-    def convergence(self, x, y):
+    def convergence(self, x: Coordinates, y: Coordinates) -> Field:
         return _summed(_convergence, self, x, y)
 
 
-def _summed(part, lens, x, y):
+def _summed(
+    part: Callable[[Frame, Scalar, Scalar], T], lens: MultiGaussian, x: Coordinates, y: Coordinates
+) -> T:
     at = frame(lens, x, y)
     members = tuple(jnp.asarray(v, at.x.dtype) for v in (lens.amp, lens.sigma))
     return sum_over(lambda member: part(at, *member), members)
 
 
-def _convergence(at, amp, sigma):
+def _convergence(at: Frame, amp: Scalar, sigma: Scalar) -> Field:
     return amp / (2.0 * jnp.pi * sigma**2) * jnp.exp(-0.5 * at.square / sigma**2)
 
 
-def _deflection(at, amp, sigma):
+def _deflection(at: Frame, amp: Scalar, sigma: Scalar) -> tuple[Field, Field]:
     half = 0.5 / sigma**2
     factor = gaussian_integral(half * at.square, half * at.twist[0], half * at.twist[1])
     ax, ay = _times(*at.w, *factor)
@@ -98,11 +105,11 @@ def _deflection(at, amp, sigma):
     return scale * ax, scale * ay
 
 
-def potential_of(lens, x, y):
+def potential_of(lens: Any, x: Coordinates, y: Coordinates) -> Field:
     """No closed form: the deflection integrated from the centre."""
     at = frame(lens, x, y)
 
-    def deflection(x, y):
+    def deflection(x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
         return lens.deflection(x + lens.center_x, y + lens.center_y)
 
     num = 32 if jnp.finfo(at.x.dtype).bits <= 32 else 64

@@ -2,14 +2,16 @@
 
 from numpyro_lens._numerics import as_float, soft_square
 from numpyro_lens._special import halo_shape, truncated_shape
-from numpyro_lens._types import Scalar
+from numpyro_lens._types import Coordinates, Field, Scalar
 from numpyro_lens.mass._base import AbstractMass
 
 # Deflection of an NFW lens at Rs in units of 4 rho0 Rs²: 1 - ln 2.
 _AT_RS = 0.3068528194400547
 
 
-def _scaled(lens, x, y):
+def _scaled(
+    lens: "NFW | TNFW | Hernquist", x: Coordinates, y: Coordinates
+) -> tuple[Field, Field, Field]:
     """Positions from the centre, and the squared radius over Rs²."""
     x, y = as_float(x - lens.center_x, y - lens.center_y)
     return x, y, soft_square(x, y) / lens.Rs**2
@@ -36,16 +38,16 @@ class NFW(AbstractMass):
     center_x: Scalar = 0.0
     center_y: Scalar = 0.0
 
-    def potential(self, x, y):
+    def potential(self, x: Coordinates, y: Coordinates) -> Field:
         shape = halo_shape(_scaled(self, x, y)[2])
         return 0.5 * self.alpha_Rs * self.Rs / _AT_RS * shape.h
 
-    def deflection(self, x, y):
+    def deflection(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
         x, y, square = _scaled(self, x, y)
         scale = self.alpha_Rs / (_AT_RS * self.Rs) * halo_shape(square).g_over_y
         return scale * x, scale * y
 
-    def convergence(self, x, y):
+    def convergence(self, x: Coordinates, y: Coordinates) -> Field:
         shape = halo_shape(_scaled(self, x, y)[2])
         return 0.5 * self.alpha_Rs / (_AT_RS * self.Rs) * shape.H
 
@@ -73,17 +75,17 @@ class TNFW(AbstractMass):
     center_x: Scalar = 0.0
     center_y: Scalar = 0.0
 
-    def potential(self, x, y):
+    def potential(self, x: Coordinates, y: Coordinates) -> Field:
         shape = truncated_shape(_scaled(self, x, y)[2], self.r_trunc / self.Rs)
         return 0.5 * self.alpha_Rs * self.Rs / _AT_RS * shape.h
 
-    def deflection(self, x, y):
+    def deflection(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
         x, y, square = _scaled(self, x, y)
         shape = truncated_shape(square, self.r_trunc / self.Rs)
         scale = self.alpha_Rs / (_AT_RS * self.Rs) * shape.g_over_y
         return scale * x, scale * y
 
-    def convergence(self, x, y):
+    def convergence(self, x: Coordinates, y: Coordinates) -> Field:
         shape = truncated_shape(_scaled(self, x, y)[2], self.r_trunc / self.Rs)
         return 0.5 * self.alpha_Rs / (_AT_RS * self.Rs) * shape.H
 
@@ -110,15 +112,15 @@ class Hernquist(AbstractMass):
     center_x: Scalar = 0.0
     center_y: Scalar = 0.0
 
-    def potential(self, x, y):
+    def potential(self, x: Coordinates, y: Coordinates) -> Field:
         square = _scaled(self, x, y)[2]
         return 2.0 * self.sigma0 * self.Rs**2 * square * halo_shape(square).g_over_y
 
-    def deflection(self, x, y):
+    def deflection(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
         x, y, square = _scaled(self, x, y)
         scale = 2.0 * self.sigma0 * halo_shape(square).H
         return scale * x, scale * y
 
-    def convergence(self, x, y):
+    def convergence(self, x: Coordinates, y: Coordinates) -> Field:
         shape = halo_shape(_scaled(self, x, y)[2])
         return self.sigma0 * (3.0 * shape.K - shape.H)

@@ -1,15 +1,19 @@
 """Elliptical haloes as sums of core-steep ellipsoids."""
 
 import functools
+from collections.abc import Callable
+from typing import TypeVar
 
 import jax.numpy as jnp
 import numpy as np
 
 from numpyro_lens._special import sum_over
-from numpyro_lens._types import Scalar
+from numpyro_lens._types import Coordinates, Field, Scalar
 from numpyro_lens.mass._base import AbstractMass
-from numpyro_lens.mass._cored import frame
+from numpyro_lens.mass._cored import Frame, frame
 from numpyro_lens.mass._halo import _AT_RS
+
+T = TypeVar("T")
 
 
 class NFWEllipse(AbstractMass):
@@ -34,26 +38,31 @@ class NFWEllipse(AbstractMass):
     center_x: Scalar = 0.0
     center_y: Scalar = 0.0
 
-    def potential(self, x, y):
+    def potential(self, x: Coordinates, y: Coordinates) -> Field:
         return self.alpha_Rs * self.Rs / _AT_RS * _summed(_potential, self, x, y)
 
-    def deflection(self, x, y):
+    def deflection(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
         scale = self.alpha_Rs * self.Rs / _AT_RS
         ax, ay = _summed(_deflection, self, x, y)
         return scale * ax, scale * ay
 
-    def convergence(self, x, y):
+    def convergence(self, x: Coordinates, y: Coordinates) -> Field:
         return self.alpha_Rs * self.Rs**2 / _AT_RS * _summed(_convergence, self, x, y)
 
 
-def _summed(part, lens, x, y):
+def _summed(
+    part: Callable[[Frame, Scalar, Scalar, Scalar], T],
+    lens: NFWEllipse,
+    x: Coordinates,
+    y: Coordinates,
+) -> T:
     """Sum of a part over the ellipsoids, their core radii s Rs in arcsec."""
     at = frame(lens, x, y)
     rows = jnp.asarray(_ellipsoids(), at.x.dtype)
     return sum_over(lambda row: part(at, row[0], row[1], lens.Rs), rows)
 
 
-def _deflection(at, core, strength, scale):
+def _deflection(at: Frame, core: Scalar, strength: Scalar, scale: Scalar) -> tuple[Field, Field]:
     r"""The deflection :math:`A w / (s P (S + T/S))` of an ellipsoid."""
     root, size = at.sizes(core * scale)
     real, imag = size + at.twist[0] / size, at.twist[1] / size
@@ -63,19 +72,19 @@ def _deflection(at, core, strength, scale):
     return wx * real + wy * imag, wy * real - wx * imag
 
 
-def _potential(at, core, strength, scale):
+def _potential(at: Frame, core: Scalar, strength: Scalar, scale: Scalar) -> Field:
     r"""The potential :math:`\tfrac As \ln|(S + T/S) / 2s|`, zero at the centre."""
     return strength / core * at.log_growth(core * scale, at.sizes(core * scale)[1])
 
 
-def _convergence(at, core, strength, scale):
+def _convergence(at: Frame, core: Scalar, strength: Scalar, scale: Scalar) -> Field:
     root, _ = at.sizes(core * scale)
     inverse = 1.0 / root
     return 0.5 * strength * inverse * inverse * inverse
 
 
 @functools.cache
-def _ellipsoids():
+def _ellipsoids() -> np.ndarray:
     """Core radius over Rs and strength, from the narrowest to the widest, shape (44, 2)."""
     return np.array(_TABLE.split(), float).reshape(-1, 2)
 

@@ -1,7 +1,7 @@
 """Isothermal deflectors: flat rotation curves."""
 
 from numpyro_lens._numerics import safe_hypot
-from numpyro_lens._types import Scalar
+from numpyro_lens._types import Coordinates, Field, Scalar
 from numpyro_lens.mass._base import AbstractMass
 from numpyro_lens.mass._power_law import EPL
 
@@ -25,10 +25,10 @@ class SIS(AbstractMass):
     center_x: Scalar = 0.0
     center_y: Scalar = 0.0
 
-    def potential(self, x, y):
+    def potential(self, x: Coordinates, y: Coordinates) -> Field:
         return self.theta_E * safe_hypot(x - self.center_x, y - self.center_y)
 
-    def convergence(self, x, y):
+    def convergence(self, x: Coordinates, y: Coordinates) -> Field:
         return 0.5 * self.theta_E / safe_hypot(x - self.center_x, y - self.center_y)
 
 
@@ -54,14 +54,14 @@ class SIE(AbstractMass):
     center_x: Scalar = 0.0
     center_y: Scalar = 0.0
 
-    def _power_law(self):
+    def _power_law(self) -> EPL:
         return EPL(self.theta_E, 2.0, self.e1, self.e2, self.center_x, self.center_y)
 
-    def potential(self, x, y):
+    def potential(self, x: Coordinates, y: Coordinates) -> Field:
         return self._power_law().potential(x, y)
 
-    def deflection(self, x, y):
+    def deflection(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
         return self._power_law().deflection(x, y)
 
-    def convergence(self, x, y):
+    def convergence(self, x: Coordinates, y: Coordinates) -> Field:
         return self._power_law().convergence(x, y)

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 
 from numpyro_lens._numerics import _times, as_float, bounded_ellipticity, safe_hypot
-from numpyro_lens._types import Scalar
+from numpyro_lens._types import Coordinates, Field, Scalar
 from numpyro_lens.mass._base import AbstractMass, Sum
 from numpyro_lens.mass._power_law import EPL
 
@@ -29,13 +29,13 @@ class Multipole(AbstractMass):
     center_y: Scalar = 0.0
     r_E: Scalar = 1.0
 
-    def potential(self, x, y):
+    def potential(self, x: Coordinates, y: Coordinates) -> Field:
         r, _, wave = _wave(self, x, y)
         if self.m == 1:
             return 0.5 * self.a_m * r * jnp.log(r / self.r_E) * wave[0]
         return self.a_m / (1 - self.m**2) * r * wave[0]
 
-    def deflection(self, x, y):
+    def deflection(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
         r, (c, s), (real, imag) = _wave(self, x, y)
         if self.m == 1:
             log, half = jnp.log(r / self.r_E), 0.5 * self.a_m
@@ -45,12 +45,14 @@ class Multipole(AbstractMass):
         ax, ay = c * real + self.m * s * imag, s * real - self.m * c * imag
         return scale * ax, scale * ay
 
-    def convergence(self, x, y):
+    def convergence(self, x: Coordinates, y: Coordinates) -> Field:
         r, _, wave = _wave(self, x, y)
         return 0.5 * self.a_m * wave[0] / r
 
 
-def _wave(lens, x, y):
+def _wave(
+    lens: Multipole, x: Coordinates, y: Coordinates
+) -> tuple[Field, tuple[Field, Field], tuple[Field, Field]]:
     """Radius, direction, and cosine and sine of m (phi - phi_m), by powers of the direction."""
     x, y = as_float(x - lens.center_x, y - lens.center_y)
     r = safe_hypot(x, y)
@@ -88,17 +90,17 @@ class EPLMultipole(AbstractMass):
     center_x: Scalar = 0.0
     center_y: Scalar = 0.0
 
-    def potential(self, x, y):
+    def potential(self, x: Coordinates, y: Coordinates) -> Field:
         return _parts(self).potential(x, y)
 
-    def deflection(self, x, y):
+    def deflection(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
         return _parts(self).deflection(x, y)
 
-    def convergence(self, x, y):
+    def convergence(self, x: Coordinates, y: Coordinates) -> Field:
         return _parts(self).convergence(x, y)
 
 
-def _parts(lens) -> Sum:
+def _parts(lens: EPLMultipole) -> Sum:
     center = lens.center_x, lens.center_y
     e1, e2, _ = bounded_ellipticity(lens.e1, lens.e2)
     modulus, phi = _modulus_and_angle(e1, e2)
@@ -114,7 +116,7 @@ def _parts(lens) -> Sum:
     return Sum((EPL(lens.theta_E, lens.gamma, lens.e1, lens.e2, *center), *multipoles))
 
 
-def _modulus_and_angle(e1, e2):
+def _modulus_and_angle(e1: Scalar, e2: Scalar) -> tuple[Field, Field]:
     """Modulus of the ellipticity and angle of the major axis, both flat at a round lens."""
     e1, e2 = as_float(e1, e2)
     square = e1 * e1 + e2 * e2

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 
 from numpyro_lens._numerics import as_float, soft_square, softening
-from numpyro_lens._types import Scalar
+from numpyro_lens._types import Coordinates, Field, Scalar
 from numpyro_lens.mass._base import AbstractMass
 
 
@@ -28,18 +28,18 @@ class PointMass(AbstractMass):
     center_x: Scalar = 0.0
     center_y: Scalar = 0.0
 
-    def _square(self, x, y):
+    def _square(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field, Field]:
         x, y = as_float(x - self.center_x, y - self.center_y)
         return x, y, soft_square(x, y)
 
-    def potential(self, x, y):
+    def potential(self, x: Coordinates, y: Coordinates) -> Field:
         return 0.5 * self.theta_E**2 * jnp.log(self._square(x, y)[2])
 
-    def deflection(self, x, y):
+    def deflection(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
         x, y, square = self._square(x, y)
         scale = self.theta_E**2 / square
         return scale * x, scale * y
 
-    def convergence(self, x, y):
+    def convergence(self, x: Coordinates, y: Coordinates) -> Field:
         square = self._square(x, y)[2]
         return (self.theta_E / square) ** 2 * softening(square.dtype)

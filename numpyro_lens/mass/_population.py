@@ -1,10 +1,14 @@
 """Many equal deflectors at once."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from numpyro_lens._numerics import as_float
 from numpyro_lens._special import sum_over
+from numpyro_lens._types import Coordinates, Field
 from numpyro_lens.mass._base import AbstractMass
 
 
@@ -29,22 +33,22 @@ class Population(AbstractMass):
 
     profile: AbstractMass
 
-    def potential(self, x, y):
+    def potential(self, x: Coordinates, y: Coordinates) -> Field:
         return _total(self.profile, "potential", x, y)
 
-    def deflection(self, x, y):
+    def deflection(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
         return _total(self.profile, "deflection", x, y)
 
-    def convergence(self, x, y):
+    def convergence(self, x: Coordinates, y: Coordinates) -> Field:
         return _total(self.profile, "convergence", x, y)
 
 
-def _total(profile, method, x, y):
+def _total(profile: AbstractMass, method: str, x: Coordinates, y: Coordinates) -> Any:
     x, y = as_float(x, y)
     return sum_over(lambda member: getattr(member, method)(x, y), _members(profile, x.dtype))
 
 
-def _members(profile, dtype):
+def _members(profile: AbstractMass, dtype: DTypeLike) -> AbstractMass:
     """The profile with every field of shape (n,)."""
     leaves = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), profile)
     shapes = {leaf.shape for leaf in jax.tree.leaves(leaves)} - {()}

@@ -1,7 +1,7 @@
 """Power-law deflectors."""
 
 from numpyro_lens._numerics import elliptical_square, epl_deflection
-from numpyro_lens._types import Scalar
+from numpyro_lens._types import Coordinates, Field, Scalar
 from numpyro_lens.mass._base import AbstractMass
 
 
@@ -30,15 +30,15 @@ class EPL(AbstractMass):
     center_x: Scalar = 0.0
     center_y: Scalar = 0.0
 
-    def deflection(self, x, y):
+    def deflection(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
         x, y = x - self.center_x, y - self.center_y
         return epl_deflection(self.gamma - 1.0, self.theta_E, self.e1, self.e2, x, y)
 
-    def potential(self, x, y):
+    def potential(self, x: Coordinates, y: Coordinates) -> Field:
         ax, ay = self.deflection(x, y)
         return ((x - self.center_x) * ax + (y - self.center_y) * ay) / (3.0 - self.gamma)
 
-    def convergence(self, x, y):
+    def convergence(self, x: Coordinates, y: Coordinates) -> Field:
         square = elliptical_square(x - self.center_x, y - self.center_y, self.e1, self.e2)
         ratio = self.theta_E**2 / square
         return 0.5 * (3.0 - self.gamma) * ratio ** (0.5 * (self.gamma - 1.0))

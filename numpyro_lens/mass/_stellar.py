@@ -6,9 +6,9 @@ import numpy as np
 from scipy.special import comb
 
 from numpyro_lens._special import legendre, sum_over
-from numpyro_lens._types import Scalar
+from numpyro_lens._types import Coordinates, Field, Scalar, Vector
 from numpyro_lens.mass._base import AbstractMass
-from numpyro_lens.mass._cored import frame
+from numpyro_lens.mass._cored import Frame, frame
 from numpyro_lens.mass._gaussian import MultiGaussian, potential_of
 
 
@@ -40,17 +40,17 @@ class Sersic(AbstractMass):
     center_x: Scalar = 0.0
     center_y: Scalar = 0.0
 
-    def potential(self, x, y):
+    def potential(self, x: Coordinates, y: Coordinates) -> Field:
         return potential_of(self, x, y)
 
-    def deflection(self, x, y):
+    def deflection(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
         return _deflection(frame(self, x, y), self)
 
-    def convergence(self, x, y):
+    def convergence(self, x: Coordinates, y: Coordinates) -> Field:
         return _profile(self, 0.0, frame(self, x, y).square, 0.0)[0]
 
 
-def _profile(lens, log_s, ur, ui):
+def _profile(lens: Sersic, log_s: Scalar, ur: Field, ui: Coordinates) -> tuple[Field, Field]:
     """Convergence at the complex squared radius s u, the real part of u positive, as a pair."""
     b = 1.9992 * lens.n_sersic - 0.3271
     half = 0.5 / lens.n_sersic
@@ -65,10 +65,10 @@ def _profile(lens, log_s, ur, ui):
     return value * jnp.cos(phase), -value * jnp.sin(phase)
 
 
-def _deflection(at, lens):
+def _deflection(at: Frame, lens: Sersic) -> tuple[Field, Field]:
     tr, ti = at.twist
 
-    def term(node):
+    def term(node: Vector) -> tuple[Field, Field]:
         log_s, weight = _node(at, lens, *node)
         rest = 1.0 - jnp.exp(log_s)
         real, imag = _profile(lens, log_s, at.square + rest * tr, rest * ti)
@@ -81,7 +81,7 @@ def _deflection(at, lens):
     return wx * real - wy * imag, wy * real + wx * imag
 
 
-def _node(at, lens, node, weight):
+def _node(at: Frame, lens: Sersic, node: Scalar, weight: Scalar) -> tuple[Field, Field]:
     """Logarithm of a node s and its weight: s = (c node)^p makes the central cusp a smooth point.
 
     Beyond c^p the integrand is below rounding. Where a node is does not change the integral, so
@@ -96,7 +96,15 @@ def _node(at, lens, node, weight):
     return jax.lax.stop_gradient((log_s, weight * p * jnp.exp(log_s) / node))
 
 
-def sersic_gaussians(k_eff, R_sersic, n_sersic, e1=0.0, e2=0.0, center_x=0.0, center_y=0.0):
+def sersic_gaussians(
+    k_eff: Scalar,
+    R_sersic: Scalar,
+    n_sersic: Scalar,
+    e1: Scalar = 0.0,
+    e2: Scalar = 0.0,
+    center_x: Scalar = 0.0,
+    center_y: Scalar = 0.0,
+) -> MultiGaussian:
     r"""Multi-Gaussian expansion of a Sersic profile, :math:`k_{\rm eff} e^{-b_n[(R/R_s)^{1/n}-1]}`.
 
     An integral transform gives the amplitudes of Gaussians between 0.0005 and 30 R_sersic,
@@ -131,7 +139,7 @@ def sersic_gaussians(k_eff, R_sersic, n_sersic, e1=0.0, e2=0.0, center_x=0.0, ce
     return MultiGaussian(2.0 * jnp.pi * k_eff * peak * sigma**2, sigma, e1, e2, center_x, center_y)
 
 
-def _transform(width):
+def _transform(width: np.ndarray) -> tuple[jax.Array, ...]:
     """Where the profile is evaluated in the complex plane, and the weights of the sum.
 
     Euler's sum to an order that single precision can bear.
