@@ -2,16 +2,21 @@
 
 import jax
 import numpy as np
+from jax.typing import ArrayLike
 
 from numpyro_lens._numerics import as_float
+from numpyro_lens._types import Array, Field, Scalar, Vector
 from numpyro_lens.lensing import deflection_jacobian, ray_trace
 from numpyro_lens.mass import AbstractMass, as_mass
+from numpyro_lens.mass._base import Masses
 
 # Seconds a day, metres a megaparsec, metres a second, radians an arcsecond.
 _DAY, _MPC, _LIGHT, _ARCSEC = 86400.0, 3.0856775814913673e22, 299792458.0, 4.84813681109536e-6
 
 
-def fermat_potential(mass: AbstractMass, x, y, source_x, source_y):
+def fermat_potential(
+    mass: Masses, x: ArrayLike, y: ArrayLike, source_x: Scalar, source_y: Scalar
+) -> Field:
     r"""Fermat potential, :math:`\phi = \tfrac12|\theta-\beta|^2 - \psi(\theta)`.
 
     Its stationary points are the images of a source at beta.
@@ -34,7 +39,15 @@ def fermat_potential(mass: AbstractMass, x, y, source_x, source_y):
     return 0.5 * offset - as_mass(mass).potential(x, y)
 
 
-def time_delays(mass: AbstractMass, x, y, source_x, source_y, *, time_delay_distance):
+def time_delays(
+    mass: Masses,
+    x: ArrayLike,
+    y: ArrayLike,
+    source_x: Scalar,
+    source_y: Scalar,
+    *,
+    time_delay_distance: Scalar,
+) -> Vector:
     r"""Arrival times of images, :math:`\Delta t_i = \frac{D_{\Delta t}}{c}(\phi_i - \phi_0)`.
 
     Args:
@@ -59,7 +72,9 @@ def time_delays(mass: AbstractMass, x, y, source_x, source_y, *, time_delay_dist
     return (fermat - fermat[0]) * days * time_delay_distance
 
 
-def polish_images(mass: AbstractMass, x, y, source_x, source_y, *, steps=1):
+def polish_images(
+    mass: Masses, x: ArrayLike, y: ArrayLike, source_x: Scalar, source_y: Scalar, *, steps: int = 1
+) -> tuple[Vector, Vector]:
     r"""Newton steps on the lens equation, by :math:`A^{-1}(\beta - \beta(\theta))`.
 
     From converged positions one step changes nothing, and its derivative is that of the image
@@ -82,7 +97,7 @@ def polish_images(mass: AbstractMass, x, y, source_x, source_y, *, steps=1):
         1.2
     """
 
-    def newton(_, position):
+    def newton(_: Array, position: tuple[Vector, Vector]) -> tuple[Vector, Vector]:
         x, y = position
         beta_x, beta_y = ray_trace(mass, x, y)
         xx, xy, yx, yy = deflection_jacobian(mass, x, y)
@@ -95,8 +110,14 @@ def polish_images(mass: AbstractMass, x, y, source_x, source_y, *, steps=1):
 
 
 def image_positions(
-    mass: AbstractMass, source_x, source_y, *, center=(0.0, 0.0), half_width=5.0, num=200
-):
+    mass: Masses,
+    source_x: float,
+    source_y: float,
+    *,
+    center: tuple[float, float] = (0.0, 0.0),
+    half_width: float = 5.0,
+    num: int = 200,
+) -> tuple[np.ndarray, np.ndarray]:
     """Solve the lens equation: every image of a point source in a square.
 
     The square is cut into triangles; those that the lens maps around the source are each refined by
@@ -138,7 +159,7 @@ _arrival = jax.jit(fermat_potential)
 _polished = jax.jit(polish_images, static_argnames="steps")
 
 
-def _triangle_centers(x, y, u, v):
+def _triangle_centers(x: np.ndarray, y: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Centres of the triangles whose image in the source plane contains the origin of (u, v)."""
     centers = []
     for corners in ((0, 1, 2), (3, 2, 1)):  # lower left and upper right half of each cell
@@ -149,11 +170,13 @@ def _triangle_centers(x, y, u, v):
     return np.concatenate(centers)
 
 
-def _corners(array):
+def _corners(array: np.ndarray) -> np.ndarray:
     return np.stack([array[:-1, :-1], array[:-1, 1:], array[1:, :-1], array[1:, 1:]])
 
 
-def _refined(mass, starts, source, step):
+def _refined(
+    mass: AbstractMass, starts: np.ndarray, source: tuple[float, float], step: float
+) -> np.ndarray:
     """Newton from every start; what diverges or is found twice is dropped."""
     # Filled up to a multiple of 32, so that few sizes are ever compiled.
     starts = np.resize(starts, (-(-len(starts) // 32) * 32, 2))

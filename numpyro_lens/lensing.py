@@ -1,15 +1,20 @@
 """What is true of any mass: everything here follows from its deflection."""
 
+from typing import Any
+
 import contourpy
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from numpyro_lens._numerics import as_float
+from numpyro_lens._types import Array, Coordinates, Field, Scalar
 from numpyro_lens.mass import AbstractMass, as_mass
+from numpyro_lens.mass._base import Masses
 
 
-def ray_trace(mass: AbstractMass, x, y):
+def ray_trace(mass: Masses, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
     r"""Where a ray comes from: the lens equation :math:`\beta = \theta - \alpha(\theta)`.
 
     Args:
@@ -28,7 +33,9 @@ def ray_trace(mass: AbstractMass, x, y):
     return x - alpha_x, y - alpha_y
 
 
-def deflection_jacobian(mass: AbstractMass, x, y):
+def deflection_jacobian(
+    mass: Masses, x: ArrayLike, y: ArrayLike
+) -> tuple[Field, Field, Field, Field]:
     r"""Derivatives of the deflection, :math:`\partial \alpha_i / \partial \theta_j`.
 
     Args:
@@ -52,7 +59,7 @@ def deflection_jacobian(mass: AbstractMass, x, y):
     return xx, xy, yx, yy
 
 
-def convergence(mass: AbstractMass, x, y):
+def convergence(mass: Masses, x: ArrayLike, y: ArrayLike) -> Field:
     r"""Convergence, :math:`\kappa = \tfrac12 \nabla\cdot\alpha`.
 
     Args:
@@ -71,7 +78,7 @@ def convergence(mass: AbstractMass, x, y):
     return 0.5 * (xx + yy)
 
 
-def shear(mass: AbstractMass, x, y):
+def shear(mass: Masses, x: ArrayLike, y: ArrayLike) -> tuple[Field, Field]:
     r"""Shear, :math:`\gamma_1 = (\alpha_{x,x} - \alpha_{y,y})/2, \gamma_2 = \alpha_{x,y}`.
 
     Args:
@@ -91,7 +98,7 @@ def shear(mass: AbstractMass, x, y):
     return 0.5 * (xx - yy), xy
 
 
-def inverse_magnification(mass: AbstractMass, x, y):
+def inverse_magnification(mass: Masses, x: ArrayLike, y: ArrayLike) -> Field:
     r"""Determinant of the lens map, :math:`\mu^{-1} = \det(1 - \partial\alpha/\partial\theta)`.
 
     Args:
@@ -110,7 +117,7 @@ def inverse_magnification(mass: AbstractMass, x, y):
     return (1.0 - xx) * (1.0 - yy) - xy * yx
 
 
-def magnification(mass: AbstractMass, x, y):
+def magnification(mass: Masses, x: ArrayLike, y: ArrayLike) -> Field:
     r"""Signed magnification :math:`\mu` of a point source.
 
     Args:
@@ -128,7 +135,13 @@ def magnification(mass: AbstractMass, x, y):
     return 1.0 / inverse_magnification(mass, x, y)
 
 
-def critical_curves(mass: AbstractMass, *, center=(0.0, 0.0), half_width=5.0, num=400):
+def critical_curves(
+    mass: Masses,
+    *,
+    center: tuple[float, float] = (0.0, 0.0),
+    half_width: float = 5.0,
+    num: int = 400,
+) -> list[np.ndarray]:
     """Curves of infinite magnification, for looking at, not for differentiating.
 
     Contours of the inverse magnification on a grid, then moved onto its zero by Newton steps.
@@ -165,7 +178,7 @@ def critical_curves(mass: AbstractMass, *, center=(0.0, 0.0), half_width=5.0, nu
 _inverse_magnification = jax.jit(inverse_magnification)
 
 
-def _in_blocks(mass, x, y, block):
+def _in_blocks(mass: AbstractMass, x: np.ndarray, y: np.ndarray, block: int) -> np.ndarray:
     """Inverse magnification of any number of points, by one compiled function of a fixed size."""
     blocks = -(-x.size // block)
     # The last block is filled up by repeating points.
@@ -175,7 +188,7 @@ def _in_blocks(mass, x, y, block):
     return values[: x.size].reshape(x.shape).astype(float)
 
 
-def _polished(mass, curve, step, block):
+def _polished(mass: AbstractMass, curve: np.ndarray, step: float, block: int) -> np.ndarray:
     """Points moved along the gradient to the zero; a point never leaves its grid cell."""
     # Differences of the compiled function: its derivative would take longer to compile.
     h = 0.02 * step
@@ -190,12 +203,12 @@ def _polished(mass, curve, step, block):
     return curve
 
 
-def _area(curve):
+def _area(curve: np.ndarray) -> float:
     x, y = curve.T
     return 0.5 * abs(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1)))
 
 
-def caustics(mass: AbstractMass, **search):
+def caustics(mass: Masses, **search: Any) -> list[np.ndarray]:
     """Critical curves traced to the source plane.
 
     Args:
@@ -216,7 +229,7 @@ def caustics(mass: AbstractMass, **search):
     return [np.stack(ray_trace(mass, *map(jnp.asarray, c.T)), axis=1) for c in curves]
 
 
-def einstein_radius(mass: AbstractMass, **search) -> float:
+def einstein_radius(mass: Masses, **search: Any) -> float:
     r"""Effective Einstein radius, :math:`\sqrt{A/\pi}` with the area A in the outer critical curve.
 
     Args:
@@ -247,7 +260,9 @@ def einstein_radius(mass: AbstractMass, **search) -> float:
     return float(np.sqrt(_area(closed[0]) / np.pi))
 
 
-def mass_within(mass: AbstractMass, radius, *, center=(0.0, 0.0), num=128):
+def mass_within(
+    mass: Masses, radius: Scalar, *, center: tuple[float, float] = (0.0, 0.0), num: int = 128
+) -> Array:
     r"""Projected mass in a circle, :math:`\tfrac12 r \oint \alpha\cdot\hat n\,d\phi`.
 
     By Gauss's theorem from the deflection on the circle alone: a cusp or a point mass inside needs
@@ -277,7 +292,7 @@ def mass_within(mass: AbstractMass, radius, *, center=(0.0, 0.0), num=128):
     return np.pi * radius * jnp.mean(alpha_x * cosine + alpha_y * sine)
 
 
-def local_slope(mass: AbstractMass, radius, *, center=(0.0, 0.0)):
+def local_slope(mass: Masses, radius: Scalar, *, center: tuple[float, float] = (0.0, 0.0)) -> Array:
     r"""Slope at a radius, :math:`\gamma = 1 - d\ln\kappa/d\ln r`, of the average over a ring.
 
     The gamma of an `EPL` of any ellipticity; of other lenses the slope of the density that a power
@@ -298,7 +313,7 @@ def local_slope(mass: AbstractMass, radius, *, center=(0.0, 0.0)):
     """
     radius = as_float(radius)[0]
 
-    def ring(r):
+    def ring(r: Array) -> Array:
         """Average convergence on the ring, from the mass inside."""
         return jax.grad(lambda r: mass_within(mass, r, center=center))(r) / (2.0 * np.pi * r)
 
@@ -306,7 +321,7 @@ def local_slope(mass: AbstractMass, radius, *, center=(0.0, 0.0)):
     return 1.0 - radius * slope / kappa
 
 
-def mass_in_einstein_radius(mass: AbstractMass, **search) -> float:
+def mass_in_einstein_radius(mass: Masses, **search: Any) -> float:
     r"""Projected mass in the circle of the effective Einstein radius.
 
     For a round lens this is :math:`\pi\theta_E^2` exactly: its mean convergence there is one.

@@ -1,19 +1,25 @@
 """Amplitudes enter an image linearly: solve for them, or integrate them out exactly."""
 
 import math
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn, TypeAlias
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
 from jax.scipy.linalg import cho_factor, cho_solve, solve_triangular
+from jax.typing import DTypeLike
 
-from numpyro_lens._types import Array, Image, Mask, Vector
+from numpyro_lens._types import Array, Field, Image, Mask, Vector
 from numpyro_lens.lensing import ray_trace
-from numpyro_lens.light._base import AbstractLight, components
+from numpyro_lens.light._base import AbstractLight, Lights, components
+from numpyro_lens.mass._base import Masses
 from numpyro_lens.observation import Observation
 from numpyro_lens.simulate import recorded_scene
+
+Images: TypeAlias = Array | list[Array] | tuple[Array, ...]
+"""Images ``(num, ny, nx)``, or a list of them."""
 
 
 class Linear(eqx.Module):
@@ -47,7 +53,7 @@ class Linear(eqx.Module):
         """That of the amplitude."""
         return self.loc.shape
 
-    def _is_no_number(self, *_):
+    def _is_no_number(self, *_: Any) -> NoReturn:
         raise TypeError(
             f"`{self.name or 'amp'}` is a Linear amplitude, which has no value: it is integrated "
             "out. Write nl.observe_marginal(name, observation, mass=..., source=...) in place of "
@@ -57,11 +63,11 @@ class Linear(eqx.Module):
     __jax_array__ = __mul__ = __rmul__ = __truediv__ = __getitem__ = _is_no_number
 
 
-def _is_linear(node) -> bool:
+def _is_linear(node: Any) -> bool:
     return isinstance(node, Linear)
 
 
-def with_amplitudes(tree, amplitudes: dict[str, Any]):
+def with_amplitudes(tree: Any, amplitudes: dict[str, Any]) -> Any:
     """A pytree of profiles whose linear amplitudes have got values.
 
     Args:
@@ -117,12 +123,16 @@ class LinearImage(eqx.Module):
         return out
 
 
-def _flat(arrays) -> Vector:
+def _flat(arrays: Iterable[Array]) -> Vector:
     return jnp.concatenate([jnp.ravel(array) for array in arrays])
 
 
 def linear_image(
-    observation: Observation, *, mass=None, source=None, lens_light=None
+    observation: Observation,
+    *,
+    mass: Masses | None = None,
+    source: Lights | None = None,
+    lens_light: Lights | None = None,
 ) -> LinearImage:
     """The image of a lens, some of whose light has `Linear` amplitudes.
 
@@ -162,7 +172,9 @@ def linear_image(
     return LinearImage(images[-1], images[:-1], tuple(p.amp for p, _ in linear))
 
 
-def _placed(observation, mass, source, lens_light) -> list[tuple[Any, tuple]]:
+def _placed(
+    observation: Observation, mass: Masses | None, source: Lights | None, lens_light: Lights | None
+) -> list[tuple[Any, tuple[Field, Field]]]:
     """Each light profile with the positions that it sees, lens light first."""
     scene = recorded_scene(mass, source, lens_light)
     # One long axis: the processor's vectors would not fill rows of an image evenly.
@@ -172,11 +184,11 @@ def _placed(observation, mass, source, lens_light) -> list[tuple[Any, tuple]]:
     return placed + [(p, traced) for p in _components(scene.source)]
 
 
-def _components(light) -> tuple[AbstractLight, ...]:
+def _components(light: AbstractLight | None) -> tuple[AbstractLight, ...]:
     return () if light is None else components(light)
 
 
-def _checked_parts(profile, x, y):
+def _checked_parts(profile: Any, x: Field, y: Field) -> tuple[Field, ...]:
     parts = profile.basis_parts(x, y)
     num = sum(map(len, parts))
     if num != math.prod(profile.amp.shape):
@@ -187,7 +199,7 @@ def _checked_parts(profile, x, y):
     return parts
 
 
-def _check_names(names) -> None:
+def _check_names(names: Sequence[str | None]) -> None:
     if not names:
         raise ValueError(
             "No amplitude of this light is Linear, so there is nothing to integrate out. Write "
@@ -200,7 +212,13 @@ def _check_names(names) -> None:
         )
 
 
-def unit_images(observation: Observation, *, mass=None, source=None, lens_light=None) -> Array:
+def unit_images(
+    observation: Observation,
+    *,
+    mass: Masses | None = None,
+    source: Lights | None = None,
+    lens_light: Lights | None = None,
+) -> Array:
     """The image of each amplitude at one, lens light first.
 
     Args:
@@ -224,7 +242,7 @@ def unit_images(observation: Observation, *, mass=None, source=None, lens_light=
     return _images(observation, [part for p, at in placed for part in p.basis_parts(*at)])
 
 
-def _images(observation, parts):
+def _images(observation: Observation, parts: Sequence[Field]) -> Array:
     """Images ``(num, ny, nx)`` of brightnesses in parts ``(k, sub-pixels)``, convolved together.
 
     Each part is averaged alone: together, all sub-pixels of all images would go through memory.
@@ -238,7 +256,14 @@ def _images(observation, parts):
 # --- solved for ----------------------------------------------------------------------------------
 
 
-def solve_amplitudes(images, data: Image, sigma: Image, mask=None, *, ridge=None):
+def solve_amplitudes(
+    images: Images,
+    data: Image,
+    sigma: Image,
+    mask: Mask | None = None,
+    *,
+    ridge: float | None = None,
+) -> Vector:
     r"""Amplitudes of the best weighted fit, by Cholesky factorisation.
 
     .. math:: (N + \lambda D)\, a = b, \quad N_{kl} = \sum_p \frac{U_{kp} U_{lp}}{\sigma_p^2},
@@ -271,7 +296,15 @@ def solve_amplitudes(images, data: Image, sigma: Image, mask=None, *, ridge=None
     return cho_solve(cho_factor(normal), target) / scale
 
 
-def solve_non_negative(images, data: Image, sigma: Image, mask=None, *, ridge=None, iters=1000):
+def solve_non_negative(
+    images: Images,
+    data: Image,
+    sigma: Image,
+    mask: Mask | None = None,
+    *,
+    ridge: float | None = None,
+    iters: int = 1000,
+) -> Vector:
     r"""Amplitudes of the best weighted fit among those without a negative one.
 
     Accelerated projected gradients (``optax.nnls``) on the normal equations of `solve_amplitudes`
@@ -311,7 +344,9 @@ def solve_non_negative(images, data: Image, sigma: Image, mask=None, *, ridge=No
     return jnp.where(jnp.all(exact >= 0.0), exact, found) / scale
 
 
-def _normal_equations(images, data, sigma, mask, ridge):
+def _normal_equations(
+    images: Images, data: Image, sigma: Image, mask: Mask | None, ridge: float | None
+) -> tuple[Array, Vector, Vector]:
     """Normal matrix and right-hand side in units in which each image has the weight one."""
     images = jnp.stack(list(images)) if isinstance(images, list | tuple) else images
     mask = jnp.ones(data.shape, bool) if mask is None else mask
@@ -324,20 +359,20 @@ def _normal_equations(images, data, sigma, mask, ridge):
     return normal, unit @ target, scale
 
 
-def _weighted(images, sigma: Image, mask: Mask):
+def _weighted(images: Array, sigma: Image, mask: Mask) -> Array:
     """Images ``(num, ny, nx)`` over sigma as ``(num, pixels)``, zero out of use."""
     weight = jnp.where(mask, 1.0 / jnp.where(mask, sigma, 1.0), 0.0)
     return (jnp.where(mask[None], images, 0.0) * weight[None]).reshape(images.shape[0], -1)
 
 
-def _default_ridge(dtype):
+def _default_ridge(dtype: DTypeLike) -> float:
     return 1e-5 if jnp.finfo(dtype).bits <= 32 else 1e-12
 
 
 # --- integrated out ------------------------------------------------------------------------------
 
 
-def log_marginal(image: LinearImage, data: Image, sigma: Image, mask: Mask):
+def log_marginal(image: LinearImage, data: Image, sigma: Image, mask: Mask) -> Array:
     r"""Log density of the data with the amplitudes integrated out, in closed form.
 
     .. math:: \ln p(d) = \ln \int N(d;\, F + U^T a, \sigma^2)\, N(a; \mu, s^2)\, da
@@ -366,7 +401,9 @@ def log_marginal(image: LinearImage, data: Image, sigma: Image, mask: Mask):
     return _log_standard_marginal(*_standardised(image, data, sigma, mask)) - jnp.sum(noise)
 
 
-def conditional_amplitudes(image: LinearImage, data: Image, sigma: Image, mask: Mask):
+def conditional_amplitudes(
+    image: LinearImage, data: Image, sigma: Image, mask: Mask
+) -> tuple[Vector, Array]:
     """The Gaussian posterior of the amplitudes, given the data and all other parameters.
 
     Args:
@@ -385,7 +422,9 @@ def conditional_amplitudes(image: LinearImage, data: Image, sigma: Image, mask: 
     return image.loc + scale * solution.mean, factor
 
 
-def _standardised(image, data, sigma, mask):
+def _standardised(
+    image: LinearImage, data: Image, sigma: Image, mask: Mask
+) -> tuple[Array, Vector]:
     basis = _weighted(image.basis, sigma, mask) * image.scale[:, None]
     return basis, _weighted((data - image(image.loc))[None], sigma, mask)[0]
 
@@ -398,18 +437,18 @@ class _Solution(eqx.Module):
     mean: Vector
     residual: Vector
 
-    def solve(self, b):
+    def solve(self, b: Array) -> Array:
         return self.unit * cho_solve((self.lower, True), self.unit * b)
 
-    def log_det(self):
+    def log_det(self) -> Array:
         return 2.0 * jnp.sum(jnp.log(jnp.diag(self.lower)) - jnp.log(self.unit))
 
-    def inverse(self):
+    def inverse(self) -> Array:
         half = solve_triangular(self.lower, jnp.diag(self.unit), lower=True)
         return half.T @ half
 
 
-def _solve(basis, target) -> _Solution:
+def _solve(basis: Array, target: Vector) -> _Solution:
     gram = basis @ basis.T + jnp.eye(len(basis), dtype=basis.dtype)
     unit = 1.0 / jnp.sqrt(jnp.diag(gram))
     ridge = _default_ridge(basis.dtype) * jnp.eye(len(basis), dtype=basis.dtype)
@@ -421,7 +460,7 @@ def _solve(basis, target) -> _Solution:
 
 
 @jax.custom_jvp
-def _log_standard_marginal(basis, target):
+def _log_standard_marginal(basis: Array, target: Vector) -> Array:
     """Log density of standardised data but for the constant, with its derivative in closed form.
 
     At the best amplitudes the squares do not change with them, so the derivative needs no
@@ -431,7 +470,9 @@ def _log_standard_marginal(basis, target):
 
 
 @_log_standard_marginal.defjvp
-def _log_standard_marginal_jvp(primals, tangents):
+def _log_standard_marginal_jvp(
+    primals: tuple[Array, Vector], tangents: tuple[Array, Vector]
+) -> tuple[Array, Array]:
     basis, target = primals
     solution = _solve(basis, target)
     slope = jnp.outer(solution.mean, solution.residual) - solution.inverse() @ basis
@@ -439,5 +480,5 @@ def _log_standard_marginal_jvp(primals, tangents):
     return _value(solution), tangent
 
 
-def _value(s: _Solution):
+def _value(s: _Solution) -> Array:
     return -0.5 * (jnp.sum(s.residual**2) + jnp.sum(s.mean**2) + s.log_det())

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,8 @@ import numpyro.distributions as dist
 from numpyro.distributions import constraints
 
 from numpyro_lens import light, mass, priors
+from numpyro_lens._types import Array, Image, Mask
+from numpyro_lens.light._base import Lights
 from numpyro_lens.linear import (
     Linear,
     LinearImage,
@@ -18,13 +20,14 @@ from numpyro_lens.linear import (
     linear_image,
     log_marginal,
 )
+from numpyro_lens.mass._base import Masses
 from numpyro_lens.observation import Observation
 from numpyro_lens.simulate import render
 
 Profile = TypeVar("Profile")
 
 
-def sample(name: str, profile: type[Profile], **parameters) -> Profile:
+def sample(name: str, profile: type[Profile], **parameters: Any) -> Profile:
     """Place the parameters of a profile in a NumPyro model.
 
     Args:
@@ -52,13 +55,13 @@ def sample(name: str, profile: type[Profile], **parameters) -> Profile:
     return profile(**values)
 
 
-def _place(site: str, value):
+def _place(site: str, value: Any) -> Any:
     if isinstance(value, Linear):
         return dataclasses.replace(value, name=site)
     return numpyro.sample(site, value) if isinstance(value, dist.Distribution) else value
 
 
-def observe(name: str, image, observation: Observation):
+def observe(name: str, image: Image, observation: Observation) -> Image:
     r"""Place the likelihood of an image: independent normal pixels inside the mask.
 
     .. math:: d_i \sim N(m_i, \sigma_i), \quad \sigma_i^2 = \mathrm{noise}(m_i)
@@ -108,15 +111,22 @@ class MarginalImage(dist.Distribution):
     support = constraints.real_matrix
     pytree_data_fields = ("image", "sigma", "used")
 
-    def __init__(self, image: LinearImage, sigma, used, *, validate_args=None):
+    def __init__(
+        self,
+        image: LinearImage,
+        sigma: Image,
+        used: Mask,
+        *,
+        validate_args: bool | None = None,
+    ) -> None:
         self.image, self.sigma, self.used = image, sigma, used
         super().__init__((), image.fixed.shape, validate_args=validate_args)
 
-    def log_prob(self, value):
+    def log_prob(self, value: Image) -> Array:
         """Log density of an image (ny, nx)."""
         return log_marginal(self.image, value, self.sigma, self.used)
 
-    def sample(self, key, sample_shape=()):
+    def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
         """Images with amplitudes drawn from their prior, and noise."""
         key_amplitudes, key_noise = jax.random.split(key)
         loc, scale = self.image.loc, self.image.scale
@@ -128,31 +138,37 @@ class MarginalImage(dist.Distribution):
         return fixed + images + sigma * noise
 
     @property
-    def mean(self):
+    def mean(self) -> Image:
         """The image of the prior means."""
         return self.image(self.image.loc)
 
     @property
-    def variance(self):
+    def variance(self) -> Image:
         """Variance of each pixel, noise and amplitudes together."""
         scaled = self.image.basis * self.image.scale[:, None, None]
         return self.sigma**2 + jnp.sum(scaled**2, axis=0)
 
-    def amplitudes(self, value, key=None) -> dict:
+    def amplitudes(self, value: Image, key: Array | None = None) -> dict[str, Array]:
         """Amplitudes given the image, by name: a draw, or without a key their mean."""
         mean, factor = conditional_amplitudes(self.image, value, self.sigma, self.used)
         z = jnp.zeros_like(mean) if key is None else jax.random.normal(key, mean.shape, mean.dtype)
         return self.image.named(mean + factor @ z)
 
-    def given(self, amplitudes: dict):
+    def given(self, amplitudes: dict[str, Array]) -> dist.Distribution:
         """The distribution of the image for given amplitudes: independent normal pixels."""
-        values = jnp.concatenate([jnp.ravel(amplitudes[p.name]) for p in self.image.priors])
+        values = jnp.concatenate([jnp.ravel(amplitudes[str(p.name)]) for p in self.image.priors])
         return dist.Normal(self.image(values), self.sigma).mask(self.used).to_event(2)
 
 
 def observe_marginal(
-    name: str, observation: Observation, *, mass=None, source=None, lens_light=None, sigma=None
-):
+    name: str,
+    observation: Observation,
+    *,
+    mass: Masses | None = None,
+    source: Lights | None = None,
+    lens_light: Lights | None = None,
+    sigma: Image | None = None,
+) -> Image:
     r"""Place the likelihood of an image with its `Linear` amplitudes integrated out.
 
     It renders the scene and compares it with the data, as `render` and `observe` do for light whose
@@ -189,7 +205,7 @@ def observe_marginal(
     return numpyro.sample(name, pixels, obs=observation.image)
 
 
-def _check_parameters(profile, parameters) -> None:
+def _check_parameters(profile: type, parameters: dict[str, Any]) -> None:
     fields = {field.name: field for field in dataclasses.fields(profile)}
     unknown = [name for name in parameters if name not in fields]
     missing = [
