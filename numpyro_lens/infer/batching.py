@@ -7,14 +7,19 @@ devices the batch is sharded.
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, PartitionSpec
+from jax.typing import ArrayLike
+
+from numpyro_lens._types import Array
+from numpyro_lens.infer.density import FlatModel
 
 
-def map_batch(function: Callable, batch, shared, *, batch_size: int | None = None):
+def map_batch(function: Callable, batch: Any, shared: Any, *, batch_size: int | None = None) -> Any:
     """Apply ``function(sample, shared)`` to every sample along the leading axis of ``batch``.
 
     Args:
@@ -49,7 +54,7 @@ def map_batch(function: Callable, batch, shared, *, batch_size: int | None = Non
     return jax.tree.map(lambda leaf: leaf[:size], sharded(padded, shared))
 
 
-def _map_on_device(function, batch, shared, *, batch_size):
+def _map_on_device(function: Callable, batch: Any, shared: Any, *, batch_size: int) -> Any:
     size = jax.tree.leaves(batch)[0].shape[0]
     if batch_size >= size > 1:
         return jax.vmap(function, in_axes=(0, None))(batch, shared)
@@ -57,25 +62,27 @@ def _map_on_device(function, batch, shared, *, batch_size):
     return jax.lax.map(lambda sample: function(sample, shared), batch, batch_size=chunk)
 
 
-def _pad(leaf, amount):
+def _pad(leaf: Array, amount: int) -> Array:
     last = jnp.broadcast_to(leaf[-1:], (amount, *leaf.shape[1:]))
     return jnp.concatenate([leaf, last]) if amount else leaf
 
 
 @partial(jax.jit, static_argnames=("flat", "batch_size"))
-def values_and_gradients(flat, z, args, batch_size=None):
+def values_and_gradients(
+    flat: FlatModel, z: Array, args: tuple, batch_size: int | None = None
+) -> tuple[Array, Array]:
     """Log density (n,) and its gradient (n, d) at each row of ``z`` (n, d)."""
     return map_batch(jax.value_and_grad(flat.log_density), z, args, batch_size=batch_size)
 
 
-def unplaced(tree):
+def unplaced(tree: Any) -> Any:
     """A copy of a pytree that no device owns.
 
     What a sharded function returns is spread over the devices; passed on as it is, it would make
     the next function compile a second time, for arguments placed elsewhere.
     """
 
-    def copy(leaf):
+    def copy(leaf: Array) -> Any:
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             return jax.random.wrap_key_data(jnp.asarray(np.asarray(jax.random.key_data(leaf))))
         return np.asarray(leaf)
@@ -83,7 +90,9 @@ def unplaced(tree):
     return jax.tree.map(copy, tree)
 
 
-def evaluate(flat, z, args, batch_size=None):
+def evaluate(
+    flat: FlatModel, z: ArrayLike, args: tuple, batch_size: int | None = None
+) -> tuple[Array, Array]:
     """Like ``values_and_gradients``, for any n in blocks of one shape: it compiles once a model.
 
     Compiling the gradient of a lens takes as long as evaluating it ten thousand times, so the

@@ -11,7 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from numpyro_lens._types import Array
 from numpyro_lens.infer import saved
+from numpyro_lens.infer.density import FlatModel
 
 
 class Progress(NamedTuple):
@@ -38,7 +40,7 @@ class Checkpoint:
         manifest: what has to be the same for the run in the folder to go on, as JSON can hold it.
     """
 
-    def __init__(self, folder, manifest: dict[str, Any]):
+    def __init__(self, folder: str | os.PathLike, manifest: dict[str, Any]) -> None:
         self.folder, self.manifest = Path(folder), manifest
         self.folder.mkdir(parents=True, exist_ok=True)
 
@@ -75,15 +77,22 @@ class Checkpoint:
         blocks = tuple(self._read_block(i) for i in range(counts["num_blocks"]))
         return Progress(state, counts["burn_in"], counts["gradients"], blocks)
 
-    def _read_block(self, index):
+    def _read_block(self, index: int) -> dict[str, np.ndarray]:
         with np.load(self.folder / f"block_{index:05d}.npz") as file:
             return dict(file)
 
-    def _write_arrays(self, name, arrays):
+    def _write_arrays(self, name: str, arrays: dict[str, Any]) -> None:
         write_atomically(self.folder / f"{name}.npz", lambda path: np.savez(path, **arrays))
 
 
-def kept(folder, stage: str, manifest: dict[str, Any], flat, args, run: Callable):
+def kept(
+    folder: str | os.PathLike | None,
+    stage: str,
+    manifest: dict[str, Any],
+    flat: FlatModel,
+    args: tuple,
+    run: Callable[[], Any],
+) -> Any:
     """The result of a stage: from the folder when it is there, and else run and kept.
 
     Args:
@@ -109,7 +118,7 @@ def kept(folder, stage: str, manifest: dict[str, Any], flat, args, run: Callable
     return result
 
 
-def fingerprint(flat, args, key) -> dict[str, Any]:
+def fingerprint(flat: FlatModel, args: tuple, key: Array) -> dict[str, Any]:
     """The parameters, the data and the random key of a run."""
     digest = hashlib.sha256()
     for leaf in jax.tree.leaves(args):
@@ -122,7 +131,7 @@ def fingerprint(flat, args, key) -> dict[str, Any]:
     }
 
 
-def check_same(folder, old: dict[str, Any], new: dict[str, Any]) -> None:
+def check_same(folder: str | os.PathLike, old: dict[str, Any], new: dict[str, Any]) -> None:
     """Raise a ValueError that names what differs."""
     differs = [name for name in new if old.get(name) != new[name]]
     if differs:
@@ -147,11 +156,11 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _as_numpy(leaf):
+def _as_numpy(leaf: Any) -> np.ndarray:
     is_key = isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     return np.asarray(jax.random.key_data(leaf) if is_key else leaf)
 
 
-def _like(old, leaf):
+def _like(old: Any, leaf: np.ndarray) -> Any:
     is_key = isinstance(old, jax.Array) and jnp.issubdtype(old.dtype, jax.dtypes.prng_key)
     return jax.random.wrap_key_data(jnp.asarray(leaf)) if is_key else leaf

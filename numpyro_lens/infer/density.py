@@ -21,6 +21,8 @@ from numpyro.distributions import biject_to, constraints
 from numpyro.distributions.transforms import IndependentTransform, Transform
 from numpyro.infer import util
 
+from numpyro_lens._types import Array
+
 
 class NormalQuantileTransform(Transform):
     r"""Real line to an interval through the normal distribution function.
@@ -36,15 +38,15 @@ class NormalQuantileTransform(Transform):
 
     domain = constraints.real
 
-    def __init__(self, low, high):
+    def __init__(self, low: Array | float, high: Array | float) -> None:
         self.low, self.high = low, high
 
     @property
-    def codomain(self):
+    def codomain(self) -> constraints.Constraint:
         """The interval."""
         return constraints.interval(self.low, self.high)
 
-    def __call__(self, x):
+    def __call__(self, x: Array) -> Array:
         """Points of the interval."""
         # Counted from the nearer bound, so that neither side is lost to rounding.
         width = self.high - self.low
@@ -52,21 +54,26 @@ class NormalQuantileTransform(Transform):
         tiny = jnp.finfo(jnp.result_type(float)).tiny
         return jnp.where(x < 0, self.low + jnp.maximum(tail, tiny), self.high - tail)
 
-    def _inverse(self, y):
+    def _inverse(self, y: Array) -> Array:
         width = self.high - self.low
         eps = jnp.finfo(jnp.result_type(float)).eps
         below, above = (jnp.clip(d / width, eps, 1.0) for d in (y - self.low, self.high - y))
         return jnp.where(below < above, ndtri(below), -ndtri(above))
 
-    def log_abs_det_jacobian(self, x, y, intermediates=None):  # noqa: ARG002 NumPyro's signature
+    def log_abs_det_jacobian(
+        self,
+        x: Array,
+        y: Array,  # noqa: ARG002 NumPyro's signature
+        intermediates: Any = None,  # noqa: ARG002
+    ) -> Array:
         """Log of the derivative dy/dx at ``x``."""
         return jnp.log(self.high - self.low) - 0.5 * (x**2 + math.log(2 * math.pi))
 
-    def tree_flatten(self):
+    def tree_flatten(self) -> tuple[tuple, tuple]:
         """The bounds and their names, as NumPyro makes pytrees of its transforms."""
         return (self.low, self.high), (("low", "high"), {})
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         return isinstance(other, NormalQuantileTransform) and bool(
             jnp.all(self.low == other.low) & jnp.all(self.high == other.high)
         )
@@ -94,19 +101,19 @@ class Affine(NamedTuple):
         scale_tril: lower Cholesky factor of a covariance, (d, d).
     """
 
-    loc: Any
-    scale_tril: Any
+    loc: Array
+    scale_tril: Array
 
-    def __call__(self, u):
+    def __call__(self, u: Array) -> Array:
         """Unconstrained vectors of whitened ones (..., d)."""
         return u @ self.scale_tril.T + jnp.broadcast_to(self.loc, u.shape)
 
-    def whiten(self, z):
+    def whiten(self, z: Array) -> Array:
         """Whitened vectors of unconstrained ones (n, d)."""
         offset = z - jnp.broadcast_to(self.loc, z.shape)
         return solve_triangular(self.scale_tril, offset.T, lower=True).T
 
-    def log_prob(self, z):
+    def log_prob(self, z: Array) -> Array:
         """Log density at ``z`` (n, d) of the Gaussian that whitens to the standard normal."""
         log_volume = jnp.sum(jnp.log(jnp.diag(self.scale_tril)))
         constant = log_volume + 0.5 * z.shape[-1] * math.log(2 * math.pi)
@@ -166,7 +173,7 @@ class FlatModel:
         """Whether an interval bounds each entry of the unconstrained vector."""
         return tuple(site.bounded for site in self.sites for _ in site.coordinate_names)
 
-    def unravel(self, z) -> dict[str, Any]:
+    def unravel(self, z: Array) -> dict[str, Array]:
         """The vector cut into the unconstrained values of the sites."""
         ends = np.cumsum([site.size for site in self.sites])
         pieces = jnp.split(z, ends[:-1])
@@ -175,10 +182,10 @@ class FlatModel:
             for site, piece in zip(self.sites, pieces, strict=True)
         }
 
-    def _substituted(self, z, log_dets: list):
+    def _substituted(self, z: Array, log_dets: list[Array]) -> Callable:
         values = self.unravel(z)
 
-        def constrained(site):
+        def constrained(site: dict[str, Any]) -> Array | None:
             if site["type"] != "sample" or site["name"] not in values:
                 return None
             transform, x = bijection(site["fn"].support), values[site["name"]]
@@ -188,20 +195,20 @@ class FlatModel:
 
         return handlers.substitute(self.model, substitute_fn=constrained)
 
-    def log_density(self, z, args):
+    def log_density(self, z: Array, args: tuple) -> Array:
         """Log density of the unconstrained vector, the Jacobian of the map included."""
-        log_dets: list = []
+        log_dets: list[Array] = []
         # Sites of the model stay inside, also when this runs within another model (`as_numpyro`).
         with handlers.block():
             log_joint, _ = util.log_density(self._substituted(z, log_dets), args, {}, {})
         return sum(log_dets, start=log_joint)
 
-    def trace(self, z, args):
+    def trace(self, z: Array, args: tuple) -> dict[str, dict[str, Any]]:
         """NumPyro trace of the model with its latent sites set from the vector."""
         seeded = handlers.seed(self._substituted(z, []), jax.random.key(0))
         return handlers.trace(seeded).get_trace(*args)
 
-    def constrain(self, z, args) -> dict[str, Any]:
+    def constrain(self, z: Array, args: tuple) -> dict[str, Array]:
         """Values of the latent and of the deterministic sites."""
         latent = {site.name for site in self.sites}
         return {
@@ -210,14 +217,14 @@ class FlatModel:
             if name in latent or site["type"] == "deterministic"
         }
 
-    def unconstrain(self, values, args):
+    def unconstrain(self, values: dict[str, Any], args: tuple) -> Array:
         """The unconstrained vector of given site values, the inverse of ``constrain``."""
         model = handlers.substitute(handlers.seed(self.model, jax.random.key(0)), data=values)
         trace = handlers.trace(model).get_trace(*args)
         pieces = (bijection(trace[s.name]["fn"].support).inv(values[s.name]) for s in self.sites)
         return jnp.concatenate([jnp.ravel(piece) for piece in pieces])
 
-    def prior_draw(self, key, args):
+    def prior_draw(self, key: Array, args: tuple) -> Array:
         """One draw from the prior, as an unconstrained vector."""
         trace = handlers.trace(handlers.seed(self.model, key)).get_trace(*args)
         return self.unconstrain({s.name: trace[s.name]["value"] for s in self.sites}, args)
@@ -228,14 +235,14 @@ class FlatModel:
         With a ``frame``, the site holds whitened coordinates.
         """
 
-        def flat(*args):
+        def flat(*args: Any) -> None:
             z = self.flat_site(*args)
             z = z if frame is None else frame(z)
             numpyro.factor("log_density", self.log_density(z, args))
 
         return flat
 
-    def flat_site(self, *_args):
+    def flat_site(self, *_args: Any) -> Array:
         """A model with the site ``z`` and no likelihood: enough to set up an autoguide.
 
         Set up on the full model, it would compile that model's gradient only to check the first
@@ -264,7 +271,7 @@ def flat_model(model: Callable, args: tuple) -> FlatModel:
     """
     shapes: list[Site] = []
 
-    def look(key):
+    def look(key: Array) -> int:
         trace = handlers.trace(handlers.seed(model, key)).get_trace(*args)
         _check_sites(trace)
         shapes.extend(_site(s) for s in trace.values() if _is_latent(s))
@@ -274,11 +281,11 @@ def flat_model(model: Callable, args: tuple) -> FlatModel:
     return FlatModel(model, tuple(shapes))
 
 
-def _is_latent(site) -> bool:
+def _is_latent(site: dict[str, Any]) -> bool:
     return site["type"] == "sample" and not site["is_observed"]
 
 
-def _site(site) -> Site:
+def _site(site: dict[str, Any]) -> Site:
     shape = jnp.shape(site["value"])
     transform = bijection(site["fn"].support)
     base = transform.base_transform if isinstance(transform, IndependentTransform) else transform
@@ -286,7 +293,7 @@ def _site(site) -> Site:
     return Site(site["name"], tuple(shape), tuple(transform.inverse_shape(shape)), bounded)
 
 
-def _check_sites(trace) -> None:
+def _check_sites(trace: dict[str, dict[str, Any]]) -> None:
     latent = [site for site in trace.values() if _is_latent(site)]
     observed = [s for s in trace.values() if s["type"] == "sample" and s["is_observed"]]
     if not latent:

@@ -4,21 +4,26 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
+from numpy.typing import ArrayLike
 
+from numpyro_lens._types import Array, Image
 from numpyro_lens.linear import solve_amplitudes
 from numpyro_lens.models import observe
-from numpyro_lens.noise import NoiseMap, PoissonNoise
+from numpyro_lens.noise import AbstractNoise, NoiseMap, PoissonNoise
 from numpyro_lens.observation import Observation
 from numpyro_lens.psf import PSF
 from numpyro_lens.simulate import render
 
 _ROLES = ("lenses", "lens_light", "source_light")
+
+Params: TypeAlias = Sequence[Sequence[dict[str, Any]]]
+"""Values of the lenses, of the lens light and of the source, a dict for each profile."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class PhysicalModel:
     lens_light: Sequence[type]
     source_light: Sequence[type]
 
-    def build(self, params) -> tuple[list, list, list]:
+    def build(self, params: Params) -> tuple[list, list, list]:
         """Profiles with their values.
 
         ``params`` is ``(lens_params, lens_light_params, source_light_params)``. The middle list may
@@ -54,7 +59,7 @@ class PhysicalModel:
         )
         return lenses, lens_light, source_light
 
-    def split(self, params) -> list[list[dict]]:
+    def split(self, params: Params) -> list[Sequence[dict[str, Any]]]:
         """The three lists, after a check of their lengths."""
         groups = list(params)
         if len(groups) == 2 and not self.lens_light:
@@ -93,7 +98,7 @@ class SimulatorConfig:
         sides: Any = self.num_pix
         return (sides, sides) if np.ndim(sides) == 0 else tuple(sides)
 
-    def observation(self, image, noise) -> Observation:
+    def observation(self, image: ArrayLike, noise: AbstractNoise) -> Observation:
         """These pixels with an image and its noise.
 
         Raises:
@@ -127,7 +132,13 @@ class ProbabilisticModel(ABC):
         exp_time: exposure time, scalar or (ny, nx).
     """
 
-    def __init__(self, prior, observed_image, background_rms, exp_time):
+    def __init__(
+        self,
+        prior: Params | Callable[[], Params],
+        observed_image: ArrayLike,
+        background_rms: Any,
+        exp_time: Any,
+    ) -> None:
         self.prior, self.observed_image = prior, observed_image
         self.background_rms, self.exp_time = background_rms, exp_time
 
@@ -139,7 +150,7 @@ class ProbabilisticModel(ABC):
     def numpyro_model(self, phys_model: PhysicalModel) -> Callable:
         """The NumPyro model function, of the observation."""
 
-    def sample_prior(self, phys_model: PhysicalModel) -> list[list[dict]]:
+    def sample_prior(self, phys_model: PhysicalModel) -> Params:
         """Place the prior in a NumPyro model; sites are called ``lenses.0.theta_E`` and so on."""
         if callable(self.prior):
             return phys_model.split(self.prior())
@@ -162,7 +173,7 @@ class ForwardProbModel(ProbabilisticModel):
     def numpyro_model(self, phys_model: PhysicalModel) -> Callable:
         """The NumPyro model function, with every parameter of the prior a site."""
 
-        def model(observation):
+        def model(observation: Observation) -> None:
             masses, lens_light, source = phys_model.build(self.sample_prior(phys_model))
             image = render(observation, mass=masses, source=source, lens_light=lens_light)
             observe("image", image, observation)
@@ -185,7 +196,7 @@ class BackwardProbModel(ProbabilisticModel):
     def numpyro_model(self, phys_model: PhysicalModel) -> Callable:
         """The NumPyro model function, without sites for the amplitudes."""
 
-        def model(observation):
+        def model(observation: Observation) -> None:
             params = self.sample_prior(phys_model)
             image, _ = _solved_image(phys_model, params, observation)
             observe("image", image, observation)
@@ -201,12 +212,12 @@ class LensSimulator:
         sim_config: pixels and PSF.
     """
 
-    def __init__(self, phys_model: PhysicalModel, sim_config: SimulatorConfig):
+    def __init__(self, phys_model: PhysicalModel, sim_config: SimulatorConfig) -> None:
         self.phys_model, self.sim_config = phys_model, sim_config
         blank = np.zeros(sim_config.shape)
         self._observation = sim_config.observation(blank, NoiseMap(np.ones(sim_config.shape)))
 
-    def simulate(self, params):
+    def simulate(self, params: Params) -> Image:
         """Image (ny, nx) of ``(lens_params, lens_light_params, source_light_params)``.
 
         The parameters are numbers, not batches.
@@ -214,7 +225,9 @@ class LensSimulator:
         masses, lens_light, source = self.phys_model.build(params)
         return render(self._observation, mass=masses, source=source, lens_light=lens_light)
 
-    def lstsq_simulate(self, params, observed_image, err_map):
+    def lstsq_simulate(
+        self, params: Params, observed_image: ArrayLike, err_map: ArrayLike
+    ) -> Image:
         """Image (ny, nx) whose amplitudes fit ``observed_image`` best.
 
         ``err_map`` holds the standard deviations of its pixels.
@@ -223,7 +236,9 @@ class LensSimulator:
         return _solved_image(self.phys_model, params, observation)[0]
 
 
-def _solved_image(phys_model, params, observation):
+def _solved_image(
+    phys_model: PhysicalModel, params: Params, observation: Observation
+) -> tuple[Image, Array]:
     """Best-fitting image and its amplitudes, in the order lens light, source."""
     unit = [
         [{"amp": 1.0, **_named_amp(values)} for values in group]
@@ -243,7 +258,7 @@ def _named_amp(values: dict) -> dict:
     return {("amp" if name == "Ie" else name): value for name, value in values.items()}
 
 
-def _build(profile, values):
+def _build(profile: type, values: dict[str, Any]) -> Any:
     try:
         return profile(**_named_amp(values))
     except TypeError as error:
@@ -268,12 +283,12 @@ def _sample_dict(prefix: str, entries: dict) -> dict:
     return {name: values[name] for name in entries}
 
 
-def _needs(entry) -> set[str]:
+def _needs(entry: Any) -> set[str]:
     is_function = callable(entry) and not isinstance(entry, dist.Distribution)
     return set(inspect.signature(entry).parameters) if is_function else set()
 
 
-def _sample_entry(site: str, entry, values: dict):
+def _sample_entry(site: str, entry: Any, values: dict) -> Any:
     if callable(entry) and not isinstance(entry, dist.Distribution):
         entry = entry(**{name: values[name] for name in _needs(entry)})
     return numpyro.sample(site, entry) if isinstance(entry, dist.Distribution) else entry

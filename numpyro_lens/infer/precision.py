@@ -2,11 +2,14 @@
 
 import functools
 import warnings
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
+from numpyro_lens._types import Array
 from numpyro_lens.infer.batching import evaluate
 from numpyro_lens.infer.density import FlatModel
 
@@ -14,7 +17,7 @@ from numpyro_lens.infer.density import FlatModel
 LIMIT = 0.1
 
 
-def precision_error(flat: FlatModel, args: tuple, z, scale_tril) -> float:
+def precision_error(flat: FlatModel, args: tuple, z: ArrayLike, scale_tril: ArrayLike) -> float:
     r"""Error of the single-precision gradient where the posterior is.
 
     .. math:: \max_z \; |L^T (g_{32} - g_{64})| / \sqrt d
@@ -50,7 +53,7 @@ def precision_error(flat: FlatModel, args: tuple, z, scale_tril) -> float:
     return float(np.max(error) / np.sqrt(flat.dim))
 
 
-def check_precision(flat: FlatModel, args: tuple, z, scale_tril) -> None:
+def check_precision(flat: FlatModel, args: tuple, z: ArrayLike, scale_tril: ArrayLike) -> None:
     """Warn when single precision is in use and not enough; the arguments of ``precision_error``."""
     if jax.config.read("jax_enable_x64"):
         return
@@ -66,11 +69,11 @@ def check_precision(flat: FlatModel, args: tuple, z, scale_tril) -> None:
 
 
 @functools.partial(jax.jit, static_argnames="flat")
-def _value_and_gradient(flat, z, args):
+def _value_and_gradient(flat: FlatModel, z: Array, args: tuple) -> tuple[Array, Array]:
     return jax.lax.map(jax.value_and_grad(lambda z: flat.log_density(z, args)), z)
 
 
-def _as_double(leaf):
+def _as_double(leaf: Any) -> Any:
     if isinstance(leaf, float) or not hasattr(leaf, "dtype"):
         return leaf
     leaf = leaf if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else np.asarray(leaf)

@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
+from numpyro_lens._types import Array
 from numpyro_lens.infer.batching import map_batch
 from numpyro_lens.infer.density import Affine, FlatModel
 
@@ -21,7 +23,9 @@ class Basin(NamedTuple):
 
 
 @partial(jax.jit, static_argnames=("flat", "batch_size"))
-def constrain(flat: FlatModel, z, args, batch_size=None) -> dict[str, Any]:
+def constrain(
+    flat: FlatModel, z: Array, args: tuple, batch_size: int | None = None
+) -> dict[str, Array]:
     """Site values of each row of ``z`` (n, d), stacked along a leading axis."""
     return map_batch(flat.constrain, z, args, batch_size=batch_size)
 
@@ -76,10 +80,10 @@ class MAPResult:
         """Site values of every start, best values at index ``basins[0].start``."""
         return _numpy(constrain(self.flat, self.params, self.args))
 
-    def __array__(self, dtype=None, copy=None):
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.params, dtype=dtype)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Any) -> Any:
         return self.params[index]
 
     def __len__(self) -> int:
@@ -140,12 +144,12 @@ class SVIResult:
     def _frame(self) -> Affine:
         return Affine(jnp.asarray(self.mean), jnp.asarray(self.scale_tril))
 
-    def sample(self, key, sample_shape=()):
+    def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
         """Draws of the unconstrained vector, ``(*sample_shape, d)``."""
         noise = jax.random.normal(key, (*sample_shape, len(self.mean)))
         return self._frame(noise)
 
-    def log_prob(self, z):
+    def log_prob(self, z: ArrayLike) -> Array:
         """Log density of the Gaussian at ``z`` (..., d)."""
         z = jnp.asarray(z)
         return self._frame.log_prob(z.reshape(-1, z.shape[-1])).reshape(z.shape[:-1])
@@ -160,5 +164,5 @@ class SVIResult:
         )
 
 
-def _numpy(tree):
+def _numpy(tree: Any) -> Any:
     return jax.tree.map(np.asarray, tree)
