@@ -1,5 +1,7 @@
 """Light as a sum of Gauss-Hermite functions."""
 
+from typing import cast
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -80,7 +82,7 @@ class Shapelets(AbstractLight):
             sum(amp[k] * along_y[m] for k, (order, m) in enumerate(orders) if order == n)
             for n in range(self.n_max + 1)
         ]
-        return sum(f * row for f, row in zip(along_x, rows, strict=True))
+        return cast("Field", sum(f * row for f, row in zip(along_x, rows, strict=True)))
 
 
 def _n_max(shape: tuple[int, ...]) -> int:
