@@ -2,7 +2,8 @@
 
 from typing import TypeAlias
 
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array as Array
+from jaxtyping import Bool, Float
 
 Scalar: TypeAlias = Float[Array, ""] | float
 """A parameter: a Python number or a zero-dimensional array."""
