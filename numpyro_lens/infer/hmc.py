@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from os import PathLike
 from typing import Any, cast
 
 import jax
@@ -13,6 +14,7 @@ import numpy as np
 import numpyro.infer
 from numpyro.infer.mcmc import MCMCKernel
 
+from numpyro_lens._types import Array
 from numpyro_lens.infer import diagnostics
 from numpyro_lens.infer._stage import progress_bar, timed
 from numpyro_lens.infer.batching import evaluate, unplaced
@@ -20,7 +22,7 @@ from numpyro_lens.infer.checkpoint import Checkpoint, Progress, fingerprint
 from numpyro_lens.infer.density import Affine, FlatModel
 from numpyro_lens.infer.kernels import CrossChain, first_transport, init_state, transition
 from numpyro_lens.infer.posterior import HMCResult
-from numpyro_lens.infer.results import SVIResult
+from numpyro_lens.infer.results import MAPResult, SVIResult
 
 #: Per-draw statistics, by the name ArviZ gives them.
 _STATISTICS = {
@@ -69,12 +71,12 @@ class HMC:
         self,
         flat: FlatModel,
         args: tuple,
-        key,
+        key: Array,
         *,
         svi: SVIResult,
-        map=None,
-        progress=True,
-        checkpoint=None,
+        map: MAPResult | None = None,
+        progress: bool = True,
+        checkpoint: str | PathLike | None = None,
     ) -> HMCResult:
         """Sample.
 
@@ -100,10 +102,11 @@ class HMC:
             metric = Affine(jnp.asarray(svi.mean), tril)
             start = _starts(flat, args, key_start, svi, self.num_chains)
             if isinstance(self.kernel, CrossChain):
+                kept = None
                 if checkpoint is not None:
-                    checkpoint = Checkpoint(checkpoint, self._manifest(flat, args, key, svi))
+                    kept = Checkpoint(checkpoint, self._manifest(flat, args, key, svi))
                 z, statistics, gradients = self._run_cross_chain(
-                    flat, args, key_run, start, metric, progress, checkpoint
+                    flat, args, key_run, start, metric, progress, kept
                 )
             else:
                 z, statistics, gradients = self._run_numpyro(

@@ -7,6 +7,7 @@ so that none waits for another.
 
 import functools
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ import optax
 from numpyro.infer.hmc_util import dual_averaging
 from numpyro.infer.mcmc import MCMCKernel
 
+from numpyro_lens._types import Array
 from numpyro_lens.infer.batching import evaluate, values_and_gradients
 from numpyro_lens.infer.density import Affine, FlatModel, flat_model
 from numpyro_lens.infer.map import prior_draws
@@ -133,7 +135,9 @@ _LAYERS_PER_UPDATE = 2
 _LENGTH_OPTIMIZER_ARGS = {"learning_rate": 0.025, "b1": 0.0, "b2": 0.95}
 
 
-def first_transport(settings: CrossChain, metric: Affine, z=None, gradient=None) -> Transport:
+def first_transport(
+    settings: CrossChain, metric: Affine, z: Array | None = None, gradient: Array | None = None
+) -> Transport:
     """The map that burn-in starts from, with room for the layers that it adds.
 
     Args:
@@ -152,12 +156,12 @@ def init_state(
     flat: FlatModel,
     settings: CrossChain,
     num_warmup: int,
-    z,
+    z: Array,
     transport: Transport,
-    key,
-    args,
-    batch_size=None,
-):
+    key: Array,
+    args: tuple,
+    batch_size: int | None = None,
+) -> CrossChainState:
     """State of chains that start at ``z`` (C, d); see ``first_transport``."""
     value, gradient = evaluate(flat, z, args, batch_size)
     num_chains, dim = z.shape
@@ -190,8 +194,13 @@ def init_state(
 
 
 def transition(
-    flat: FlatModel, settings: CrossChain, num_warmup: int, state, args, batch_size=None
-):
+    flat: FlatModel,
+    settings: CrossChain,
+    num_warmup: int,
+    state: CrossChainState,
+    args: tuple,
+    batch_size: int | None = None,
+) -> CrossChainState:
     """One transition of all chains, and during burn-in one step of adaptation."""
     key, key_momentum, key_accept = jax.random.split(state.rng_key, 3)
     adapt = state.adapt_state
@@ -400,8 +409,13 @@ class CrossChainHMC(MCMCKernel):
     default_fields = ("z", "diverging")
 
     def __init__(
-        self, model, settings: CrossChain | None = None, *, scale_tril=None, batch_size=None
-    ):
+        self,
+        model: Callable,
+        settings: CrossChain | None = None,
+        *,
+        scale_tril: Array | None = None,
+        batch_size: int | None = None,
+    ) -> None:
         self._model = model
         self.settings = settings or CrossChain()
         self.scale_tril = scale_tril
@@ -410,11 +424,18 @@ class CrossChainHMC(MCMCKernel):
         self._sample_fn: FlatModel | None = None
 
     @property
-    def model(self):
+    def model(self) -> Callable:
         """The NumPyro model function."""
         return self._model
 
-    def init(self, rng_key, num_warmup, init_params=None, model_args=(), model_kwargs=None):
+    def init(
+        self,
+        rng_key: Array,
+        num_warmup: int,
+        init_params: Array | None = None,
+        model_args: tuple = (),
+        model_kwargs: dict[str, Any] | None = None,
+    ) -> CrossChainState:
         """State of the chains, one key each, at ``init_params`` (C, d) or at draws of the prior."""
         if model_kwargs:
             raise ValueError("CrossChainHMC takes the arguments of the model by position only.")
@@ -439,17 +460,22 @@ class CrossChainHMC(MCMCKernel):
             self.batch_size,
         )
 
-    def sample(self, state, model_args, model_kwargs):  # noqa: ARG002 NumPyro's signature
+    def sample(
+        self,
+        state: CrossChainState,
+        model_args: tuple,
+        model_kwargs: Any,  # noqa: ARG002 NumPyro's signature
+    ) -> CrossChainState:
         """State of the chains after one transition."""
         flat = flat_model(self._model, model_args)
         return transition(flat, self.settings, self._num_warmup, state, model_args, self.batch_size)
 
-    def postprocess_fn(self, args, kwargs):  # noqa: ARG002 NumPyro's signature
+    def postprocess_fn(self, args: tuple, kwargs: Any) -> Callable:  # noqa: ARG002 NumPyro's
         """Function from an unconstrained vector to the site values."""
         flat = flat_model(self._model, args)
         return lambda z: flat.constrain(z, args)
 
-    def get_diagnostics_str(self, state):
+    def get_diagnostics_str(self, state: CrossChainState) -> str:
         """Gradients, step size and acceptance of the last transition, for the progress bar."""
         return (
             f"{int(state.num_steps[0])} gradients, step size {float(state.step_size[0]):.2e}, "

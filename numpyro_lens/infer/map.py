@@ -8,10 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from numpy.typing import ArrayLike
 from numpyro.infer import SVI, Trace_ELBO, init_to_value
 from numpyro.infer.autoguide import AutoDelta
 from numpyro.optim import optax_to_numpyro
 
+from numpyro_lens._types import Array
 from numpyro_lens.infer._stage import progress_bar, timed
 from numpyro_lens.infer.batching import evaluate, map_batch, unplaced
 from numpyro_lens.infer.density import FlatModel
@@ -67,7 +69,15 @@ class MAP:
     batch_size: int | None = None
     block: int = field(default=25, repr=False)
 
-    def run(self, flat: FlatModel, args: tuple, key, *, start=None, progress=True) -> MAPResult:
+    def run(
+        self,
+        flat: FlatModel,
+        args: tuple,
+        key: Array,
+        *,
+        start: ArrayLike | None = None,
+        progress: bool = True,
+    ) -> MAPResult:
         """Search.
 
         Args:
@@ -199,7 +209,7 @@ def _merge(one: _Search, two: _Search) -> _Search:
 
 
 @functools.partial(jax.jit, static_argnames=("flat",))
-def prior_draws(flat: FlatModel, keys, args):
+def prior_draws(flat: FlatModel, keys: Array, args: tuple) -> Array:
     """Draws from the prior as unconstrained vectors (n, d), one for each key."""
     return jax.vmap(lambda key: flat.prior_draw(key, args))(keys)
 
@@ -266,7 +276,7 @@ class _Newton(NamedTuple):
 
 
 @functools.partial(jax.jit, static_argnames=("flat", "max_steps"))
-def newton(flat: FlatModel, z, args, max_steps: int = 20):
+def newton(flat: FlatModel, z: Array, args: tuple, max_steps: int = 20) -> _Newton:
     """Damped Newton ascent of each row of ``z`` (n, d).
 
     A step solves with the eigenvalues of the negative Hessian in absolute value, so that it climbs
@@ -370,7 +380,7 @@ def _basins(z, log_density, failed, hessian, nats: float = 3.0) -> tuple[Basin, 
     return tuple(basins)
 
 
-def laplace_scale_tril(hessian, floor: float = 1e-2) -> Any:
+def laplace_scale_tril(hessian: ArrayLike, floor: float = 1e-2) -> np.ndarray:
     """Cholesky factor (d, d) of the inverse of a negative Hessian, its eigenvalues floored.
 
     The priors have unit curvature or so in unconstrained space; no direction is taken to be wider

@@ -1,17 +1,21 @@
 """Stochastic variational inference: a full-rank Gaussian from the MAP."""
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
 import optax
+from numpy.typing import ArrayLike
 from numpyro.infer import ELBO, init_to_value
 from numpyro.infer.autoguide import AutoMultivariateNormal
 from numpyro.optim import optax_to_numpyro
 
+from numpyro_lens._types import Array
 from numpyro_lens.infer._stage import progress_bar, timed
 from numpyro_lens.infer.batching import evaluate, map_batch, unplaced
 from numpyro_lens.infer.density import Affine, FlatModel
@@ -38,11 +42,19 @@ class StickingTheLanding(ELBO):
     Reference: Roeder, Wu & Duvenaud 2017, NeurIPS, eq. 8.
     """
 
-    def __init__(self, num_particles: int = 32, batch_size: int | None = None):
+    def __init__(self, num_particles: int = 32, batch_size: int | None = None) -> None:
         self.batch_size = batch_size
         super().__init__(num_particles=num_particles + num_particles % 2)
 
-    def loss(self, rng_key, param_map, model, guide, *args, **kwargs):  # noqa: ARG002 NumPyro's
+    def loss(
+        self,
+        rng_key: Array,
+        param_map: dict[str, Any],
+        model: Callable,
+        guide: Any,
+        *args: Any,
+        **kwargs: Any,  # noqa: ARG002 NumPyro's signature
+    ) -> Array:
         """Negative ELBO, the mean over the draws."""
         posterior = guide.get_posterior(param_map)
         frame = Affine(posterior.loc, posterior.scale_tril)
@@ -101,7 +113,14 @@ class SVI:
     block: int = field(default=25, repr=False)
 
     def run(
-        self, flat: FlatModel, args: tuple, key, *, start, scale_tril, progress=True
+        self,
+        flat: FlatModel,
+        args: tuple,
+        key: Array,
+        *,
+        start: ArrayLike,
+        scale_tril: ArrayLike,
+        progress: bool = True,
     ) -> SVIResult:
         """Fit.
 
@@ -203,7 +222,9 @@ def _importance_k(flat, args, key, fitted, settings) -> float:
     return pareto_k(np.where(np.isfinite(log_weights), log_weights, -np.inf))
 
 
-def _check_gaussian(start, scale_tril, flat):
+def _check_gaussian(
+    start: ArrayLike, scale_tril: ArrayLike, flat: FlatModel
+) -> tuple[Array, Array]:
     dtype = jnp.result_type(float)
     start, scale_tril = jnp.asarray(start, dtype), jnp.asarray(scale_tril, dtype)
     if start.size != flat.dim:

@@ -20,11 +20,12 @@ Parno & Marzouk 2018, SIAM/ASA JUQ 6, 645 (transport maps for MCMC); Hyvärinen 
 """
 
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from numpyro_lens._types import Array
 from numpyro_lens.infer.density import Affine
 
 
@@ -38,10 +39,10 @@ class Transport(NamedTuple):
         bend: orthogonal to the direction, (k, d); zero leaves the layer affine.
     """
 
-    loc: Any
-    scale_tril: Any
-    direction: Any
-    bend: Any
+    loc: Array
+    scale_tril: Array
+    direction: Array
+    bend: Array
 
     @classmethod
     def of(cls, metric: Affine, num_layers: int = 1) -> "Transport":
@@ -55,7 +56,7 @@ class Transport(NamedTuple):
             jnp.zeros((num_layers, dim)),
         )
 
-    def __call__(self, u):
+    def __call__(self, u: Array) -> Array:
         """Unconstrained vectors (n, d) of whitened ones."""
 
         def apply(u, layer):
@@ -63,7 +64,7 @@ class Transport(NamedTuple):
 
         return jax.lax.scan(apply, u, self, reverse=True)[0]
 
-    def whiten(self, z):
+    def whiten(self, z: Array) -> Array:
         """Whitened vectors (n, d) of unconstrained ones."""
 
         def undo(z, layer):
@@ -72,7 +73,7 @@ class Transport(NamedTuple):
 
         return jax.lax.scan(undo, z, self)[0]
 
-    def pull_back(self, u, gradient):
+    def pull_back(self, u: Array, gradient: Array) -> Array:
         """The gradient with respect to ``u`` (n, d) of a function of ``self(u)``."""
         _, pullback = jax.vjp(self.__call__, u)
         return pullback(gradient)[0]
@@ -91,7 +92,9 @@ def _curve(along):
 
 
 @functools.partial(jax.jit, static_argnames=("first", "num_layers"))
-def refine(transport: Transport, first: int, num_layers: int, z, gradient) -> Transport:
+def refine(
+    transport: Transport, first: int, num_layers: int, z: Array, gradient: Array
+) -> Transport:
     """Fit some layers to draws, one after the other.
 
     Args:
@@ -129,7 +132,7 @@ def _weight(u, score):
     return weight / jnp.sum(weight)
 
 
-def fit_affine(u, score, weight, prior_count: float = 5.0) -> Affine:
+def fit_affine(u: Array, score: Array, weight: Array, prior_count: float = 5.0) -> Affine:
     r"""The affine map of least Fisher divergence.
 
     .. math:: \Sigma\,\mathrm{Cov}(s)\,\Sigma = \mathrm{Cov}(u), \qquad
@@ -164,7 +167,7 @@ def _square_roots(covariance):
     return (vectors * root) @ vectors.T, (vectors / root) @ vectors.T
 
 
-def fit_bend(u, score, weight):
+def fit_bend(u: Array, score: Array, weight: Array) -> tuple[Array, Array]:
     r"""Direction and bend (d,) of least Fisher divergence.
 
     A bend :math:`c` along :math:`d` has the third derivatives :math:`2\,c_k d_i d_j` and their
