@@ -185,7 +185,7 @@ def test_marginal_scene_pictures_and_arviz(mixed_fit):
     figure, _ = nl.plot.plot_fit(mixed_fit)
     assert figure.axes
     data = mixed_fit.to_arviz(log_likelihood=True, posterior_predictive=True, num=32)
-    assert data["log_likelihood"]["image"].shape[-2:] == (16, 18)
+    assert data["log_likelihood"]["image"].shape[-1] == 16 * 18
     noisy = data["posterior_predictive"]["image"].values.reshape(-1, 16, 18)
     # Drawn given the data, not from the wide prior of the amplitudes.
     assert np.abs(noisy.mean(0) - mixed_fit.observation.image).max() < 0.5

@@ -30,18 +30,27 @@ def build_container(groups: dict[str, dict[str, Any]], *, coords, dims, attrs):
     Args:
         groups: for each group, its variables; those of posterior groups (chain, draw, ...).
         coords: coordinate values by dimension.
-        dims: names of the dimensions of a variable, without chain and draw.
+        dims: for each group, names of the dimensions of a variable, without chain and draw; a group
+            or a variable may be missing.
         attrs: attributes of the posterior group.
     """
+    first, *others = (
+        _one_group(name, variables, coords, dims.get(name, {}))
+        for name, variables in groups.items()
+    )
+    for other in others:
+        first.update(other) if _HAS_DATATREE else first.extend(other)
+    first["posterior"].attrs.update(attrs)
+    return first
+
+
+def _one_group(name, variables, coords, dims):
     with warnings.catch_warnings():
         # Thinned groups may hold fewer draws than there are chains.
         warnings.filterwarnings("ignore", "More chains|Found chain dimension to be longer")
         if _HAS_DATATREE:
-            data = az.from_dict(groups, coords=coords, dims=dims)
-        else:
-            data = az.from_dict(**groups, coords=coords, dims=dims)
-    data["posterior"].attrs.update(attrs)
-    return data
+            return az.from_dict({name: variables}, coords=coords, dims=dims)
+        return az.from_dict(**{name: variables}, coords=coords, dims=dims)
 
 
 def read_container(path):

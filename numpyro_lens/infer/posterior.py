@@ -177,8 +177,13 @@ class HMCResult:
     ):
         """An ArviZ container with coordinates ``x`` and ``y`` [arcsec] on image sites.
 
+        The ``log_likelihood`` of an image has one dimension, over the pixels in use: a masked pixel
+        is no data, and ArviZ's LOO counts or refuses those that it finds. The dimension is called
+        ``image_pixel`` for a site ``image`` and holds the index into the flattened image.
+
         Args:
-            log_likelihood: add that of every pixel, for every draw thinned to about ``num`` in all.
+            log_likelihood: add that of every pixel in use, for every draw thinned to about ``num``
+                in all.
             posterior_predictive: add ``num`` images drawn from the model.
             num: draws of the two optional groups.
         """
@@ -187,27 +192,22 @@ class HMCResult:
             "sample_stats": dict(self.statistics),
             "observed_data": self.observed,
         }
-        coords, image_dims = {}, []
         observation = next((arg for arg in self.args if isinstance(arg, Observation)), None)
+        coords: dict[str, Any] = {}
+        dims: dict[str, dict[str, list[str]]] = {}
         if observation is not None:
+            groups["constant_data"] = _constant_data(observation)
             coords = _pixel_coordinates(observation)
-            groups["constant_data"] = {
-                "mask": np.asarray(observation.mask),
-                "transform_pix2angle": np.asarray(observation.transform_pix2angle),
-            }
-            shape = observation.shape
-            image_dims = [name for name, value in self.observed.items() if value.shape == shape] + [
-                "mask"
-            ]
+            dims = _image_dims(self.observed, observation)
         if log_likelihood:
-            groups["log_likelihood"] = self._thinned(_log_likelihoods, num)
+            values = self._thinned(_log_likelihoods, num)
+            groups["log_likelihood"], used = _pixels_in_use(values)
+            coords = coords | used
+            dims["log_likelihood"] = {name.removesuffix("_pixel"): [name] for name in used}
         if posterior_predictive:
             groups["posterior_predictive"] = self._thinned(_predictive, num)
         return diagnostics.build_container(
-            groups,
-            coords=coords,
-            dims={name: ["y", "x"] for name in image_dims},
-            attrs=self._attributes(),
+            groups, coords=coords, dims=dims, attrs=self._attributes()
         )
 
     def _thinned(self, function, num):
@@ -315,9 +315,42 @@ def _log_likelihoods(flat, z, keys, args):
     return _for_each_draw(pointwise, flat, z, keys, args)[0]
 
 
+def _pixels_in_use(values):
+    """Log likelihoods with images (chain, draw, ny, nx) as (chain, draw, used), and which they are.
+
+    A pixel out of use has the log likelihood zero in every draw, whatever masked it.
+    """
+    kept, coords = {}, {}
+    for name, value in values.items():
+        if value.ndim == 4:
+            value = value.reshape(*value.shape[:2], -1)
+            coords[f"{name}_pixel"] = np.flatnonzero(np.any(value != 0.0, axis=(0, 1)))
+            value = value[..., coords[f"{name}_pixel"]]
+        kept[name] = value
+    return kept, coords
+
+
 def _observed(flat, z, args):
     sites = _observed_sites(flat.trace(z, args))
     return {name: np.asarray(site["value"]) for name, site in sites.items()}
+
+
+def _constant_data(observation) -> dict[str, np.ndarray]:
+    return {
+        "mask": np.asarray(observation.mask),
+        "transform_pix2angle": np.asarray(observation.transform_pix2angle),
+    }
+
+
+def _image_dims(observed, observation) -> dict[str, dict[str, list[str]]]:
+    """Names of the dimensions of what is shaped like the observation, by group."""
+    shape = observation.shape
+    images = {name: ["y", "x"] for name, value in observed.items() if value.shape == shape}
+    return {
+        "constant_data": {"mask": ["y", "x"]},
+        "observed_data": images,
+        "posterior_predictive": images,
+    }
 
 
 def _pixel_coordinates(observation) -> dict[str, np.ndarray]:

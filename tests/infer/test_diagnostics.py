@@ -55,7 +55,7 @@ def test_thinned_groups_and_unmoved_chains_are_summarised(draws):
     }
     coords = {"y": [0.5, 1.5], "x": np.arange(5.0)}
     container = diagnostics.build_container(
-        groups, coords=coords, dims={"image": ["y", "x"]}, attrs={"seed": 7}
+        groups, coords=coords, dims={"log_likelihood": {"image": ["y", "x"]}}, attrs={"seed": 7}
     )
     assert container["posterior"].attrs["seed"] == 7
     assert container["log_likelihood"]["image"].dims == ("chain", "draw", "y", "x")

@@ -1,9 +1,12 @@
+import warnings
+
 import arviz as az
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 import pytest
+from synthetic import fitted
 
 import numpyro_lens as nl
 from numpyro_lens.infer.posterior import _at_bounds
@@ -76,7 +79,7 @@ def test_arviz_groups_and_round_trip(fit, tmp_path):
         expected = {"acceptance_rate", "step_size", "n_steps", "energy", "diverging", "lp"}
         assert expected <= statistics
         assert found["observed_data"]["image"].dims == ("y", "x")
-        assert found["log_likelihood"]["image"].shape[-2:] == (7, 9)
+        assert found["log_likelihood"]["image"].shape[-1] == 7 * 9
         assert found["posterior_predictive"]["image"].shape[-2:] == (7, 9)
         np.testing.assert_allclose(found["observed_data"]["x"][:2], [-0.8, -0.6], atol=1e-6)
         assert found["posterior"].attrs["numpyro_lens_version"]
@@ -91,7 +94,22 @@ def test_log_likelihood_is_that_of_each_pixel(fit, observation):
     sigma = observation.noise.sigma(image)
     expected = dist.Normal(image, sigma).log_prob(observation.image)
     assert step >= 1
-    np.testing.assert_allclose(pixels, expected, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(pixels, np.ravel(expected), rtol=1e-3, atol=1e-3)
+
+
+def test_loo_counts_the_pixels_in_use(tmp_path):
+    result = fitted()  # of 12 x 14 pixels, the first row masked
+    used = np.asarray(result.observation.mask)
+    data = result.to_arviz(log_likelihood=True, num=120)
+    data.to_netcdf(str(tmp_path / "posterior.nc"))
+    for found in (data, az.from_netcdf(str(tmp_path / "posterior.nc"))):
+        pixels = found["log_likelihood"]["image"]
+        assert pixels.dims == ("chain", "draw", "image_pixel")
+        np.testing.assert_array_equal(pixels["image_pixel"], np.flatnonzero(used))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the draws are no posterior: Pareto k is large
+            assert az.loo(found, var_name="image").n_data_points == 11 * 14
+        assert found["observed_data"]["image"].dims == ("y", "x")
 
 
 def test_summary_has_arvizs_columns(fit):
