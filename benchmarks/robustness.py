@@ -8,8 +8,12 @@ exposure 100 and a Gaussian PSF of 0.16". A lens is drawn again when its source 
 arc: when the signal-to-noise ratio of the lensed source, over all pixels in quadrature, is below
 20.
 
-A fit is in the best basin when its best log density is not more than 3 nats below that of a search
-started at the truth.
+Sources have their cusp flattened inside 0.01", a third of a sub-pixel. Half of the prior has Sersic
+indices above 4.25, and the brightness that such a source has at the centre of a sub-pixel jumps as
+the source moves: the log density has a peak for each sub-pixel, and every one is a basin.
+
+A fit is in the best basin when its best log density is not more than 3 nats below where Newton
+steps from the truth end.
 """
 
 import argparse
@@ -26,6 +30,7 @@ import numpyro_lens as nl
 from numpyro_lens import infer
 
 MIN_SIGNAL_TO_NOISE = 20.0
+SMOOTHING = 0.01
 
 
 def lens_model(observation):
@@ -44,12 +49,12 @@ def lens_model(observation):
         "shear", nl.mass.Shear, gamma1=dist.Normal(0.0, 0.06), gamma2=dist.Normal(0.0, 0.06)
     )
     lens_light = _sersic("lens_light", (1.6, 0.25), (0.1, 0.15), 0.02, (300.0, 0.5))
-    source = _sersic("source", (0.25, 0.25), (0.3, 0.5), 0.5, (150.0, 0.9))
+    source = _sersic("source", (0.25, 0.25), (0.3, 0.5), 0.5, (150.0, 0.9), SMOOTHING)
     image = nl.render(observation, mass=lens + shear, source=source, lens_light=lens_light)
     nl.observe("image", image, observation)
 
 
-def _sersic(name, radius, ellipticity, center, amplitude):
+def _sersic(name, radius, ellipticity, center, amplitude, smoothing=0.0):
     scale, bound = ellipticity
     e = dist.TruncatedNormal(0.0, scale, low=-bound, high=bound)
     return nl.sample(
@@ -62,6 +67,7 @@ def _sersic(name, radius, ellipticity, center, amplitude):
         center_x=dist.Normal(0.0, center),
         center_y=dist.Normal(0.0, center),
         amp=dist.LogNormal(np.log(amplitude[0]), amplitude[1]),
+        smoothing=smoothing,
     )
 
 
@@ -99,16 +105,16 @@ def draw_lens(number: int):
 
 
 def fit_lens(number: int) -> dict:
-    """Fit one lens with the defaults, and compare with a search from the truth."""
+    """Fit one lens with the defaults, and compare with the peak that the truth is on."""
     data, truth, ratio, redrawn = draw_lens(number)
     sequence = infer.ModellingSequence.from_model(lens_model, data)
     began = time.perf_counter()
     result = sequence.fit(number, progress=False)
     seconds = time.perf_counter() - began
     start = np.asarray(sequence.flat.unconstrain(truth, sequence.args))
-    # As many starts as the fit has, so that nothing compiles again; they all begin at the truth.
-    starts = np.broadcast_to(start, (len(result.map), start.size))
-    best = infer.MAP().run(
+    # As many starts as the fit polishes, so that nothing compiles again; they all are the truth.
+    starts = np.broadcast_to(start, (infer.MAP().num_polished, start.size))
+    best = infer.MAP(num_steps=0).run(
         sequence.flat, sequence.args, jax.random.key(0), start=starts, progress=False
     )
     found, from_truth = (float(m.log_density.max()) for m in (result.map, best))
