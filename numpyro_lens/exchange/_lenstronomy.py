@@ -163,7 +163,9 @@ def _name(profile: object, known: Mapping[type, str]) -> str:
 
 
 def _values(profile: Any) -> dict[str, float]:
-    return {field.name: float(getattr(profile, field.name)) for field in fields(profile)}
+    # lenstronomy flattens cusps inside a radius of its own.
+    names = [field.name for field in fields(profile) if field.name != "smoothing"]
+    return {name: float(getattr(profile, name)) for name in names}
 
 
 def _profiles(

@@ -4,11 +4,14 @@ Nothing else knows that the two differ.
 """
 
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from os import PathLike
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 with warnings.catch_warnings():
     # ArviZ 0.23 announces its own successor at import.
@@ -24,7 +27,13 @@ RHAT_LIMIT = 1.01
 ESS_LIMIT = 400
 
 
-def build_container(groups: dict[str, dict[str, Any]], *, coords, dims, attrs):
+def build_container(
+    groups: dict[str, dict[str, Any]],
+    *,
+    coords: dict[str, Any],
+    dims: dict[str, dict[str, list[str]]],
+    attrs: dict[str, Any],
+) -> Any:
     """An ArviZ container: ``InferenceData`` (0.23) or ``DataTree`` (1.x).
 
     Args:
@@ -44,7 +53,9 @@ def build_container(groups: dict[str, dict[str, Any]], *, coords, dims, attrs):
     return first
 
 
-def _one_group(name, variables, coords, dims):
+def _one_group(
+    name: str, variables: dict[str, Any], coords: dict[str, Any], dims: dict[str, list[str]]
+) -> Any:
     with warnings.catch_warnings():
         # Thinned groups may hold fewer draws than there are chains.
         warnings.filterwarnings("ignore", "More chains|Found chain dimension to be longer")
@@ -53,30 +64,30 @@ def _one_group(name, variables, coords, dims):
         return az.from_dict(**{name: variables}, coords=coords, dims=dims)
 
 
-def read_container(path):
+def read_container(path: str | PathLike) -> Any:
     """Read a netCDF file written by ``HMCResult.save``."""
     return az.from_netcdf(str(path))
 
 
 @_unmoved_chains_allowed
-def summary(container, var_names=None):
+def summary(container: Any, var_names: Sequence[str] | None = None) -> Any:
     """ArviZ's summary table, a ``pandas.DataFrame`` of unrounded numbers."""
     return az.summary(container, var_names=var_names, round_to="none")
 
 
-def ess(draws, method: str = "bulk") -> np.ndarray:
+def ess(draws: ArrayLike, method: str = "bulk") -> np.ndarray:
     """Effective sample size (d,) of each parameter of ``draws`` (chain, draw, d)."""
     settings = {"prob": (0.05, 0.95)} if method == "tail" else {}
     return _each(lambda x: az.ess(x, method=method, **settings), draws)
 
 
 @_unmoved_chains_allowed
-def r_hat(draws) -> np.ndarray:
+def r_hat(draws: ArrayLike) -> np.ndarray:
     """Rank-normalised split R-hat (d,) of each parameter of ``draws`` (chain, draw, d)."""
     return _each(az.rhat, draws)
 
 
-def pareto_k(log_weights) -> float:
+def pareto_k(log_weights: np.ndarray) -> float:
     """Pareto shape of the tail of importance weights (n,)."""
     if _HAS_DATATREE:
         from arviz_stats.base import array_stats
@@ -89,7 +100,7 @@ def pareto_k(log_weights) -> float:
         return float(az.psislw(log_weights)[1])
 
 
-def _each(statistic, draws):
+def _each(statistic: Callable[[np.ndarray], Any], draws: ArrayLike) -> np.ndarray:
     draws = np.asarray(draws, dtype=float)
     return np.array([float(statistic(draws[..., i])) for i in range(draws.shape[-1])])
 
@@ -134,7 +145,9 @@ class Verdict:
         return "\n".join(lines)
 
 
-def verdict(names, draws, diverging, at_bounds=()) -> Verdict:
+def verdict(
+    names: Sequence[str], draws: np.ndarray, diverging: np.ndarray, at_bounds: Sequence[str] = ()
+) -> Verdict:
     """Judge unconstrained draws.
 
     Args:

@@ -1,17 +1,22 @@
 """The result of a fit: the chains, what ArviZ makes of them, and what the model predicts."""
 
 import dataclasses
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from os import PathLike
+from typing import Any, TypeAlias
 
 import jax
 import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import DTypeLike
 from numpyro.distributions import Independent, Unit
 from scipy.special import ndtr
 
 from numpyro_lens import plot
+from numpyro_lens._types import Array
 from numpyro_lens.infer import diagnostics
 from numpyro_lens.infer.batching import map_batch
 from numpyro_lens.infer.density import FlatModel
@@ -20,6 +25,9 @@ from numpyro_lens.linear import with_amplitudes
 from numpyro_lens.models import MarginalImage
 from numpyro_lens.observation import Observation
 from numpyro_lens.simulate import Scene, record_scenes
+
+Sites: TypeAlias = dict[str, dict[str, Any]]
+"""Sites of a NumPyro trace, by name."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -49,7 +57,7 @@ class HMCResult:
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
-    def model(self):
+    def model(self) -> Callable:
         """The NumPyro model function."""
         return self.flat.model
 
@@ -80,10 +88,10 @@ class HMCResult:
         """(num_results, num_chains, d)."""
         return self.chains.shape
 
-    def __array__(self, dtype=None, copy=None):
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.chains, dtype=dtype)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Any) -> Any:
         return self.chains[index]
 
     def __len__(self) -> int:
@@ -133,7 +141,7 @@ class HMCResult:
             self.names, self.z, self.statistics["diverging"], _at_bounds(self.flat, self.z)
         )
 
-    def summary(self, var_names=None):
+    def summary(self, var_names: Sequence[str] | None = None) -> Any:
         """ArviZ's summary, a ``pandas.DataFrame`` with a row for each parameter."""
         return diagnostics.summary(self.to_arviz(), var_names=var_names)
 
@@ -165,7 +173,7 @@ class HMCResult:
         """
         return self._over_draws(_means, num, seed)
 
-    def _over_draws(self, function, num, seed):
+    def _over_draws(self, function: Callable, num: int, seed: int) -> dict[str, np.ndarray]:
         generator = np.random.default_rng(seed)
         flat_draws = self.z.reshape(-1, self.flat.dim)
         chosen = generator.choice(len(flat_draws), size=min(num, len(flat_draws)), replace=False)
@@ -174,7 +182,7 @@ class HMCResult:
 
     def to_arviz(
         self, log_likelihood: bool = False, posterior_predictive: bool = False, num: int = 200
-    ):
+    ) -> Any:
         """An ArviZ container with coordinates ``x`` and ``y`` [arcsec] on image sites.
 
         The ``log_likelihood`` of an image has one dimension, over the pixels in use: a masked pixel
@@ -210,7 +218,7 @@ class HMCResult:
             groups, coords=coords, dims=dims, attrs=self._attributes()
         )
 
-    def _thinned(self, function, num):
+    def _thinned(self, function: Callable, num: int) -> dict[str, np.ndarray]:
         """Apply to every k-th draw of every chain, keeping the (chain, draw) axes."""
         step = max(1, self.z.shape[0] * self.z.shape[1] // num)
         z = self.z[:, ::step]
@@ -234,17 +242,22 @@ class HMCResult:
         attributes |= {"settings": repr(self.settings or self.hmc_settings)}
         return attributes | {f"num_gradients_{k}": v for k, v in self.num_gradients.items()}
 
-    def save(self, path) -> None:
+    def save(self, path: str | PathLike) -> None:
         """Write netCDF: for ``numpyro_lens.load``, and for ``arviz.from_netcdf``."""
         from numpyro_lens.infer import saved
 
         saved.save(self, path)
 
-    def plot(self):
+    def plot(self) -> Figure:
         """A figure of data, model, normalised residuals and source plane; see ``plot.plot_fit``."""
         return plot.plot_fit(self)[0]
 
-    def plot_corner(self, var_names=None, truths=None, **settings):
+    def plot_corner(
+        self,
+        var_names: Sequence[str] | None = None,
+        truths: dict[str, float] | None = None,
+        **settings: Any,
+    ) -> Figure:
         """A figure of the posterior; see ``plot.plot_corner``."""
         return plot.plot_corner(self, var_names, truths, **settings)[0]
 
@@ -260,13 +273,13 @@ class HMCResult:
         return f"<p>{sentence}</p>{self.summary()._repr_html_()}"
 
 
-def _observed_sites(trace):
+def _observed_sites(trace: Sites) -> Sites:
     """Observed sites but those of ``numpyro.factor``, which predict nothing."""
     observed = {n: s for n, s in trace.items() if s["type"] == "sample" and s["is_observed"]}
     return {name: site for name, site in observed.items() if not isinstance(site["fn"], Unit)}
 
 
-def _given_amplitudes(sites, key=None):
+def _given_amplitudes(sites: Sites, key: Array | None = None) -> tuple[Sites, dict[str, Any]]:
     """The sites for given values of the linear amplitudes, and these: drawn, or their means."""
     out: dict[str, Any] = {}
     amplitudes: dict[str, Any] = {}
@@ -280,10 +293,12 @@ def _given_amplitudes(sites, key=None):
     return out, amplitudes
 
 
-def _for_each_draw(function, flat, z, keys, args):
+def _for_each_draw(
+    function: Callable, flat: FlatModel, z: Array, keys: Array, args: tuple
+) -> tuple[dict[str, Array], dict[str, Array]]:
     """Values of ``function(site, key)`` of the observed sites, and amplitudes, of each draw."""
 
-    def one(draw, args):
+    def one(draw: tuple[Array, Array], args: tuple) -> tuple[dict[str, Array], dict[str, Array]]:
         z, key = draw
         sites, amplitudes = _given_amplitudes(_observed_sites(flat.trace(z, args)), key)
         keys = jax.random.split(jax.random.fold_in(key, len(sites)), len(sites))
@@ -294,19 +309,19 @@ def _for_each_draw(function, flat, z, keys, args):
 
 
 @partial(jax.jit, static_argnames=("flat",))
-def _means(flat, z, keys, args):
+def _means(flat: FlatModel, z: Array, keys: Array, args: tuple) -> dict[str, Array]:
     values, amplitudes = _for_each_draw(lambda site, _: site["fn"].mean, flat, z, keys, args)
     return values | amplitudes
 
 
 @partial(jax.jit, static_argnames=("flat",))
-def _predictive(flat, z, keys, args):
+def _predictive(flat: FlatModel, z: Array, keys: Array, args: tuple) -> dict[str, Array]:
     return _for_each_draw(lambda site, key: site["fn"].sample(key), flat, z, keys, args)[0]
 
 
 @partial(jax.jit, static_argnames=("flat",))
-def _log_likelihoods(flat, z, keys, args):
-    def pointwise(site, _key):
+def _log_likelihoods(flat: FlatModel, z: Array, keys: Array, args: tuple) -> dict[str, Array]:
+    def pointwise(site: dict[str, Any], _key: Array) -> Array:
         fn = site["fn"]
         while isinstance(fn, Independent):
             fn = fn.base_dist
@@ -315,7 +330,9 @@ def _log_likelihoods(flat, z, keys, args):
     return _for_each_draw(pointwise, flat, z, keys, args)[0]
 
 
-def _pixels_in_use(values):
+def _pixels_in_use(
+    values: dict[str, np.ndarray],
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Log likelihoods with images (chain, draw, ny, nx) as (chain, draw, used), and which they are.
 
     A pixel out of use has the log likelihood zero in every draw, whatever masked it.
@@ -330,19 +347,21 @@ def _pixels_in_use(values):
     return kept, coords
 
 
-def _observed(flat, z, args):
+def _observed(flat: FlatModel, z: Array, args: tuple) -> dict[str, np.ndarray]:
     sites = _observed_sites(flat.trace(z, args))
     return {name: np.asarray(site["value"]) for name, site in sites.items()}
 
 
-def _constant_data(observation) -> dict[str, np.ndarray]:
+def _constant_data(observation: Observation) -> dict[str, np.ndarray]:
     return {
         "mask": np.asarray(observation.mask),
         "transform_pix2angle": np.asarray(observation.transform_pix2angle),
     }
 
 
-def _image_dims(observed, observation) -> dict[str, dict[str, list[str]]]:
+def _image_dims(
+    observed: dict[str, np.ndarray], observation: Observation
+) -> dict[str, dict[str, list[str]]]:
     """Names of the dimensions of what is shaped like the observation, by group."""
     shape = observation.shape
     images = {name: ["y", "x"] for name, value in observed.items() if value.shape == shape}
@@ -353,7 +372,7 @@ def _image_dims(observed, observation) -> dict[str, dict[str, list[str]]]:
     }
 
 
-def _pixel_coordinates(observation) -> dict[str, np.ndarray]:
+def _pixel_coordinates(observation: Observation) -> dict[str, np.ndarray]:
     """Offsets from the image centre along both axes [arcsec]; exact for a diagonal pixel matrix."""
     matrix = np.asarray(observation.transform_pix2angle)
     ny, nx = observation.shape
@@ -363,7 +382,7 @@ def _pixel_coordinates(observation) -> dict[str, np.ndarray]:
     }
 
 
-def _at_bounds(flat, z, threshold: float = 0.15) -> list[str]:
+def _at_bounds(flat: FlatModel, z: np.ndarray, threshold: float = 0.15) -> list[str]:
     """Names of coordinates with bounded support whose draws pile up at one of the bounds.
 
     They do when the 5 % quantile of the distance to the bound is below ``threshold`` times the
@@ -388,5 +407,5 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _numpy(tree):
+def _numpy(tree: Any) -> Any:
     return jax.tree.map(np.asarray, tree)
