@@ -37,10 +37,11 @@ class MAP:
 
     Prior draws are screened by their log density; the best of them are optimised, each with an
     optimiser state of its own, through NumPyro's ``AutoDelta``; the best few of these are polished
-    by damped Newton steps. When no two starts end in the best basin, a better one may still be
-    hidden, and the search goes on from new draws. Each of these takes the parameters of one
-    component, a galaxy's light perhaps, from the best start: once the brightest is right, screening
-    tells apart how well the others fit.
+    by damped Newton steps. When no two starts end in the best basin, or the best start does not
+    explain the data, a better basin may still be hidden, and the search goes on from new draws.
+    Each of these takes the parameters of one component, a galaxy's light perhaps, from the best
+    start: once the brightest is right, screening tells apart how well the others fit. A search that
+    finds nothing better ends this.
 
     The mode is that of the density in *unconstrained* space, where the next two stages live.
     ``AutoDelta`` on the user's model itself would find the mode of the constrained density, which
@@ -53,7 +54,8 @@ class MAP:
         num_steps: gradient steps at most.
         optimizer: optax transformation; ``None`` is ``adam(3e-2, num_steps)``.
         num_polished: best starts that are polished; 0 for none.
-        max_searches: how often to draw new starts until two of them end in the best basin.
+        max_searches: searches at most, until two starts end in the best basin and it explains the
+            data: replicates of them, drawn from the model there, are no more probable.
         patience: stop when the best log density rose by less than 0.1 in this many steps; ``None``
             never stops early.
         batch_size: samples evaluated at once on a device; see ``map_batch``.
@@ -98,12 +100,17 @@ class MAP:
             else:
                 start, searches = _check_start(start, flat), 1
             found = self._search(flat, args, start, gradients, progress)
+            settled = False
             for number in range(1, searches):
-                if found.basins[0].num_starts > 1:
+                best = found.basins[0]
+                point = found.z[best.start]
+                key_data, key_draws = jax.random.split(jax.random.fold_in(key, number))
+                if best.num_starts > 1 and (settled or _explains(flat, point, args, key_data)):
                     break
-                best = found.z[found.basins[0].start]
-                start = self._screen(flat, args, jax.random.fold_in(key, number), gradients, best)
+                start = self._screen(flat, args, key_draws, gradients, point)
                 found = _merge(found, self._search(flat, args, start, gradients, progress))
+                # A second look that finds nothing better is believed: real data fit no model.
+                settled = found.basins[0].log_density < best.log_density + 3.0
         return MAPResult(
             flat=flat,
             args=args,
@@ -212,6 +219,31 @@ def _merge(one: _Search, two: _Search) -> _Search:
 def prior_draws(flat: FlatModel, keys: Array, args: tuple) -> Array:
     """Draws from the prior as unconstrained vectors (n, d), one for each key."""
     return jax.vmap(lambda key: flat.prior_draw(key, args))(keys)
+
+
+@functools.partial(jax.jit, static_argnames=("flat",))
+def _improbability(flat, z, args, key):
+    """By how many standard deviations the data are less probable than replicates at a point."""
+    sites = [s for s in flat.trace(z, args).values() if s["type"] == "sample" and s["is_observed"]]
+
+    def log_likelihood(key):
+        keys = jax.random.split(key, len(sites))
+        return sum(
+            jnp.sum(s["fn"].log_prob(s["fn"].sample(k))) for s, k in zip(sites, keys, strict=True)
+        )
+
+    data = sum(jnp.sum(s["fn"].log_prob(s["value"])) for s in sites)
+    replicates = jax.vmap(log_likelihood)(jax.random.split(key, 32))
+    return (jnp.mean(replicates) - data) / jnp.std(replicates)
+
+
+def _explains(flat, z, args, key) -> bool:
+    try:
+        excess = _improbability(flat, z, args, key)
+    except NotImplementedError:  # by a distribution that cannot be drawn from
+        return True
+    # A factor has no replicates: its excess is not a number.
+    return not float(excess) > 5.0
 
 
 def _one_component(flat, key, number):

@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from numpyro_lens.infer import MAP, flat_model
-from numpyro_lens.infer.map import _one_component, laplace_scale_tril, newton
+from numpyro_lens.infer.map import _explains, _one_component, laplace_scale_tril, newton
 
 
 def log_normal(data):
@@ -67,6 +67,29 @@ def test_a_basin_of_one_start_is_looked_at_again():
     assert run(two_modes, (jnp.asarray(4.0),), **lonely, max_searches=9).basins[0].num_starts == 2
     start = np.array([[0.5]])
     assert run(two_modes, (jnp.asarray(4.0),), start=start, **lonely).shape == (1, 1)
+
+
+def straight_line(data):
+    slope = numpyro.sample("slope", dist.Normal(0.0, 1.0))
+    numpyro.sample("y", dist.Normal(slope * jnp.arange(50.0), 1.0).to_event(1), obs=data)
+
+
+@pytest.mark.parametrize(("bend", "searches"), [(0.0, 1), (0.1, 2)])
+def test_data_that_are_not_explained_get_a_second_look_and_no_third(bend, searches):
+    x = np.arange(50.0)
+    data = 0.3 * x + bend * x**2 + np.random.default_rng(0).normal(size=50)
+    result = run(straight_line, (jnp.asarray(data),), num_screened=20, num_steps=200)
+    assert result.basins[0].num_starts > 1
+    assert result.num_gradients["screening"] == 20 * searches
+
+
+def test_a_factor_explains_itself():
+    def model(_):
+        x = numpyro.sample("x", dist.Normal(0.0, 1.0))
+        numpyro.factor("likelihood", -1000.0 * (x - 3.0) ** 2)
+
+    flat = flat_model(model, ARGS)
+    assert _explains(flat, jnp.zeros(1), ARGS, jax.random.key(0))
 
 
 def test_new_starts_keep_one_component_of_the_best():
