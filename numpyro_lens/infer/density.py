@@ -7,7 +7,7 @@ the model) and no way to pass a covariance in another one.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,9 @@ from numpyro.distributions.transforms import IndependentTransform, Transform
 from numpyro.infer import util
 
 from numpyro_lens._types import Array
+
+Sites: TypeAlias = dict[str, dict[str, Any]]
+"""Sites of a NumPyro trace, by name."""
 
 
 class NormalQuantileTransform(Transform):
@@ -203,7 +206,7 @@ class FlatModel:
             log_joint, _ = util.log_density(self._substituted(z, log_dets), args, {}, {})
         return sum(log_dets, start=log_joint)
 
-    def trace(self, z: Array, args: tuple) -> dict[str, dict[str, Any]]:
+    def trace(self, z: Array, args: tuple) -> Sites:
         """NumPyro trace of the model with its latent sites set from the vector."""
         seeded = handlers.seed(self._substituted(z, []), jax.random.key(0))
         return handlers.trace(seeded).get_trace(*args)
@@ -293,7 +296,13 @@ def _site(site: dict[str, Any]) -> Site:
     return Site(site["name"], tuple(shape), tuple(transform.inverse_shape(shape)), bounded)
 
 
-def _check_sites(trace: dict[str, dict[str, Any]]) -> None:
+def observed_sites(trace: Sites) -> Sites:
+    """Observed sites but those of ``numpyro.factor``, which predict nothing."""
+    observed = {n: s for n, s in trace.items() if s["type"] == "sample" and s["is_observed"]}
+    return {name: site for name, site in observed.items() if not isinstance(site["fn"], dist.Unit)}
+
+
+def _check_sites(trace: Sites) -> None:
     latent = [site for site in trace.values() if _is_latent(site)]
     observed = [s for s in trace.values() if s["type"] == "sample" and s["is_observed"]]
     if not latent:

@@ -16,7 +16,7 @@ from numpyro.optim import optax_to_numpyro
 from numpyro_lens._types import Array
 from numpyro_lens.infer._stage import progress_bar, timed
 from numpyro_lens.infer.batching import evaluate, map_batch, unplaced
-from numpyro_lens.infer.density import FlatModel
+from numpyro_lens.infer.density import FlatModel, observed_sites
 from numpyro_lens.infer.results import Basin, MAPResult
 
 
@@ -224,7 +224,7 @@ def prior_draws(flat: FlatModel, keys: Array, args: tuple) -> Array:
 @functools.partial(jax.jit, static_argnames=("flat",))
 def _improbability(flat, z, args, key):
     """By how many standard deviations the data are less probable than replicates at a point."""
-    sites = [s for s in flat.trace(z, args).values() if s["type"] == "sample" and s["is_observed"]]
+    sites = list(observed_sites(flat.trace(z, args)).values())
 
     def log_likelihood(key):
         keys = jax.random.split(key, len(sites))
@@ -242,7 +242,7 @@ def _explains(flat, z, args, key) -> bool:
         excess = _improbability(flat, z, args, key)
     except NotImplementedError:  # by a distribution that cannot be drawn from
         return True
-    # A factor has no replicates: its excess is not a number.
+    # A model of factors alone has no replicates: its excess is not a number.
     return not float(excess) > 5.0
 
 

@@ -6,28 +6,25 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from importlib.metadata import PackageNotFoundError, version
 from os import PathLike
-from typing import Any, TypeAlias
+from typing import Any
 
 import jax
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import DTypeLike
-from numpyro.distributions import Independent, Unit
+from numpyro.distributions import Independent
 from scipy.special import ndtr
 
 from numpyro_lens import plot
 from numpyro_lens._types import Array
 from numpyro_lens.infer import diagnostics
-from numpyro_lens.infer.batching import map_batch
-from numpyro_lens.infer.density import FlatModel
+from numpyro_lens.infer.batching import map_batch, unplaced
+from numpyro_lens.infer.density import FlatModel, Sites, observed_sites
 from numpyro_lens.infer.results import MAPResult, SVIResult, constrain
 from numpyro_lens.linear import with_amplitudes
 from numpyro_lens.models import MarginalImage
 from numpyro_lens.observation import Observation
 from numpyro_lens.simulate import Scene, record_scenes
-
-Sites: TypeAlias = dict[str, dict[str, Any]]
-"""Sites of a NumPyro trace, by name."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -118,10 +115,7 @@ class HMCResult:
     def samples(self) -> dict[str, np.ndarray]:
         """Values of the latent and deterministic sites, (num_chains, num_results, ...) each."""
         values = constrain(self.flat, self.z.reshape(-1, self.flat.dim), self.args)
-        return {
-            name: np.asarray(v).reshape(*self.z.shape[:2], *v.shape[1:])
-            for name, v in values.items()
-        }
+        return {name: v.reshape(*self.z.shape[:2], *v.shape[1:]) for name, v in values.items()}
 
     @cached_property
     def observed(self) -> dict[str, np.ndarray]:
@@ -161,7 +155,7 @@ class HMCResult:
             raise ValueError(
                 "This model does not call `numpyro_lens.render`, so there is no scene to look at."
             )
-        amplitudes = _given_amplitudes(_observed_sites(trace))[1]
+        amplitudes = _given_amplitudes(observed_sites(trace))[1]
         scene = with_amplitudes(scenes[-1], amplitudes)
         return jax.tree.map(np.asarray, scene)
 
@@ -178,7 +172,7 @@ class HMCResult:
         flat_draws = self.z.reshape(-1, self.flat.dim)
         chosen = generator.choice(len(flat_draws), size=min(num, len(flat_draws)), replace=False)
         keys = jax.random.split(jax.random.key(seed), len(chosen))
-        return _numpy(function(self.flat, flat_draws[np.sort(chosen)], keys, self.args))
+        return unplaced(function(self.flat, flat_draws[np.sort(chosen)], keys, self.args))
 
     def to_arviz(
         self, log_likelihood: bool = False, posterior_predictive: bool = False, num: int = 200
@@ -273,12 +267,6 @@ class HMCResult:
         return f"<p>{sentence}</p>{self.summary()._repr_html_()}"
 
 
-def _observed_sites(trace: Sites) -> Sites:
-    """Observed sites but those of ``numpyro.factor``, which predict nothing."""
-    observed = {n: s for n, s in trace.items() if s["type"] == "sample" and s["is_observed"]}
-    return {name: site for name, site in observed.items() if not isinstance(site["fn"], Unit)}
-
-
 def _given_amplitudes(sites: Sites, key: Array | None = None) -> tuple[Sites, dict[str, Any]]:
     """The sites for given values of the linear amplitudes, and these: drawn, or their means."""
     out: dict[str, Any] = {}
@@ -300,7 +288,7 @@ def _for_each_draw(
 
     def one(draw: tuple[Array, Array], args: tuple) -> tuple[dict[str, Array], dict[str, Array]]:
         z, key = draw
-        sites, amplitudes = _given_amplitudes(_observed_sites(flat.trace(z, args)), key)
+        sites, amplitudes = _given_amplitudes(observed_sites(flat.trace(z, args)), key)
         keys = jax.random.split(jax.random.fold_in(key, len(sites)), len(sites))
         values = {n: function(site, k) for (n, site), k in zip(sites.items(), keys, strict=True)}
         return values, amplitudes
@@ -348,7 +336,7 @@ def _pixels_in_use(
 
 
 def _observed(flat: FlatModel, z: Array, args: tuple) -> dict[str, np.ndarray]:
-    sites = _observed_sites(flat.trace(z, args))
+    sites = observed_sites(flat.trace(z, args))
     return {name: np.asarray(site["value"]) for name, site in sites.items()}
 
 
@@ -405,7 +393,3 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "not installed"
-
-
-def _numpy(tree: Any) -> Any:
-    return jax.tree.map(np.asarray, tree)

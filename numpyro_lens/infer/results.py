@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from numpyro_lens._types import Array
-from numpyro_lens.infer.batching import map_batch
+from numpyro_lens.infer.batching import map_batch, unplaced
 from numpyro_lens.infer.density import Affine, FlatModel
 
 
@@ -22,12 +22,14 @@ class Basin(NamedTuple):
     start: int
 
 
-@partial(jax.jit, static_argnames=("flat", "batch_size"))
-def constrain(
-    flat: FlatModel, z: Array, args: tuple, batch_size: int | None = None
-) -> dict[str, Array]:
+def constrain(flat: FlatModel, z: ArrayLike, args: tuple) -> dict[str, np.ndarray]:
     """Site values of each row of ``z`` (n, d), stacked along a leading axis."""
-    return map_batch(flat.constrain, z, args, batch_size=batch_size)
+    return unplaced(_constrain(flat, z, args))
+
+
+@partial(jax.jit, static_argnames=("flat",))
+def _constrain(flat: FlatModel, z: Array, args: tuple) -> dict[str, Array]:
+    return map_batch(flat.constrain, z, args)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -78,7 +80,7 @@ class MAPResult:
     @cached_property
     def samples(self) -> dict[str, np.ndarray]:
         """Site values of every start, best values at index ``basins[0].start``."""
-        return _numpy(constrain(self.flat, self.params, self.args))
+        return constrain(self.flat, self.params, self.args)
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.params, dtype=dtype)
@@ -137,7 +139,7 @@ class SVIResult:
     def samples(self) -> dict[str, np.ndarray]:
         """Site values of 2,000 draws from the Gaussian, (1, 2000, ...) each."""
         draws = self.sample(jax.random.key(0), (2000,))
-        values = _numpy(constrain(self.flat, draws, self.args))
+        values = constrain(self.flat, draws, self.args)
         return {name: value[None] for name, value in values.items()}
 
     @property
@@ -162,7 +164,3 @@ class SVIResult:
             if len(self.losses)
             else f"SVIResult: Pareto k {self.pareto_k:.2f} ({verdict} fit)"
         )
-
-
-def _numpy(tree: Any) -> Any:
-    return jax.tree.map(np.asarray, tree)
