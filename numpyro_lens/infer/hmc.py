@@ -58,8 +58,8 @@ class HMC:
 
     kernel: CrossChain | Callable | MCMCKernel = CrossChain()  # noqa: RUF009 it is frozen
     num_chains: int = 16
-    num_burnin_steps: int = 200
-    num_results: int = 300
+    num_burnin_steps: int = 150
+    num_results: int = 400
     max_results: int = 3000
     target_ess: float | None = None
     max_seconds: float | None = None
