@@ -121,7 +121,8 @@ class CrossChain:
             normal's a chain would be thrown across the posterior.
         integrator: see ``Integrator``.
 
-    Reference: Hoffman, Radul & Sountsov 2021, AISTATS, PMLR 130:3907.
+    References: Hoffman, Radul & Sountsov 2021, AISTATS, PMLR 130:3907; Roberts & Tweedie 1996,
+    Bernoulli 2, 341 (truncated force).
     """
 
     target_accept_prob: float = 0.8
