@@ -321,9 +321,9 @@ def _adapt(settings, num_warmup, i, adapt, start, end, new, accept_prob, jitter)
     # The harmonic mean listens to the chains that move worst: none is left stuck in a narrow tail.
     mean_accept = 1.0 / jnp.mean(1.0 / jnp.maximum(accept_prob, 1e-2))
     gradient = settings.target_accept_prob - mean_accept
-    adapt = adapt._replace(step_size=_dual_averaging()[1](gradient, adapt.step_size))
     if settings.adapt_trajectory_length:
         adapt = _adapt_length(settings, i, adapt, start, end, accept_prob, jitter)
+    adapt = adapt._replace(step_size=_dual_averaging()[1](gradient, adapt.step_size))
     adapt = adapt._replace(z=adapt.z.at[i].set(new.z), z_grad=adapt.z_grad.at[i].set(new.z_grad))
     ends = [int(fraction * num_warmup) for fraction in settings.metric_updates]
     for update, window in enumerate(itertools.pairwise([0, *ends])):
@@ -346,10 +346,12 @@ def _adapt_length(settings, i, adapt, start, end, accept_prob, jitter):
     rate = jnp.where(jnp.isfinite(rate), rate, 0.0)
     gradient = jnp.sum(accept_prob * rate) / jnp.maximum(jnp.sum(accept_prob), 1e-3)
     optimizer = optax.adam(**_LENGTH_OPTIMIZER_ARGS)
-    length = jnp.exp(adapt.log_length)
+    length, step_size = jnp.exp(adapt.log_length), _step_size(adapt, True)
     update, optimizer_state = optimizer.update(-gradient * length, adapt.length_optimizer)
-    low, high = jnp.log(0.3), jnp.log(settings.max_num_steps * _step_size(adapt, True))
-    log_length = jnp.clip(adapt.log_length + update, low, jnp.maximum(high, low))
+    # A trajectory that `max_num_steps` cut short says nothing about the length it should have had.
+    whole = length * jitter <= settings.max_num_steps * step_size
+    changed = jnp.maximum(adapt.log_length + update, jnp.log(0.3))
+    log_length = jnp.where(whole, changed, adapt.log_length)
     weight = 1.0 / (1.0 + i) ** 0.5
     mean = (1 - weight) * adapt.log_length_mean + weight * log_length
     return adapt._replace(

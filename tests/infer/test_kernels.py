@@ -17,7 +17,14 @@ from numpyro_lens.infer import (
 )
 from numpyro_lens.infer.density import Affine
 from numpyro_lens.infer.diagnostics import ess, r_hat
-from numpyro_lens.infer.kernels import _integrate, _Point, _van_der_corput
+from numpyro_lens.infer.kernels import (
+    _integrate,
+    _Point,
+    _van_der_corput,
+    first_transport,
+    init_state,
+    transition,
+)
 from numpyro_lens.infer.transport import Transport
 
 
@@ -93,6 +100,18 @@ def test_a_quarter_of_a_period_and_not_a_whole_one():
 
     samples = sample(whitened, num_samples=200).get_samples(group_by_chain=True)["x"]
     assert ess(samples).min() > 0.5 * 16 * 200
+
+
+def test_trajectories_cut_short_do_not_shorten_the_length():
+    """Small steps early in burn-in once left it at its lower limit, and the chains at a crawl."""
+    flat = flat_model(correlated, ARGS)
+    settings = CrossChain(init_step_size=0.01, max_num_steps=2)
+    transport = first_transport(settings, Affine(jnp.zeros(2), jnp.eye(2)))
+    z = jax.random.normal(jax.random.key(0), (16, 2))
+    state = init_state(flat, settings, 10, z, transport, jax.random.key(1), ARGS)
+    state = transition(flat, settings, 10, state, ARGS)
+    assert int(state.num_steps[0]) == 2
+    assert float(jnp.exp(state.adapt_state.log_length)) == pytest.approx(1.5)
 
 
 @pytest.mark.usefixtures("double")
