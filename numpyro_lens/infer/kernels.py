@@ -7,7 +7,6 @@ so that none waits for another.
 
 import functools
 import itertools
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -116,13 +115,9 @@ class CrossChain:
         jitter: trajectories are uniform in ``(1 - jitter, 1 + jitter)`` times the length.
         metric_updates: fractions of the burn-in at which the metric is refined with the draws of
             all chains since the last one, see ``infer.transport``.
-        max_kick: most that the force may change the momentum in one step, in units of the root of
-            the number of parameters, the usual length of a momentum. In a tail far steeper than a
-            normal's a chain would be thrown across the posterior.
         integrator: see ``Integrator``.
 
-    References: Hoffman, Radul & Sountsov 2021, AISTATS, PMLR 130:3907; Roberts & Tweedie 1996,
-    Bernoulli 2, 341 (truncated force).
+    Reference: Hoffman, Radul & Sountsov 2021, AISTATS, PMLR 130:3907.
     """
 
     target_accept_prob: float = 0.8
@@ -132,7 +127,6 @@ class CrossChain:
     adapt_trajectory_length: bool = True
     jitter: float = 0.5
     metric_updates: tuple[float, ...] = (0.3, 0.6)
-    max_kick: float = 1.0
     integrator: Integrator = field(default=HARMONIC, repr=False)
 
 
@@ -276,10 +270,9 @@ def _integrate(flat, settings, start, transport, step_size, num_steps, args, bat
     kicks, drifts = settings.integrator.kicks, settings.integrator.drifts
     harmonic = settings.integrator.harmonic
     flow = _orbit if harmonic else _straight_line
-    strongest = settings.max_kick * math.sqrt(start.u.shape[1]) / step_size
 
     def kick(point, fraction):
-        force = _tamed(point.u - point.u_grad if harmonic else -point.u_grad, strongest)
+        force = point.u - point.u_grad if harmonic else -point.u_grad
         return point._replace(momentum=point.momentum + fraction * step_size * force)
 
     def drift(point, fraction):
@@ -295,16 +288,6 @@ def _integrate(flat, settings, start, transport, step_size, num_steps, args, bat
         return point
 
     return jax.lax.fori_loop(0, num_steps, step, start)
-
-
-def _tamed(force, strongest):
-    """The force of each chain, or its direction where it is too strong.
-
-    It stays a function of the position alone, so that steps are reversible and keep volume: the
-    energies that a proposal is judged by are those of the posterior.
-    """
-    strength = jnp.linalg.norm(force, axis=1, keepdims=True)
-    return force * (strongest / jnp.maximum(strength, strongest))
 
 
 def _straight_line(u, momentum, time):

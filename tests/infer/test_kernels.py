@@ -1,5 +1,3 @@
-import math
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -138,38 +136,6 @@ def test_integrator_is_reversible_and_of_second_order(integrator):
     )
     np.testing.assert_allclose(back.z, z, atol=1e-10)
     assert coarse / error(0.01)[1] == pytest.approx(4.0, rel=0.2)
-
-
-@pytest.mark.usefixtures("double")
-def test_tamed_steps_are_reversible_and_keep_volume():
-    flat, settings = flat_model(banana, ARGS), CrossChain(max_kick=0.05)
-    transport = Transport.of(Affine(jnp.zeros(2), jnp.eye(2)))
-
-    def move(point, settings=settings):
-        z, momentum = point[None, :2], point[None, 2:]
-        value, gradient = jax.value_and_grad(flat.log_density)(z[0], ARGS)
-        start = _Point(z, -value[None], -gradient[None], z, -gradient[None], momentum)
-        end = _integrate(flat, settings, start, transport, 0.1, 10, ARGS, None)
-        return jnp.concatenate([end.z[0], end.momentum[0]])
-
-    point = jnp.array([1.5, -1.0, 0.3, -0.4])  # far beside the valley, where the force is 36
-    end, turn = move(point), jnp.array([1.0, 1.0, -1.0, -1.0])
-    assert float(jnp.abs(end - move(point, CrossChain())).max()) > 1.0
-    np.testing.assert_allclose(turn * move(turn * end), point, atol=1e-10)
-    assert float(jnp.linalg.det(jax.jacfwd(move)(point))) == pytest.approx(1.0, rel=1e-8)
-
-
-def test_tamed_chains_have_the_moments_of_a_steep_density():
-    def quartic(data):
-        x = numpyro.sample("x", dist.Normal(0.0, 1.0))
-        numpyro.factor("steep", 0.5 * x**2 - 0.25 * x**4)
-        numpyro.sample("y", dist.Normal(0.0, 1.0), obs=data)
-
-    draws = sample(quartic, CrossChain(max_kick=0.1), num_samples=2000)
-    squares = np.asarray(draws.get_samples(group_by_chain=True)["x"])[..., None] ** 2
-    error = squares.std() / np.sqrt(ess(squares, "mean")[0])
-    # E[x²] of exp(-x⁴/4) is 2 Γ(3/4)/Γ(1/4).
-    assert abs(squares.mean() - 2 * math.gamma(0.75) / math.gamma(0.25)) < 4 * error
 
 
 def test_van_der_corput_is_spread_evenly():
