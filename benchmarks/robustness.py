@@ -11,9 +11,9 @@ exposure 100 and a Gaussian PSF of 0.16". A lens is drawn again when its source 
 arc: when the signal-to-noise ratio of the lensed source, over all pixels in quadrature, is below
 20.
 
-Sources have their cusp flattened inside 0.01", a third of a sub-pixel. Half of the prior has Sersic
-indices above 4.25, and the brightness that such a source has at the centre of a sub-pixel jumps as
-the source moves: the log density has a peak for each sub-pixel, and every one is a basin.
+Sources have their cusp flattened inside a third of the footprint of a sub-pixel. Half of the prior
+has Sersic indices above 4.25, and the brightness that such a source has at the end of a ray jumps
+as the ray moves: the log density has a peak for each ray, and every one is a basin.
 
 A fit is in the best basin when its best log density is not more than 3 nats below where Newton
 steps from the truth end.
@@ -33,7 +33,6 @@ import numpyro_lens as nl
 from numpyro_lens import infer
 
 MIN_SIGNAL_TO_NOISE = 20.0
-SMOOTHING = 0.01
 
 
 def lens_model(observation):
@@ -52,7 +51,7 @@ def lens_model(observation):
         "shear", nl.mass.Shear, gamma1=dist.Normal(0.0, 0.06), gamma2=dist.Normal(0.0, 0.06)
     )
     lens_light = _sersic("lens_light", (1.6, 0.25), (0.1, 0.15), 0.02, (300.0, 0.5))
-    source = _sersic("source", (0.25, 0.25), (0.3, 0.5), 0.5, (150.0, 0.9), SMOOTHING)
+    source = _sersic("source", (0.25, 0.25), (0.3, 0.5), 0.5, (150.0, 0.9), nl.light.Footprint())
     image = nl.render(observation, mass=lens + shear, source=source, lens_light=lens_light)
     nl.observe("image", image, observation)
 

@@ -12,11 +12,10 @@ from jax.scipy.linalg import cho_factor, cho_solve, solve_triangular
 from jax.typing import DTypeLike
 
 from numpyro_lens._types import Array, Field, Image, Mask, Vector
-from numpyro_lens.lensing import ray_trace
-from numpyro_lens.light._base import AbstractLight, Lights, components
+from numpyro_lens.light._base import Lights, components
 from numpyro_lens.mass._base import Masses
 from numpyro_lens.observation import Observation
-from numpyro_lens.simulate import recorded_scene
+from numpyro_lens.simulate import recorded_scene, seen
 
 Images: TypeAlias = Array | list[Array] | tuple[Array, ...]
 """Images ``(num, ny, nx)``, or a list of them."""
@@ -177,15 +176,8 @@ def _placed(
 ) -> list[tuple[Any, tuple[Field, Field]]]:
     """Each light profile with the positions that it sees, lens light first."""
     scene = recorded_scene(mass, source, lens_light)
-    # One long axis: the processor's vectors would not fill rows of an image evenly.
-    here = observation.sub_x.reshape(-1), observation.sub_y.reshape(-1)
-    traced = here if scene.mass is None or source is None else ray_trace(scene.mass, *here)
-    placed = [(p, here) for p in _components(scene.lens_light)]
-    return placed + [(p, traced) for p in _components(scene.source)]
-
-
-def _components(light: AbstractLight | None) -> tuple[AbstractLight, ...]:
-    return () if light is None else components(light)
+    pairs = seen(observation, scene)
+    return [(component, rays) for light, rays in pairs for component in components(light)]
 
 
 def _checked_parts(profile: Any, x: Field, y: Field) -> tuple[Field, ...]:

@@ -234,7 +234,7 @@ def _check_parameters(profile: type, parameters: dict[str, Any]) -> None:
 def epl_shear_sersic(observation: Observation) -> None:
     """An elliptical power law with external shear, and a Sersic each for lens and source light.
 
-    It has 22 parameters. The cusp of the source is flat inside a third of a sub-pixel.
+    It has 22 parameters. The cusp of the source is as flat as the rays are wide.
 
     Args:
         observation: the data.
@@ -276,7 +276,7 @@ def epl_shear_sersic(observation: Observation) -> None:
         e2=dist.TruncatedNormal(0.0, 0.3, low=-0.8, high=0.8),
         center_x=dist.Normal(0.0, 0.3),
         center_y=dist.Normal(0.0, 0.3),
-        smoothing=jnp.sqrt(observation.pixel_area) / (3.0 * observation.supersampling),
+        smoothing=light.Footprint(),
     )
     image = render(observation, mass=lens + shear, source=source, lens_light=lens_light)
     observe("image", image, observation)

@@ -2,8 +2,9 @@
 
 import contextlib
 import contextvars
+import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +13,13 @@ from numpyro_lens._types import Array, Field, Image
 from numpyro_lens.lensing import ray_trace
 from numpyro_lens.light import AbstractLight, as_light
 from numpyro_lens.light._base import Lights
+from numpyro_lens.light._footprint import has_footprint, with_footprint
 from numpyro_lens.mass import AbstractMass, as_mass
 from numpyro_lens.mass._base import Masses
 from numpyro_lens.observation import Observation
+
+Rays: TypeAlias = tuple[Field, Field]
+"""Where rays meet a plane, x and y [arcsec]."""
 
 
 class Scene(NamedTuple):
@@ -99,9 +104,9 @@ def render(
         (8, 9)
     """
     scene = recorded_scene(mass, source, lens_light)
-    # One long axis: the processor's vectors would not fill rows of an image evenly.
-    x, y = observation.sub_x.reshape(-1), observation.sub_y.reshape(-1)
-    brightness = _brightness(scene, x, y)
+    brightness = jnp.zeros_like(observation.sub_x.reshape(-1))
+    for light, rays in seen(observation, scene):
+        brightness = brightness + light.brightness(*rays)
     return observe_brightness(observation, brightness.reshape(observation.sub_x.shape))
 
 
@@ -134,15 +139,60 @@ def recorded_scene(mass: Masses | None, source: Lights | None, lens_light: Light
     return scene
 
 
-def _brightness(scene: Scene, x: Field, y: Field) -> Field:
-    """Surface brightness in the image plane."""
-    total = jnp.zeros_like(x)
-    if scene.lens_light is not None:
-        total = total + scene.lens_light.brightness(x, y)
+def seen(observation: Observation, scene: Scene) -> list[tuple[AbstractLight, Rays]]:
+    """The lights of a scene, and where the rays of the sub-pixels meet them, lens light first.
+
+    Args:
+        observation: the instrument.
+        scene: profiles.
+
+    Returns:
+        Pairs of a light, with a radius for every `Footprint`, and of x and y [arcsec] on one axis.
+
+    Example:
+        >>> import numpy as np
+        >>> import numpyro_lens as nl
+        >>> instrument = nl.Observation(np.zeros((8, 9)), pixel_scale=0.1, noise=nl.NoiseMap(1.0))
+        >>> [(light, (x, y))] = seen(instrument, Scene(None, nl.light.Uniform(amp=1.0)))
+        >>> x.shape
+        (288,)
+    """
+    # One long axis: the processor's vectors would not fill rows of an image evenly.
+    here = observation.sub_x.reshape(-1), observation.sub_y.reshape(-1)
+    pairs = [] if scene.lens_light is None else [(scene.lens_light, here)]
     if scene.source is not None:
-        where = (x, y) if scene.mass is None else ray_trace(scene.mass, x, y)
-        total = total + scene.source.brightness(*where)
-    return total
+        traced = here if scene.mass is None else ray_trace(scene.mass, *here)
+        pairs.append((scene.source, traced))
+    return [
+        (with_footprint(p, _diagonal(observation, rays)) if has_footprint(p) else p, rays)
+        for p, rays in pairs
+    ]
+
+
+def _diagonal(observation: Observation, rays: Rays) -> Field:
+    """Diagonal of the footprint of the sub-pixels of each pixel, for each sub-pixel [arcsec]."""
+    shape = observation.sub_x.shape
+    x, y = (_squared_diagonal(axis.reshape(shape), observation.supersampling) for axis in rays)
+    square = x + y
+    # The root has no slope at zero, where rays of a whole pixel meet in one point.
+    diagonal = jnp.sqrt(jnp.maximum(square, jnp.finfo(square.dtype).tiny))
+    return jnp.broadcast_to(diagonal, shape).reshape(-1)
+
+
+def _squared_diagonal(planes: Field, supersampling: int) -> Field:
+    """Mean square of both diagonals, along one axis; ``planes`` as of `sub_pixel_grid`."""
+    if supersampling == 1:
+        pixels = jnp.pad(planes[0, 0], ((0, 1), (0, 1)), mode="reflect")
+        corners = [pixels[:-1, :-1], pixels[:-1, 1:], pixels[1:, :-1], pixels[1:, 1:]]
+    else:
+        samples, subs = (math.isqrt(num) for num in planes.shape[:2])
+        ends = (0, -1)
+        grid = planes.reshape(samples, samples, subs, subs, *planes.shape[2:])
+        corners = [grid[row, column, row, column] for row in ends for column in ends]
+    top_left, top_right, bottom_left, bottom_right = corners
+    step = max(supersampling - 1, 1)
+    square = (bottom_right - top_left) ** 2 + (bottom_left - top_right) ** 2
+    return square / (2.0 * step**2)
 
 
 def observe_brightness(observation: Observation, brightness: Field) -> Image:

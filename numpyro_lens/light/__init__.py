@@ -8,6 +8,7 @@ from numpyro_lens.light._elliptical import Gaussian as Gaussian
 from numpyro_lens.light._elliptical import Moffat as Moffat
 from numpyro_lens.light._elliptical import MultiGaussian as MultiGaussian
 from numpyro_lens.light._elliptical import Sersic as Sersic
+from numpyro_lens.light._footprint import Footprint as Footprint
 from numpyro_lens.light._shapelets import Shapelets as Shapelets
 from numpyro_lens.light._shapelets import shapelet_orders as shapelet_orders
 from numpyro_lens.light._uniform import Uniform as Uniform

@@ -6,6 +6,7 @@ from numpyro_lens._numerics import elliptical_square, sersic_shape
 from numpyro_lens._numerics_light import core_sersic_shape
 from numpyro_lens._types import Coordinates, Field, Scalar, Vector
 from numpyro_lens.light._base import AbstractLight
+from numpyro_lens.light._footprint import Footprint
 
 
 class Sersic(AbstractLight):
@@ -18,7 +19,8 @@ class Sersic(AbstractLight):
         e1, e2: ellipticity components, scalars.
         center_x, center_y: centre [arcsec], scalars.
         smoothing: radius s inside which the cusp is flat [arcsec]: R² becomes R² + s². A third of a
-            sub-pixel keeps the log density smooth when a cuspy source moves across them.
+            sub-pixel keeps the log density smooth when a cuspy source moves across them;
+            `Footprint` does so wherever a ray ends.
 
     Example:
         >>> light = Sersic(amp=2.0, R_sersic=0.5, n_sersic=4.0)
@@ -35,11 +37,12 @@ class Sersic(AbstractLight):
     e2: Scalar = 0.0
     center_x: Scalar = 0.0
     center_y: Scalar = 0.0
-    smoothing: Scalar = 0.0
+    smoothing: Scalar | Footprint = 0.0
 
     def brightness(self, x: Coordinates, y: Coordinates) -> Field:
         square = elliptical_square(x - self.center_x, y - self.center_y, self.e1, self.e2)
-        square = square + self.smoothing**2
+        if not isinstance(self.smoothing, Footprint):
+            square = square + self.smoothing**2
         return self.amp * sersic_shape(square * (1.0 / self.R_sersic**2), self.n_sersic)
 
 
