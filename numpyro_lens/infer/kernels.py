@@ -222,14 +222,14 @@ def transition(
     accept = jax.random.uniform(key_accept, accept_prob.shape, accept_prob.dtype) < accept_prob
     new = jax.tree.map(lambda e, s: jnp.where(_columns(accept, e), e, s), end, start)
 
-    adapt = jax.lax.cond(
-        burn_in,
-        lambda adapt: _adapt(
-            settings, num_warmup, state.i, adapt, start, end, new, accept_prob, jitter
-        ),
-        lambda adapt: adapt,
-        adapt,
-    )
+    if num_warmup:
+        learn = functools.partial(_adapt, settings, num_warmup, state.i)
+        adapt = jax.lax.cond(
+            burn_in,
+            lambda adapt: learn(adapt, start, end, new, accept_prob, jitter),
+            lambda adapt: adapt,
+            adapt,
+        )
     wide = functools.partial(jnp.full_like, accept_prob)
     return CrossChainState(
         new.z,
@@ -310,6 +310,8 @@ def _adapt(settings, num_warmup, i, adapt, start, end, new, accept_prob, jitter)
     adapt = adapt._replace(z=adapt.z.at[i].set(new.z), z_grad=adapt.z_grad.at[i].set(new.z_grad))
     ends = [int(fraction * num_warmup) for fraction in settings.metric_updates]
     for update, window in enumerate(itertools.pairwise([0, *ends])):
+        if window[0] == window[1]:  # a burn-in too short to learn from
+            continue
         update_metric = functools.partial(_update_metric, settings, update, slice(*window))
         adapt = jax.lax.cond(i + 1 == window[1], update_metric, lambda a: a, adapt)
     return adapt

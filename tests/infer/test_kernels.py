@@ -112,6 +112,19 @@ def test_trajectories_cut_short_do_not_shorten_the_length():
     assert float(jnp.exp(state.adapt_state.log_length)) == pytest.approx(1.5)
 
 
+@pytest.mark.parametrize("num_warmup", [0, 2, 5])
+def test_a_burn_in_too_short_for_a_metric(num_warmup):
+    flat = flat_model(correlated, ARGS)
+    metric = Affine(jnp.zeros(2), jnp.array([[1.0, 0.0], [3.0, 0.1]]))
+    transport = first_transport(CrossChain(), metric)
+    z = metric(jax.random.normal(jax.random.key(0), (16, 2)))
+    state = init_state(flat, CrossChain(), num_warmup, z, transport, jax.random.key(1), ARGS)
+    for _ in range(num_warmup + 1):
+        state = transition(flat, CrossChain(), num_warmup, state, ARGS)
+    assert np.isfinite(state.z).all()
+    assert not np.array_equal(state.z, z)
+
+
 @pytest.mark.usefixtures("double")
 @pytest.mark.parametrize("integrator", [VELOCITY_VERLET, MINIMUM_NORM, HARMONIC])
 def test_integrator_is_reversible_and_of_second_order(integrator):
