@@ -35,7 +35,7 @@ from numpyro_lens import infer
 MIN_SIGNAL_TO_NOISE = 20.0
 
 
-def lens_model(observation):
+def lens_model(observation, smoothing=nl.light.Footprint()):  # noqa: B008 it is frozen
     """The prior of the paper, and the likelihood."""
     lens = nl.sample(
         "lens",
@@ -51,7 +51,7 @@ def lens_model(observation):
         "shear", nl.mass.Shear, gamma1=dist.Normal(0.0, 0.06), gamma2=dist.Normal(0.0, 0.06)
     )
     lens_light = _sersic("lens_light", (1.6, 0.25), (0.1, 0.15), 0.02, (300.0, 0.5))
-    source = _sersic("source", (0.25, 0.25), (0.3, 0.5), 0.5, (150.0, 0.9), nl.light.Footprint())
+    source = _sersic("source", (0.25, 0.25), (0.3, 0.5), 0.5, (150.0, 0.9), smoothing)
     image = nl.render(observation, mass=lens + shear, source=source, lens_light=lens_light)
     nl.observe("image", image, observation)
 
