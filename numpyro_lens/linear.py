@@ -15,7 +15,7 @@ from numpyro_lens._types import Array, Field, Image, Mask, Vector
 from numpyro_lens.light._base import Lights, components
 from numpyro_lens.mass._base import Masses
 from numpyro_lens.observation import Observation
-from numpyro_lens.simulate import recorded_scene, seen
+from numpyro_lens.simulate import Rays, recorded_scene, seen
 
 Images: TypeAlias = Array | list[Array] | tuple[Array, ...]
 """Images ``(num, ny, nx)``, or a list of them."""
@@ -173,7 +173,7 @@ def linear_image(
 
 def _placed(
     observation: Observation, mass: Masses | None, source: Lights | None, lens_light: Lights | None
-) -> list[tuple[Any, tuple[Field, Field]]]:
+) -> list[tuple[Any, Rays]]:
     """Each light profile with the positions that it sees, lens light first."""
     scene = recorded_scene(mass, source, lens_light)
     pairs = seen(observation, scene)
