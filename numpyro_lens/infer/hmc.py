@@ -19,10 +19,13 @@ from numpyro_lens.infer import diagnostics
 from numpyro_lens.infer._stage import progress_bar, timed
 from numpyro_lens.infer.batching import evaluate, unplaced
 from numpyro_lens.infer.checkpoint import Checkpoint, Progress, fingerprint
+from numpyro_lens.infer.coupling import CoupledTransport, brightest_pixel
 from numpyro_lens.infer.density import Affine, FlatModel
-from numpyro_lens.infer.kernels import CrossChain, first_transport, init_state, transition
-from numpyro_lens.infer.posterior import HMCResult
+from numpyro_lens.infer.kernels import NUM_LAYERS, CrossChain, init_state, transition
+from numpyro_lens.infer.posterior import HMCResult, scene_at
 from numpyro_lens.infer.results import MAPResult, SVIResult
+from numpyro_lens.infer.transport import Transport
+from numpyro_lens.observation import Observation
 
 #: Per-draw statistics, by the name ArviZ gives them.
 _STATISTICS = {
@@ -185,12 +188,13 @@ class HMC:
         return run._replace(blocks=(*run.blocks, block))
 
     def _first_transport(self, flat, args, key, metric):
-        kernel = cast(CrossChain, self.kernel)
+        pixel, affine = _pixel(flat, args, metric.loc), Transport.of(metric, NUM_LAYERS)
+        transport = affine if pixel is None else CoupledTransport.of(pixel, affine)
         if self.num_bend_draws == 0:
-            return first_transport(kernel, metric)
+            return transport
         z = metric(jax.random.normal(key, (self.num_bend_draws, flat.dim)))
         _, gradient = evaluate(flat, z, args, self.batch_size)
-        return first_transport(kernel, metric, z, gradient)
+        return _fit_transport(transport, flat, args, z, gradient)
 
     def _enough(self, blocks, began) -> bool:
         drawn = len(blocks) * self.block
@@ -269,6 +273,18 @@ def _advance(flat, settings, num_warmup, num_steps, state, args, batch_size=None
         return state, kept
 
     return jax.lax.scan(step, state, length=num_steps)
+
+
+@functools.partial(jax.jit, static_argnames=("flat",))
+def _fit_transport(transport, flat, args, z, gradient):
+    return transport.fit(flat, args, z, gradient)
+
+
+def _pixel(flat, args, z):
+    """The pixel that the source of a lens is given relative to; None for other models."""
+    observation = next((arg for arg in args if isinstance(arg, Observation)), None)
+    scene = scene_at(flat, z, args)
+    return None if observation is None or scene is None else brightest_pixel(observation, scene)
 
 
 def _starts(flat, args, key, svi, num_chains):

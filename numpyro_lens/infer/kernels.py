@@ -19,9 +19,10 @@ from numpyro.infer.mcmc import MCMCKernel
 
 from numpyro_lens._types import Array
 from numpyro_lens.infer.batching import evaluate, values_and_gradients
+from numpyro_lens.infer.coupling import CoupledTransport
 from numpyro_lens.infer.density import Affine, FlatModel, flat_model
 from numpyro_lens.infer.map import prior_draws
-from numpyro_lens.infer.transport import Transport, refine
+from numpyro_lens.infer.transport import Transport
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class AdaptState(NamedTuple):
     The mass matrix is the identity in the coordinates that ``transport`` whitens.
     """
 
-    transport: Transport
+    transport: Transport | CoupledTransport
     step_size: Any  # state of dual averaging, of the logarithm
     log_length: Any
     log_length_mean: Any
@@ -113,8 +114,8 @@ class CrossChain:
             π/2.
         adapt_trajectory_length: learn it during burn-in; otherwise it stays at the first.
         jitter: trajectories are uniform in ``(1 - jitter, 1 + jitter)`` times the length.
-        metric_updates: fractions of the burn-in at which the metric is refined with the draws of
-            all chains since the last one, see ``infer.transport``.
+        metric_updates: fractions of the burn-in at which the metric is fitted anew, to the draws
+            of all chains in the time between two of them, see ``infer.transport``.
         integrator: see ``Integrator``.
 
     Reference: Hoffman, Radul & Sountsov 2021, AISTATS, PMLR 130:3907.
@@ -130,26 +131,9 @@ class CrossChain:
     integrator: Integrator = field(default=HARMONIC, repr=False)
 
 
-_FIRST_LAYERS = 4
-_LAYERS_PER_UPDATE = 2
+#: An affine map, and eight bent layers upon it.
+NUM_LAYERS = 9
 _LENGTH_OPTIMIZER_ARGS = {"learning_rate": 0.025, "b1": 0.0, "b2": 0.95}
-
-
-def first_transport(
-    settings: CrossChain, metric: Affine, z: Array | None = None, gradient: Array | None = None
-) -> Transport:
-    """The map that burn-in starts from, with room for the layers that it adds.
-
-    Args:
-        settings: how the chains adapt.
-        metric: affine map of the Gaussian that is near the posterior.
-        z: draws from that Gaussian (n, d), if there are any.
-        gradient: of the log density at the draws (n, d).
-    """
-    num_first = 0 if z is None else _FIRST_LAYERS
-    num_layers = 1 + num_first + _LAYERS_PER_UPDATE * len(settings.metric_updates)
-    transport = Transport.of(metric, num_layers)
-    return transport if z is None else refine(transport, 1, num_first, z, gradient)
 
 
 def init_state(
@@ -157,12 +141,12 @@ def init_state(
     settings: CrossChain,
     num_warmup: int,
     z: Array,
-    transport: Transport,
+    transport: Transport | CoupledTransport,
     key: Array,
     args: tuple,
     batch_size: int | None = None,
 ) -> CrossChainState:
-    """State of chains that start at ``z`` (C, d); see ``first_transport``."""
+    """State of chains that start at ``z`` (C, d)."""
     value, gradient = evaluate(flat, z, args, batch_size)
     num_chains, dim = z.shape
     zeros = jnp.zeros(num_chains)
@@ -213,8 +197,9 @@ def transition(
     step_size = jnp.minimum(length / num_steps, step_size)
 
     momentum = jax.random.normal(key_momentum, state.z.shape, dtype=state.z.dtype)
-    start = _start(adapt.transport, state, momentum)
-    end = _integrate(flat, settings, start, adapt.transport, step_size, num_steps, args, batch_size)
+    transport = adapt.transport.bind(flat, args)
+    start = _start(transport, state, momentum)
+    end = _integrate(flat, settings, start, transport, step_size, num_steps, args, batch_size)
 
     change = end.energy - start.energy
     change = jnp.where(jnp.isfinite(change), change, jnp.inf)
@@ -223,13 +208,14 @@ def transition(
     new = jax.tree.map(lambda e, s: jnp.where(_columns(accept, e), e, s), end, start)
 
     if num_warmup:
-        learn = functools.partial(_adapt, settings, num_warmup, state.i)
         adapt = jax.lax.cond(
             burn_in,
-            lambda adapt: learn(adapt, start, end, new, accept_prob, jitter),
+            lambda adapt: _adapt(settings, state.i, adapt, start, end, new, accept_prob, jitter),
             lambda adapt: adapt,
             adapt,
         )
+        fit = functools.partial(_fit_transport, flat, args)
+        adapt = _update_metric(settings, num_warmup, state.i, adapt, fit)
     wide = functools.partial(jnp.full_like, accept_prob)
     return CrossChainState(
         new.z,
@@ -300,21 +286,14 @@ def _orbit(u, momentum, time):
     return cos * u + sin * momentum, cos * momentum - sin * u
 
 
-def _adapt(settings, num_warmup, i, adapt, start, end, new, accept_prob, jitter):
+def _adapt(settings, i, adapt, start, end, new, accept_prob, jitter):
     # The harmonic mean listens to the chains that move worst: none is left stuck in a narrow tail.
     mean_accept = 1.0 / jnp.mean(1.0 / jnp.maximum(accept_prob, 1e-2))
     gradient = settings.target_accept_prob - mean_accept
     if settings.adapt_trajectory_length:
         adapt = _adapt_length(settings, i, adapt, start, end, accept_prob, jitter)
     adapt = adapt._replace(step_size=_dual_averaging()[1](gradient, adapt.step_size))
-    adapt = adapt._replace(z=adapt.z.at[i].set(new.z), z_grad=adapt.z_grad.at[i].set(new.z_grad))
-    ends = [int(fraction * num_warmup) for fraction in settings.metric_updates]
-    for update, window in enumerate(itertools.pairwise([0, *ends])):
-        if window[0] == window[1]:  # a burn-in too short to learn from
-            continue
-        update_metric = functools.partial(_update_metric, settings, update, slice(*window))
-        adapt = jax.lax.cond(i + 1 == window[1], update_metric, lambda a: a, adapt)
-    return adapt
+    return adapt._replace(z=adapt.z.at[i].set(new.z), z_grad=adapt.z_grad.at[i].set(new.z_grad))
 
 
 def _adapt_length(settings, i, adapt, start, end, accept_prob, jitter):
@@ -344,14 +323,23 @@ def _adapt_length(settings, i, adapt, start, end, accept_prob, jitter):
     )
 
 
-def _update_metric(settings, update, window, adapt):
-    """Add layers to the map, from the draws of a window of the burn-in."""
-    dim = adapt.z.shape[-1]
-    z, z_grad = (leaf[window].reshape(-1, dim) for leaf in (adapt.z, adapt.z_grad))
-    num_layers = adapt.transport.loc.shape[0]
-    first = num_layers - _LAYERS_PER_UPDATE * (len(settings.metric_updates) - update)
+def _update_metric(settings, num_warmup, i, adapt, fit):
+    """Fit the metric anew at the ends of the windows of the burn-in, all of one length."""
+    ends = [int(fraction * num_warmup) for fraction in settings.metric_updates]
+    window = min((end - start for start, end in itertools.pairwise([0, *ends])), default=0)
+    if window == 0:  # a burn-in too short to learn from
+        return adapt
+    at_end = jnp.any(i + 1 == jnp.array(ends))
+    return jax.lax.cond(at_end, lambda a: fit(a, i + 1, window), lambda a: a, adapt)
+
+
+def _fit_transport(flat, args, adapt, end, window):
+    z, z_grad = (
+        jax.lax.dynamic_slice_in_dim(leaf, end - window, window).reshape(-1, leaf.shape[-1])
+        for leaf in (adapt.z, adapt.z_grad)
+    )
     return adapt._replace(
-        transport=refine(adapt.transport, first, _LAYERS_PER_UPDATE, z, -z_grad),
+        transport=adapt.transport.fit(flat, args, z, -z_grad),
         step_size=_dual_averaging()[0](adapt.step_size[1]),
     )
 
@@ -451,7 +439,7 @@ class CrossChainHMC(MCMCKernel):
         flat = flat_model(self._model, model_args)
         z = prior_draws(flat, rng_key, model_args) if init_params is None else init_params
         tril = jnp.eye(flat.dim) if self.scale_tril is None else self.scale_tril
-        transport = first_transport(self.settings, Affine(jnp.mean(z, axis=0), tril))
+        transport = Transport.of(Affine(jnp.mean(z, axis=0), tril), NUM_LAYERS)
         self._num_warmup, self._sample_fn = num_warmup, flat
         return init_state(
             flat,

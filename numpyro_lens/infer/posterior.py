@@ -149,14 +149,11 @@ class HMCResult:
         """
         values = self.best if params is None else params
         values = {site.name: values[site.name] for site in self.flat.sites}
-        with record_scenes() as scenes:
-            trace = self.flat.trace(self.flat.unconstrain(values, self.args), self.args)
-        if not scenes:
+        scene = scene_at(self.flat, self.flat.unconstrain(values, self.args), self.args)
+        if scene is None:
             raise ValueError(
                 "This model does not call `numpyro_lens.render`, so there is no scene to look at."
             )
-        amplitudes = _given_amplitudes(observed_sites(trace))[1]
-        scene = with_amplitudes(scenes[-1], amplitudes)
         return jax.tree.map(np.asarray, scene)
 
     def predict(self, num: int = 100, seed: int = 0) -> dict[str, np.ndarray]:
@@ -265,6 +262,15 @@ class HMCResult:
     def _repr_html_(self) -> str:
         sentence = str(self.verdict).replace("\n", "<br>")
         return f"<p>{sentence}</p>{self.summary()._repr_html_()}"
+
+
+def scene_at(flat: FlatModel, z: Array, args: tuple) -> Scene | None:
+    """The last scene that a model renders at an unconstrained vector, if it renders any."""
+    with record_scenes() as scenes:
+        trace = flat.trace(z, args)
+    if not scenes:
+        return None
+    return with_amplitudes(scenes[-1], _given_amplitudes(observed_sites(trace))[1])
 
 
 def _given_amplitudes(sites: Sites, key: Array | None = None) -> tuple[Sites, dict[str, Any]]:

@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 
 from numpyro_lens._types import Array
-from numpyro_lens.infer.density import Affine
+from numpyro_lens.infer.density import Affine, FlatModel
 
 
 class Transport(NamedTuple):
@@ -55,6 +55,26 @@ class Transport(NamedTuple):
             jnp.zeros((num_layers, dim)).at[:, 0].set(1.0),
             jnp.zeros((num_layers, dim)),
         )
+
+    @property
+    def metric(self) -> Affine:
+        """The first layer without its bend."""
+        return Affine(self.loc[0], self.scale_tril[0])
+
+    def bind(self, _flat: FlatModel, _args: tuple) -> "Transport":
+        """The map of a model and its arguments: the same for all of them."""
+        return self
+
+    def fit(self, _flat: FlatModel, _args: tuple, z: Array, gradient: Array) -> "Transport":
+        """Layers fitted anew, upon the metric.
+
+        Args:
+            _flat, _args: not looked at.
+            z: draws (n, d), of the posterior or of something like it.
+            gradient: of the log density at the draws (n, d).
+        """
+        num_layers = len(self.loc)
+        return refine(Transport.of(self.metric, num_layers), 1, num_layers - 1, z, gradient)
 
     def __call__(self, u: Array) -> Array:
         """Unconstrained vectors (n, d) of whitened ones."""
@@ -111,9 +131,8 @@ def refine(
     def fit_layer(index, transport):
         u = transport.whiten(z)
         score = transport.pull_back(u, gradient)
-        # A draw without a finite gradient asks for nothing, one far out in a tail for little.
-        score = jnp.where(jnp.all(jnp.isfinite(score), axis=1)[:, None], score, -u)
-        weight = _weight(u, score)
+        weight = weights(u, score)
+        score = jnp.where(weight[:, None] > 0.0, score, 0.0)
         metric = fit_affine(u, score, weight)
         bend = fit_bend(metric.whiten(u), score @ metric.scale_tril, weight)
         new = jax.tree.map(
@@ -125,10 +144,17 @@ def refine(
     return jax.lax.fori_loop(first, first + num_layers, fit_layer, transport)
 
 
-def _weight(u, score):
-    """Weights of the draws (n,), adding up to one."""
+def weights(u: Array, score: Array) -> Array:
+    """Weights of draws (n,), adding up to one: little far out in a tail, none if not finite.
+
+    Args:
+        u: draws (n, d), whitened.
+        score: gradient of the log density (n, d).
+    """
     distance = jnp.sum((u + score) ** 2, axis=1)
-    weight = 1.0 / (1.0 + distance / (5.0 * jnp.median(distance) + 1e-6))
+    usable = jnp.isfinite(distance)
+    typical = jnp.nanmedian(jnp.where(usable, distance, jnp.nan))
+    weight = jnp.where(usable, 1.0 / (1.0 + distance / (5.0 * typical + 1e-6)), 0.0)
     return weight / jnp.sum(weight)
 
 

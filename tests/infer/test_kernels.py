@@ -16,10 +16,10 @@ from numpyro_lens.infer import (
 from numpyro_lens.infer.density import Affine
 from numpyro_lens.infer.diagnostics import ess, r_hat
 from numpyro_lens.infer.kernels import (
+    NUM_LAYERS,
     _integrate,
     _Point,
     _van_der_corput,
-    first_transport,
     init_state,
     transition,
 )
@@ -104,7 +104,7 @@ def test_trajectories_cut_short_do_not_shorten_the_length():
     """Small steps early in burn-in once left it at its lower limit, and the chains at a crawl."""
     flat = flat_model(correlated, ARGS)
     settings = CrossChain(init_step_size=0.01, max_num_steps=2)
-    transport = first_transport(settings, Affine(jnp.zeros(2), jnp.eye(2)))
+    transport = Transport.of(Affine(jnp.zeros(2), jnp.eye(2)), NUM_LAYERS)
     z = jax.random.normal(jax.random.key(0), (16, 2))
     state = init_state(flat, settings, 10, z, transport, jax.random.key(1), ARGS)
     state = transition(flat, settings, 10, state, ARGS)
@@ -116,7 +116,7 @@ def test_trajectories_cut_short_do_not_shorten_the_length():
 def test_a_burn_in_too_short_for_a_metric(num_warmup):
     flat = flat_model(correlated, ARGS)
     metric = Affine(jnp.zeros(2), jnp.array([[1.0, 0.0], [3.0, 0.1]]))
-    transport = first_transport(CrossChain(), metric)
+    transport = Transport.of(metric, NUM_LAYERS)
     z = metric(jax.random.normal(jax.random.key(0), (16, 2)))
     state = init_state(flat, CrossChain(), num_warmup, z, transport, jax.random.key(1), ARGS)
     for _ in range(num_warmup + 1):
