@@ -30,11 +30,12 @@ from jax.scipy.linalg import solve_triangular
 
 from numpyro_lens._types import Array
 from numpyro_lens.infer.density import Affine, FlatModel
+from numpyro_lens.infer.posterior import scene_at
 from numpyro_lens.infer.transport import Transport, fit_affine, weights
 from numpyro_lens.lensing import ray_trace
 from numpyro_lens.mass import as_mass
 from numpyro_lens.observation import Observation
-from numpyro_lens.simulate import Scene, record_scenes, render
+from numpyro_lens.simulate import record_scenes, render
 
 _NUM_FEATURES = 5
 _NUM_ROUNDS = 8
@@ -53,22 +54,33 @@ class Pixel(NamedTuple):
     width: Array
 
 
-def brightest_pixel(observation: Observation, scene: Scene) -> Pixel | None:
-    """Where the lensed source is brightest; None where nothing is lensed.
+def brightest_pixel(flat: FlatModel, z: Array, args: tuple) -> Pixel | None:
+    """Where the lensed source is brightest; None for a model without an observation or a lens.
 
     Args:
-        observation: the instrument.
-        scene: mass and light.
+        flat: the model.
+        z: unconstrained vector (d,).
+        args: arguments of the model.
     """
-    if scene.mass is None or scene.source is None:
+    observation = next((arg for arg in args if isinstance(arg, Observation)), None)
+    image = None if observation is None else _arcs(flat, observation, z, args)
+    if observation is None or image is None:
         return None
-    image = np.asarray(render(observation, mass=scene.mass, source=scene.source))
     row_column = np.unravel_index(np.argmax(image), image.shape)
     x, y = (
         np.mean(np.asarray(axis), axis=(0, 1))[row_column]
         for axis in (observation.sub_x, observation.sub_y)
     )
     return Pixel(x, y, np.sqrt(np.asarray(observation.pixel_area)))
+
+
+@functools.partial(jax.jit, static_argnames="flat")
+def _arcs(flat, observation, z, args):
+    """Image of the lensed source alone, if there is one."""
+    scene = scene_at(flat, z, args)
+    if scene is None or scene.mass is None or scene.source is None:
+        return None
+    return render(observation, mass=scene.mass, source=scene.source)
 
 
 def features(flat: FlatModel, pixel: Pixel, z: Array, args: tuple) -> Array:

@@ -22,10 +22,9 @@ from numpyro_lens.infer.checkpoint import Checkpoint, Progress, fingerprint
 from numpyro_lens.infer.coupling import CoupledTransport, brightest_pixel
 from numpyro_lens.infer.density import Affine, FlatModel
 from numpyro_lens.infer.kernels import NUM_LAYERS, CrossChain, init_state, transition
-from numpyro_lens.infer.posterior import HMCResult, scene_at
+from numpyro_lens.infer.posterior import HMCResult
 from numpyro_lens.infer.results import MAPResult, SVIResult
 from numpyro_lens.infer.transport import Transport
-from numpyro_lens.observation import Observation
 
 #: Per-draw statistics, by the name ArviZ gives them.
 _STATISTICS = {
@@ -188,7 +187,7 @@ class HMC:
         return run._replace(blocks=(*run.blocks, block))
 
     def _first_transport(self, flat, args, key, metric):
-        pixel, affine = _pixel(flat, args, metric.loc), Transport.of(metric, NUM_LAYERS)
+        pixel, affine = brightest_pixel(flat, metric.loc, args), Transport.of(metric, NUM_LAYERS)
         transport = affine if pixel is None else CoupledTransport.of(pixel, affine)
         if self.num_bend_draws == 0:
             return transport
@@ -278,13 +277,6 @@ def _advance(flat, settings, num_warmup, num_steps, state, args, batch_size=None
 @functools.partial(jax.jit, static_argnames=("flat",))
 def _fit_transport(transport, flat, args, z, gradient):
     return transport.fit(flat, args, z, gradient)
-
-
-def _pixel(flat, args, z):
-    """The pixel that the source of a lens is given relative to; None for other models."""
-    observation = next((arg for arg in args if isinstance(arg, Observation)), None)
-    scene = scene_at(flat, z, args)
-    return None if observation is None or scene is None else brightest_pixel(observation, scene)
 
 
 def _starts(flat, args, key, svi, num_chains):

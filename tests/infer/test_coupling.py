@@ -22,7 +22,6 @@ from numpyro_lens.infer.coupling import (
 from numpyro_lens.infer.density import Affine
 from numpyro_lens.infer.diagnostics import ess
 from numpyro_lens.infer.transport import Transport
-from numpyro_lens.simulate import Scene
 
 PIXEL = Pixel(0.9, 0.4, 0.1)
 
@@ -102,16 +101,28 @@ def test_features_of_a_linear_lens_are_its_own():
 
 
 def test_the_brightest_pixel_is_on_the_arc():
-    observation = empty(21)
-    lens = nl.mass.SIS(theta_E=1.0)
-    source = nl.light.Gaussian(amp=1.0, sigma=0.05, center_x=0.5)
-    pixel = brightest_pixel(observation, Scene(lens, source, nl.light.Uniform(amp=100.0)))
+    def model(observation):
+        lens = nl.sample("lens", nl.mass.SIS, theta_E=dist.Normal(1.0, 1.0))
+        source = nl.light.Gaussian(amp=1.0, sigma=0.05, center_x=0.5)
+        sky = nl.light.Uniform(amp=100.0)
+        image = nl.render(observation, mass=lens, source=source, lens_light=sky)
+        nl.observe("image", image, observation)
+
+    args = (empty(21),)
+    pixel = brightest_pixel(flat_model(model, args), jnp.ones(1), args)
     np.testing.assert_allclose(pixel, (1.5, 0.0, 0.3), atol=1e-6)
 
 
-def test_nothing_is_lensed_without_a_source():
-    assert brightest_pixel(empty(), Scene(nl.mass.SIS(theta_E=1.0))) is None
-    assert brightest_pixel(empty(), Scene(None, nl.light.Uniform(amp=1.0))) is None
+@pytest.mark.parametrize("part", ["source", "lens_light"])
+def test_nothing_is_lensed_without_mass_or_source(part):
+    def model(observation):
+        light = nl.sample("light", nl.light.Uniform, amp=dist.Normal(0.0, 1.0))
+        mass = nl.mass.SIS(theta_E=1.0) if part == "lens_light" else None
+        image = nl.render(observation, mass=mass, **{part: light})
+        nl.observe("image", image, observation)
+
+    args = (empty(),)
+    assert brightest_pixel(flat_model(model, args), jnp.ones(1), args) is None
 
 
 @pytest.mark.usefixtures("double")
@@ -187,11 +198,9 @@ def test_chains_on_a_sheet_have_the_moments_of_the_prior():
 
 
 def test_a_model_without_a_lens_has_no_pixel():
-    from numpyro_lens.infer.hmc import _pixel
-
     def model(data):
         x = numpyro.sample("x", dist.Normal(0.0, 1.0))
         numpyro.sample("y", dist.Normal(x, 1.0), obs=data)
 
     args = (jnp.asarray(0.3),)
-    assert _pixel(flat_model(model, args), args, jnp.zeros(1)) is None
+    assert brightest_pixel(flat_model(model, args), jnp.zeros(1), args) is None
