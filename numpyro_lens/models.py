@@ -223,11 +223,25 @@ def _check_parameters(profile: type, parameters: dict[str, Any]) -> None:
             f"Give each parameter of {profile.__name__} a distribution or a number "
             f"({'; '.join(problems)}). Its parameters are: {', '.join(fields)}."
         )
-    curved = [name for name, value in parameters.items() if isinstance(value, Linear)]
-    if set(curved) - {"amp"}:
+    for name, value in parameters.items():
+        _check_kind(profile, name, value)
+
+
+def _check_kind(profile: type, name: str, value: Any) -> None:
+    if isinstance(value, type):
         raise ValueError(
-            f"Only the `amp` of a light enters an image linearly; got Linear for "
-            f"{', '.join(curved)}. Give it a distribution: dist.Normal(0.0, 1.0)."
+            f"Give each parameter of {profile.__name__} a distribution or a number; `{name}` got "
+            f"the class {value.__name__} itself. Write {name}={value.__name__}(...)."
+        )
+    if isinstance(value, light.Footprint) and name != "smoothing":
+        raise ValueError(
+            "Only the `smoothing` of a light follows the footprint of the rays; got Footprint for "
+            f"{name}. Give it a distribution: dist.LogNormal(-1.0, 0.3)."
+        )
+    if isinstance(value, Linear) and name != "amp":
+        raise ValueError(
+            f"Only the `amp` of a light enters an image linearly; got Linear for {name}. "
+            "Give it a distribution: dist.Normal(0.0, 1.0)."
         )
 
 

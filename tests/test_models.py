@@ -133,6 +133,18 @@ def test_only_amp_can_be_linear():
         nl.sample("disc", nl.light.Gaussian, amp=1.0, sigma=nl.Linear())
 
 
+def test_a_class_is_no_value():
+    with pytest.raises(ValueError, match=r"`sigma` got the class Normal itself.*sigma=Normal\("):
+        nl.sample("disc", nl.light.Gaussian, amp=1.0, sigma=dist.Normal)
+
+
+def test_only_smoothing_takes_a_footprint():
+    with pytest.raises(ValueError, match=r"Only the `smoothing`.*sigma"):
+        nl.sample("disc", nl.light.Gaussian, amp=1.0, sigma=nl.light.Footprint())
+    with pytest.raises(TypeError, match=r"Write smoothing=Footprint\(\)"):
+        nl.light.Sersic(amp=1.0, R_sersic=0.2, n_sersic=4.0, smoothing=nl.light.Footprint)
+
+
 def mixed(observation):
     """A linear source, a sampled lens and a fixed sky."""
     lens = nl.sample("lens", nl.mass.SIS, theta_E=dist.LogNormal(-0.7, 0.2))

@@ -39,6 +39,13 @@ class Sersic(AbstractLight):
     center_y: Scalar = 0.0
     smoothing: Scalar | Footprint = 0.0
 
+    def __check_init__(self) -> None:
+        if isinstance(self.smoothing, type):
+            raise TypeError(
+                "`smoothing` is a radius in arcsec or a Footprint; got the class "
+                f"{self.smoothing.__name__} itself. Write smoothing=Footprint()."
+            )
+
     def brightness(self, x: Coordinates, y: Coordinates) -> Field:
         square = elliptical_square(x - self.center_x, y - self.center_y, self.e1, self.e2)
         if not isinstance(self.smoothing, Footprint):

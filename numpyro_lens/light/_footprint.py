@@ -18,7 +18,7 @@ class Footprint(eqx.Module):
     the profile stays as it is written.
 
     Args:
-        fraction: of the diagonal.
+        fraction: of the diagonal, dimensionless, positive.
 
     Example:
         >>> from numpyro_lens.light import Sersic
