@@ -7,6 +7,7 @@ so that none waits for another.
 
 import functools
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -112,7 +113,8 @@ class CrossChain:
         init_step_size: first step size, in units of the metric.
         init_trajectory_length: first trajectory length, likewise; a quarter period of a Gaussian is
             π/2.
-        adapt_trajectory_length: learn it during burn-in; otherwise it stays at the first.
+        adapt_trajectory_length: learn it during burn-in, up to where the longest is half a period,
+            π; otherwise it stays at the first.
         jitter: trajectories are uniform in ``(1 - jitter, 1 + jitter)`` times the length.
         metric_updates: fractions of the burn-in at which the metric is fitted anew, to the draws
             of all chains in the time between two of them, see ``infer.transport``.
@@ -314,13 +316,19 @@ def _adapt_length(settings, i, adapt, start, end, accept_prob, jitter):
     update, optimizer_state = optimizer.update(-gradient * length, adapt.length_optimizer)
     # A trajectory that `max_num_steps` cut short says nothing about the length it should have had.
     whole = length * jitter <= settings.max_num_steps * step_size
-    changed = jnp.maximum(adapt.log_length + update, jnp.log(0.3))
+    changed = jnp.clip(adapt.log_length + update, *_log_length_bounds(settings))
     log_length = jnp.where(whole, changed, adapt.log_length)
     weight = 1.0 / (1.0 + i) ** 0.5
     mean = (1 - weight) * adapt.log_length_mean + weight * log_length
     return adapt._replace(
         log_length=log_length, log_length_mean=mean, length_optimizer=optimizer_state
     )
+
+
+def _log_length_bounds(settings):
+    # After half a period a standard normal comes back. Slow directions ask for longer trajectories,
+    # and gain no more by them than by more of the short ones.
+    return math.log(0.3), math.log(math.pi / (1.0 + settings.jitter))
 
 
 def _update_metric(settings, num_warmup, i, adapt, fit):
