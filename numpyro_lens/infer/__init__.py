@@ -6,12 +6,8 @@ from numpyro_lens.infer.density import NormalQuantileTransform as NormalQuantile
 from numpyro_lens.infer.density import flat_model as flat_model
 from numpyro_lens.infer.diagnostics import Verdict as Verdict
 from numpyro_lens.infer.hmc import HMC as HMC
-from numpyro_lens.infer.kernels import HARMONIC as HARMONIC
-from numpyro_lens.infer.kernels import MINIMUM_NORM as MINIMUM_NORM
-from numpyro_lens.infer.kernels import VELOCITY_VERLET as VELOCITY_VERLET
 from numpyro_lens.infer.kernels import CrossChain as CrossChain
 from numpyro_lens.infer.kernels import CrossChainHMC as CrossChainHMC
-from numpyro_lens.infer.kernels import Integrator as Integrator
 from numpyro_lens.infer.map import MAP as MAP
 from numpyro_lens.infer.physical import BackwardProbModel as BackwardProbModel
 from numpyro_lens.infer.physical import ForwardProbModel as ForwardProbModel
@@ -30,3 +26,7 @@ from numpyro_lens.infer.sequence import ModellingSequenceInterface as ModellingS
 from numpyro_lens.infer.sequence import fit as fit
 from numpyro_lens.infer.svi import SVI as SVI
 from numpyro_lens.infer.svi import StickingTheLanding as StickingTheLanding
+from numpyro_lens.infer.trajectory import HARMONIC as HARMONIC
+from numpyro_lens.infer.trajectory import MINIMUM_NORM as MINIMUM_NORM
+from numpyro_lens.infer.trajectory import VELOCITY_VERLET as VELOCITY_VERLET
+from numpyro_lens.infer.trajectory import Integrator as Integrator

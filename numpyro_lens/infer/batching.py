@@ -69,10 +69,27 @@ def _pad(leaf: Array, amount: int) -> Array:
 
 @partial(jax.jit, static_argnames=("flat", "batch_size"))
 def values_and_gradients(
-    flat: FlatModel, z: Array, args: tuple, batch_size: int | None = None
+    flat: FlatModel,
+    z: Array,
+    args: tuple,
+    batch_size: int | None = None,
+    active: Array | None = None,
 ) -> tuple[Array, Array]:
-    """Log density (n,) and its gradient (n, d) at each row of ``z`` (n, d)."""
-    return map_batch(jax.value_and_grad(flat.log_density), z, args, batch_size=batch_size)
+    """Log density (n,) and its gradient (n, d) at each row of ``z`` (n, d).
+
+    Rows that are not ``active`` (n,) give zeros, and cost nothing where one is evaluated at a time.
+    """
+    evaluate = jax.value_and_grad(flat.log_density)
+    if active is None:
+        return map_batch(evaluate, z, args, batch_size=batch_size)
+
+    def zeros(z: Array, args: tuple) -> Any:
+        return jax.tree.map(jnp.zeros_like, jax.eval_shape(evaluate, z, args))
+
+    def evaluate_active(row: tuple[Array, Array], args: tuple) -> Any:
+        return jax.lax.cond(row[1], evaluate, zeros, row[0], args)
+
+    return map_batch(evaluate_active, (z, active), args, batch_size=batch_size)
 
 
 def unplaced(tree: Any) -> Any:

@@ -104,6 +104,13 @@ def features(flat: FlatModel, pixel: Pixel, z: Array, args: tuple) -> Array:
     return jnp.stack([*jnp.mean(beta, axis=1), log_area, xx - yy, xy + yx])
 
 
+def rounding(pixel: Pixel, dtype: jnp.dtype) -> Array:
+    """How far a feature is trusted (5,): a hundred times what rounding does to the rays."""
+    error = 100.0 * jnp.finfo(dtype).eps * (jnp.abs(pixel.x) + jnp.abs(pixel.y) + pixel.width)
+    differences = error / pixel.width
+    return jnp.stack([error, error, differences, differences, differences])
+
+
 class Coupling(NamedTuple):
     """Coefficients of the map.
 
@@ -153,7 +160,8 @@ class CoupledTransport(NamedTuple):
     def fit(self, flat: FlatModel, args: tuple, z: Array, gradient: Array) -> "CoupledTransport":
         """Fitted anew; arguments as of ``Transport.fit``."""
         draws = describe(functools.partial(features, flat, self.pixel, args=args), z, gradient)
-        coupling, metric = fit_coupling(draws, self.transport.metric)
+        noise = rounding(self.pixel, z.dtype)
+        coupling, metric = fit_coupling(draws, self.transport.metric, noise)
         v, gradient = draws.decoupled(coupling)
         gradient = jnp.where(draws.usable[:, None], gradient, jnp.nan)
         transport = Transport.of(metric, len(self.transport.loc)).fit(flat, args, v, gradient)
@@ -247,7 +255,7 @@ def _trend(z, phi, usable, moved):
     return coefficients[0] - mean @ slope, slope
 
 
-def fit_coupling(draws: Draws, metric: Affine) -> tuple[Coupling, Affine]:
+def fit_coupling(draws: Draws, metric: Affine, noise: Array) -> tuple[Coupling, Affine]:
     """The coupling of least Fisher divergence, and the affine map that goes with it.
 
     The two take turns: each is a least-squares problem when the other is given.
@@ -255,6 +263,7 @@ def fit_coupling(draws: Draws, metric: Affine) -> tuple[Coupling, Affine]:
     Args:
         draws: see ``describe``.
         metric: affine map to start from.
+        noise: of the features (m,), which is not to be blown up by large coefficients.
     """
     num_features, dim = draws.jacobian.shape[1:]
     zeros = jnp.zeros((num_features, dim), draws.z.dtype)
@@ -263,14 +272,14 @@ def fit_coupling(draws: Draws, metric: Affine) -> tuple[Coupling, Affine]:
         coupling, metric = fitted
         inner = fit_affine(*draws.whitened(metric, coupling))
         metric = Affine(metric(inner.loc[None])[0], metric.scale_tril @ inner.scale_tril)
-        shift = coupling.shift + _shift(draws, metric, *draws.whitened(metric, coupling))
-        return coupling._replace(shift=shift), metric
+        step = _step(draws, metric, coupling, noise, *draws.whitened(metric, coupling))
+        return coupling._replace(shift=coupling.shift + step), metric
 
     start = Coupling(draws.offset, draws.slope, zeros), metric
     return jax.lax.fori_loop(0, _NUM_ROUNDS, take_turns, start)
 
 
-def _shift(draws, metric, u, score, weight, ridge=0.01):
+def _step(draws, metric, coupling, noise, u, score, weight, ridge=0.01):
     r"""What to add to the coefficients (m, d).
 
     The residual of the score is linear in them,
@@ -281,12 +290,13 @@ def _shift(draws, metric, u, score, weight, ridge=0.01):
         draws.moved[None], solve_triangular(tril, jnp.eye(len(tril)), lower=True), 0.0
     )
     along = draws.jacobian @ tril
-    size = (draws.phi * weight[:, None]).T @ draws.phi
-    normal = jnp.einsum("mk,bc->mbkc", size, inverse.T @ inverse)
+    size = (draws.phi * weight[:, None]).T @ draws.phi + jnp.diag(noise**2)
+    gram = inverse.T @ inverse
+    normal = jnp.einsum("mk,bc->mbkc", size, gram)
     spread = jnp.einsum("n,nmi,nki->nmk", weight, along, along)
     normal += jnp.einsum("nb,nc,nmk->mbkc", gradient, gradient, spread)
     residual = (u + score) * weight[:, None]
-    target = draws.phi.T @ residual @ inverse
+    target = draws.phi.T @ residual @ inverse - noise[:, None] ** 2 * (coupling.shift @ gram)
     target -= jnp.einsum("nmi,ni->nm", along, residual).T @ gradient
     return _solved(normal.reshape(target.size, -1), target.reshape(-1), ridge).reshape(target.shape)
 

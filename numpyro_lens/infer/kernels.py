@@ -1,8 +1,8 @@
 """Hamiltonian Monte Carlo whose chains adapt together.
 
 All chains share one step size, one trajectory length and one metric, learned from all of them at
-once. That adapts faster than chains on their own, and every chain takes the same number of steps,
-so that none waits for another.
+once. That adapts faster than chains on their own, and as all trajectories have the same number of
+steps, hardly a chain waits for another.
 """
 
 import functools
@@ -23,35 +23,8 @@ from numpyro_lens.infer.batching import evaluate, values_and_gradients
 from numpyro_lens.infer.coupling import CoupledTransport
 from numpyro_lens.infer.density import Affine, FlatModel, flat_model
 from numpyro_lens.infer.map import prior_draws
+from numpyro_lens.infer.trajectory import HARMONIC, Integrator, Point, attempt, integrate
 from numpyro_lens.infer.transport import Transport
-
-
-@dataclass(frozen=True)
-class Integrator:
-    """A palindromic splitting of Hamiltonian dynamics: kicks of momentum around drifts of position.
-
-    Args:
-        kicks: fractions of the step, one more than the drifts.
-        drifts: fractions of the step; each costs one gradient.
-        harmonic: drift along the exact orbits of a standard normal, and kick only by what the
-            posterior differs from it; otherwise drift along straight lines.
-    """
-
-    kicks: tuple[float, ...]
-    drifts: tuple[float, ...]
-    harmonic: bool = False
-
-    @property
-    def num_gradients(self) -> int:
-        """Gradients for each step."""
-        return len(self.drifts)
-
-
-VELOCITY_VERLET = Integrator((0.5, 0.5), (1.0,))
-#: Exact for a standard normal; Shahbaba, Lan, Johnson & Neal 2014, Stat. Comput. 24, 339, sect. 3.
-HARMONIC = Integrator((0.5, 0.5), (1.0,), harmonic=True)
-#: Minimum-norm two-stage integrator; McLachlan 1995, SIAM J. Sci. Comput. 16, 151, eq. 4.3.
-MINIMUM_NORM = Integrator((0.1931833275037836, 0.6136333449924328, 0.1931833275037836), (0.5, 0.5))
 
 
 class AdaptState(NamedTuple):
@@ -118,6 +91,8 @@ class CrossChain:
         jitter: trajectories are uniform in ``(1 - jitter, 1 + jitter)`` times the length.
         metric_updates: fractions of the burn-in at which the metric is fitted anew, to the draws
             of all chains in the time between two of them, see ``infer.transport``.
+        retry_below: a trajectory with an acceptance probability below this is tried once more with
+            a quarter of the step, see ``infer.trajectory``; 0 turns that off.
         integrator: see ``Integrator``.
 
     Reference: Hoffman, Radul & Sountsov 2021, AISTATS, PMLR 130:3907.
@@ -130,6 +105,7 @@ class CrossChain:
     adapt_trajectory_length: bool = True
     jitter: float = 0.5
     metric_updates: tuple[float, ...] = (0.3, 0.6)
+    retry_below: float = 0.1
     integrator: Integrator = field(default=HARMONIC, repr=False)
 
 
@@ -201,105 +177,63 @@ def transition(
     momentum = jax.random.normal(key_momentum, state.z.shape, dtype=state.z.dtype)
     transport = adapt.transport.bind(flat, args)
     start = _start(transport, state, momentum)
-    end = _integrate(flat, settings, start, transport, step_size, num_steps, args, batch_size)
-
-    change = end.energy - start.energy
-    change = jnp.where(jnp.isfinite(change), change, jnp.inf)
-    accept_prob = jnp.exp(jnp.minimum(-change, 0.0))
-    accept = jax.random.uniform(key_accept, accept_prob.shape, accept_prob.dtype) < accept_prob
-    new = jax.tree.map(lambda e, s: jnp.where(_columns(accept, e), e, s), end, start)
+    follow = functools.partial(
+        integrate,
+        settings.integrator,
+        lambda z, active: values_and_gradients(flat, z, args, batch_size, active),
+        transport,
+    )
+    threshold = settings.retry_below
+    tried = attempt(follow, start, step_size, num_steps, threshold, settings.max_num_steps)
+    uniform = jax.random.uniform(key_accept, (2, len(state.z)), state.z.dtype)
+    new, energy_error = tried.settle(uniform, threshold)
 
     if num_warmup:
         adapt = jax.lax.cond(
             burn_in,
-            lambda adapt: _adapt(settings, state.i, adapt, start, end, new, accept_prob, jitter),
+            lambda adapt: _adapt(settings, state.i, adapt, tried, new, jitter),
             lambda adapt: adapt,
             adapt,
         )
         fit = functools.partial(_fit_transport, flat, args)
         adapt = _update_metric(settings, num_warmup, state.i, adapt, fit)
-    wide = functools.partial(jnp.full_like, accept_prob)
+    wide = functools.partial(jnp.full_like, state.potential_energy)
     return CrossChainState(
         new.z,
         new.potential_energy,
         new.z_grad,
         new.energy,
-        accept_prob,
-        jnp.full_like(state.num_steps, num_steps * settings.integrator.num_gradients),
+        tried.accept_prob,
+        tried.num_steps * settings.integrator.num_gradients,
         wide(step_size),
         wide(length),
-        change > 1000.0,
+        energy_error > 1000.0,
         state.i + 1,
         adapt,
         key,
     )
 
 
-class _Point(NamedTuple):
-    z: Any
-    potential_energy: Any
-    z_grad: Any  # of the potential energy
-    u: Any  # whitened
-    u_grad: Any
-    momentum: Any  # of u
-
-    @property
-    def energy(self):
-        return self.potential_energy + 0.5 * jnp.sum(self.momentum**2, axis=-1)
-
-
 def _start(transport, state, momentum):
     u = transport.whiten(state.z)
     u_grad = transport.pull_back(u, state.z_grad)
-    return _Point(state.z, state.potential_energy, state.z_grad, u, u_grad, momentum)
+    return Point(state.z, state.potential_energy, state.z_grad, u, u_grad, momentum)
 
 
-def _integrate(flat, settings, start, transport, step_size, num_steps, args, batch_size):
-    kicks, drifts = settings.integrator.kicks, settings.integrator.drifts
-    harmonic = settings.integrator.harmonic
-    flow = _orbit if harmonic else _straight_line
-
-    def kick(point, fraction):
-        force = point.u - point.u_grad if harmonic else -point.u_grad
-        return point._replace(momentum=point.momentum + fraction * step_size * force)
-
-    def drift(point, fraction):
-        u, momentum = flow(point.u, point.momentum, fraction * step_size)
-        z = transport(u)
-        value, gradient = values_and_gradients(flat, z, args, batch_size)
-        return _Point(z, -value, -gradient, u, transport.pull_back(u, -gradient), momentum)
-
-    def step(_, point):
-        point = kick(point, kicks[0])
-        for fraction, kick_fraction in zip(drifts, kicks[1:], strict=True):
-            point = kick(drift(point, fraction), kick_fraction)
-        return point
-
-    return jax.lax.fori_loop(0, num_steps, step, start)
-
-
-def _straight_line(u, momentum, time):
-    return u + time * momentum, momentum
-
-
-def _orbit(u, momentum, time):
-    """Exact motion in the standard normal potential u²/2."""
-    cos, sin = jnp.cos(time), jnp.sin(time)
-    return cos * u + sin * momentum, cos * momentum - sin * u
-
-
-def _adapt(settings, i, adapt, start, end, new, accept_prob, jitter):
-    # The harmonic mean listens to the chains that move worst: none is left stuck in a narrow tail.
-    mean_accept = 1.0 / jnp.mean(1.0 / jnp.maximum(accept_prob, 1e-2))
+def _adapt(settings, i, adapt, tried, new, jitter):
+    # The harmonic mean listens to the chains that move worst, down to those with a second attempt.
+    smallest = max(settings.retry_below, 0.01)
+    mean_accept = 1.0 / jnp.mean(1.0 / jnp.maximum(tried.accept_prob, smallest))
     gradient = settings.target_accept_prob - mean_accept
     if settings.adapt_trajectory_length:
-        adapt = _adapt_length(settings, i, adapt, start, end, accept_prob, jitter)
+        adapt = _adapt_length(settings, i, adapt, tried, jitter)
     adapt = adapt._replace(step_size=_dual_averaging()[1](gradient, adapt.step_size))
     return adapt._replace(z=adapt.z.at[i].set(new.z), z_grad=adapt.z_grad.at[i].set(new.z_grad))
 
 
-def _adapt_length(settings, i, adapt, start, end, accept_prob, jitter):
+def _adapt_length(settings, i, adapt, tried, jitter):
     """Ascend the ChEES criterion, Hoffman et al. 2021, eq. 8, in whitened coordinates."""
+    start, end, accept_prob = tried.start, tried.first, tried.accept_prob
 
     def centred(u):
         return u - jnp.mean(u, axis=0, keepdims=True)
@@ -373,10 +307,6 @@ def _van_der_corput(i, num_bits: int = 16):
     bits = (i + 1) >> jnp.arange(num_bits) & 1
     weights = 0.5 ** jnp.arange(1, num_bits + 1)
     return jnp.sum(bits * weights)
-
-
-def _columns(mask, like):
-    return mask.reshape(mask.shape + (1,) * (like.ndim - 1))
 
 
 class CrossChainHMC(MCMCKernel):

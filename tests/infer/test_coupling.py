@@ -162,8 +162,25 @@ def test_what_follows_the_features_is_found_exactly():
     gradient = jax.vmap(jax.grad(log_density))(z).at[::2].set(jnp.nan)
     draws = describe(lambda z: jnp.cos(z[:1]), z, gradient)
     assert draws.moved.tolist() == [False, True, True]
-    coupling, _ = fit_coupling(draws, Affine(jnp.mean(z, axis=0), jnp.diag(jnp.std(z, axis=0))))
+    metric = Affine(jnp.mean(z, axis=0), jnp.diag(jnp.std(z, axis=0)))
+    coupling, _ = fit_coupling(draws, metric, jnp.full(1, 1e-5))
     np.testing.assert_allclose(coupling.shift, [[0.0, 2.0, 0.0]], atol=2e-3)
+
+
+def test_a_feature_within_its_noise_moves_nothing():
+    """Differences of rays over a pixel once came in with coefficients of 8,000."""
+
+    def log_density(z):
+        return -0.5 * (z[0] ** 2 + (z[1] - jnp.cos(z[0])) ** 2 / 0.01)
+
+    z = jax.random.normal(jax.random.key(2), (128, 2))
+    z = z.at[:, 1].set(jnp.cos(z[:, 0]) + 0.1 * z[:, 1])
+    gradient = jax.vmap(jax.grad(log_density))(z)
+    draws = describe(lambda z: 1e-6 * jnp.cos(z[:1]), z, gradient)
+    metric = Affine(jnp.mean(z, axis=0), jnp.diag(jnp.std(z, axis=0)))
+    for noise, smallest, largest in ((0.0, 9e5, 1.1e6), (1e-5, 0.0, 1e5)):
+        shift = fit_coupling(draws, metric, jnp.full(1, noise))[0].shift
+        assert smallest <= float(jnp.max(jnp.abs(shift))) < largest
 
 
 def test_the_sheet_of_a_lens_is_made_flat():
