@@ -98,7 +98,7 @@ def integrate(
         integrator: see ``Integrator``.
         evaluate: log density (C,) and its gradient (C, d) of unconstrained vectors (C, d) and of
             ``active``.
-        transport: unconstrained vectors of whitened ones, with ``pull_back``.
+        transport: unconstrained vectors of whitened ones.
         start: where they begin.
         step_size: in whitened coordinates.
         num_steps: how many.
@@ -112,9 +112,9 @@ def integrate(
 
     def drift(point, fraction):
         u, momentum = flow(point.u, point.momentum, fraction * step_size)
-        z = transport(u)
+        z, pull_back = jax.vjp(transport, u)
         value, gradient = evaluate(z, active)
-        return Point(z, -value, -gradient, u, transport.pull_back(u, -gradient), momentum)
+        return Point(z, -value, -gradient, u, pull_back(-gradient)[0], momentum)
 
     def step(_, point):
         point = kick(point, integrator.kicks[0])
