@@ -139,16 +139,33 @@ def fit_lens(number: int, max_seconds: float | None = None) -> dict:
 
 
 def table(lines) -> str:
-    """A few figures over all lenses so far, as Markdown."""
+    """The lenses so far, and a few figures over all of them, as Markdown."""
     number = len(lines)
     best = sum(line["best_basin"] for line in lines)
     converged = sum(line["r_hat"] < 1.01 for line in lines)
     both = sum(line["best_basin"] and line["r_hat"] < 1.01 for line in lines)
     gradients = np.median([line["num_gradients"] for line in lines])
+    columns = ("lens", "S/N of the arcs", "best basin", "largest R-hat", "smallest ESS")
+    columns += ("divergences", "gradients, all stages")
+    return "\n".join(
+        [
+            f"| {' | '.join(columns)} |",
+            "|---|---|---|---|---|---|---|",
+            *(_row(line) for line in sorted(lines, key=lambda line: line["lens"])),
+            "",
+            "| lenses | best basin | R-hat < 1.01 | both | median gradients |",
+            "|---|---|---|---|---|",
+            f"| {number} | {best} | {converged} | {both} | {gradients:,.0f} |",
+        ]
+    )
+
+
+def _row(line):
+    r_hat = f"{line['r_hat']:.4f}" if line["r_hat"] < 1.01 else f"**{line['r_hat']:.4f}**"
+    basin = "yes" if line["best_basin"] else "**no**"
     return (
-        "| lenses | best basin | R-hat < 1.01 | both | median gradients |\n"
-        "|---|---|---|---|---|\n"
-        f"| {number} | {best} | {converged} | {both} | {gradients:,.0f} |"
+        f"| {line['lens']} | {line['signal_to_noise']:.0f} | {basin} | {r_hat} | {line['ess']:,} "
+        f"| {line['divergences']} | {line['num_gradients']:,} |"
     )
 
 
