@@ -183,10 +183,11 @@ def transition(
         lambda z, active: values_and_gradients(flat, z, args, batch_size, active),
         transport,
     )
-    threshold = settings.retry_below
-    tried = attempt(follow, start, step_size, num_steps, threshold, settings.max_num_steps)
+    tried = attempt(
+        follow, start, step_size, num_steps, settings.retry_below, settings.max_num_steps
+    )
     uniform = jax.random.uniform(key_accept, (2, len(state.z)), state.z.dtype)
-    new, energy_error = tried.settle(uniform, threshold)
+    new, energy_error = tried.settle(uniform)
 
     if num_warmup:
         adapt = jax.lax.cond(

@@ -145,6 +145,7 @@ class Attempts(NamedTuple):
         back: where the large steps lead to from there, the momentum reversed.
         retried: whether the first failed (C,).
         num_steps: of all attempts together (C,).
+        threshold: acceptance probability below which a trajectory has failed.
     """
 
     start: Point
@@ -153,31 +154,28 @@ class Attempts(NamedTuple):
     back: Point
     retried: Array
     num_steps: Array
+    threshold: float
 
     @property
     def accept_prob(self) -> Array:
         """Acceptance probability of the first attempt (C,)."""
         return accept_prob(self.start, self.first)
 
-    def retry_accept_prob(self, threshold: float) -> Array:
-        """Acceptance probability of the second attempt (C,); zero where there was none.
-
-        Args:
-            threshold: the one the attempts were made with.
-        """
+    @property
+    def retry_accept_prob(self) -> Array:
+        """Acceptance probability of the second attempt (C,); zero where there was none."""
         first, back = self.accept_prob, accept_prob(self.second, self.back)
         ratio = jnp.exp(-energy_error(self.start, self.second)) * (1.0 - back) / (1.0 - first)
-        return jnp.where(self.retried & (back < threshold), jnp.minimum(ratio, 1.0), 0.0)
+        return jnp.where(self.retried & (back < self.threshold), jnp.minimum(ratio, 1.0), 0.0)
 
-    def settle(self, uniform: Array, threshold: float) -> tuple[Point, Array]:
+    def settle(self, uniform: Array) -> tuple[Point, Array]:
         """Where the chains go, and the energy error (C,) of the last attempt of each.
 
         Args:
             uniform: uniform in (0, 1), one number for each attempt (2, C).
-            threshold: the one the attempts were made with.
         """
         accept_first = uniform[0] < self.accept_prob
-        accept_second = ~accept_first & (uniform[1] < self.retry_accept_prob(threshold))
+        accept_second = ~accept_first & (uniform[1] < self.retry_accept_prob)
         new = _where(accept_second, self.second, _where(accept_first, self.first, self.start))
         last = _where(self.retried & ~accept_first, self.second, self.first)
         return new, energy_error(self.start, last)
@@ -197,7 +195,8 @@ def attempt(
     """
     retry_steps = jnp.minimum(_RETRY_STEPS * num_steps, most)
     # One loop over the three trajectories, so that the gradient is compiled once.
-    origin, direction = jnp.array([0, 0, 2]), jnp.array([1.0, 1.0, -1.0])
+    origin = jnp.array([0, 0, 2])
+    direction = jnp.array([1.0, 1.0, -1.0], start.momentum.dtype)
     step_sizes = step_size / jnp.array([1.0, _RETRY_STEPS, 1.0])
     nums_steps = jnp.stack([num_steps, retry_steps, num_steps])
 
@@ -217,7 +216,7 @@ def attempt(
     )
     total = num_steps + jnp.where(failed, retry_steps + num_steps, 0)
     start, first, second, back = (_at(points, i) for i in range(4))
-    return Attempts(start, first, second, back, failed, total)
+    return Attempts(start, first, second, back, failed, total, threshold)
 
 
 def energy_error(start: Point, end: Point) -> Array:

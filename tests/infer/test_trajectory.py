@@ -114,11 +114,9 @@ def test_detailed_balance_of_the_second_attempt():
     z = jnp.stack([x, jnp.exp(x) * jax.random.normal(key_b, x.shape)], axis=1)
     momentum = jax.random.normal(key_momentum, z.shape)
 
-    threshold = 0.7
-
     def try_from(begin):
-        tried = attempt(trajectory, begin, 0.8, 3, threshold, 60)
-        probability = (1.0 - tried.accept_prob) * tried.retry_accept_prob(threshold)
+        tried = attempt(trajectory, begin, 0.8, 3, 0.7, 60)
+        probability = (1.0 - tried.accept_prob) * tried.retry_accept_prob
         return tried, jnp.exp(-begin.energy) * probability
 
     there, flow = try_from(start(funnel, transport, z, momentum))
