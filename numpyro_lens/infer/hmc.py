@@ -59,10 +59,10 @@ class HMC:
     """
 
     kernel: CrossChain | Callable | MCMCKernel = CrossChain()  # noqa: RUF009 it is frozen
-    num_chains: int = 16
-    num_burnin_steps: int = 150
-    num_results: int = 400
-    max_results: int = 3000
+    num_chains: int = 8
+    num_burnin_steps: int = 300
+    num_results: int = 800
+    max_results: int = 6000
     target_ess: float | None = None
     max_seconds: float | None = None
     batch_size: int | None = None

@@ -203,9 +203,7 @@ def test_chains_on_a_sheet_have_the_moments_of_the_prior():
     hessian = jax.hessian(flat.log_density)(center, args)
     tril = np.linalg.cholesky(np.linalg.inv(-np.asarray(hessian, dtype=float)))
     start = SVIResult(flat, args, np.asarray(center), tril, np.zeros(0), np.nan, {}, {})
-    result = HMC(num_burnin_steps=100, num_results=200, max_results=200).run(
-        flat, args, jax.random.key(0), svi=start, progress=False
-    )
+    result = HMC().run(flat, args, jax.random.key(0), svi=start, progress=False)
     assert result.verdict.max_r_hat[0] < 1.01
     for name, mean, sd in (("lens.theta_E", 1.0, 0.1), ("lens.gamma", 2.0, 0.15)):
         offset = (np.asarray(result.samples[name], dtype=float) - mean) / sd
