@@ -1,10 +1,13 @@
 """A hundred lenses from a wide prior, each fitted with the defaults and without a hand.
 
-    python benchmarks/robustness.py --out robustness.jsonl            # goes on where it was
-    python benchmarks/robustness.py --out robustness.jsonl --table    # the table so far
+    python benchmarks/robustness.py            # the lenses that robustness.jsonl lacks
+    python benchmarks/robustness.py --again    # those too that were stopped before they converged
+    python benchmarks/robustness.py --table    # the table so far
 
-Two processes with `--step 2`, one of them with `--first 1`, may write to one file. A lens that has
-not converged when `--max-seconds` are over counts as one that does not.
+`robustness.jsonl`, beside this file, holds a line for each fit with the commit that it was made
+with; the last line of a lens counts. Two processes with `--step 2`, one of them with `--first 1`,
+may write to it. A lens that has not converged when `--max-seconds` are over counts as one that does
+not.
 
 The prior is that of Gu et al. 2022, section 4; images have 80x80 pixels of 0.065", background 0.2,
 exposure 100 and a Gaussian PSF of 0.16". A lens is drawn again when its source leaves no detectable
@@ -21,6 +24,7 @@ steps from the truth end.
 
 import argparse
 import json
+import subprocess
 import time
 from pathlib import Path
 
@@ -33,6 +37,7 @@ import numpyro_lens as nl
 from numpyro_lens import infer
 
 MIN_SIGNAL_TO_NOISE = 20.0
+RESULTS = Path(__file__).with_suffix(".jsonl")
 
 
 def lens_model(observation, smoothing=nl.light.Footprint()):  # noqa: B008 it is frozen
@@ -135,15 +140,33 @@ def fit_lens(number: int, max_seconds: float | None = None) -> dict:
         "pareto_k": round(float(result.svi.pareto_k), 2),
         "num_gradients": sum(result.num_gradients.values()),
         "seconds": round(seconds, 1),
+        "max_seconds": max_seconds,
+        "commit": _commit(),
     }
+
+
+def _commit():
+    command = ["git", "-C", str(RESULTS.parent), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def read(path: Path) -> dict:
+    """The last line of each lens that the file holds."""
+    text = path.read_text() if path.exists() else ""
+    return {line["lens"]: line for line in map(json.loads, text.splitlines())}
+
+
+def converged(line) -> bool:
+    """Whether the chains of a lens agree."""
+    return line["r_hat"] < 1.01
 
 
 def table(lines) -> str:
     """The lenses so far, and a few figures over all of them, as Markdown."""
-    number = len(lines)
+    lines = sorted(lines, key=lambda line: line["lens"])
     best = sum(line["best_basin"] for line in lines)
-    converged = sum(line["r_hat"] < 1.01 for line in lines)
-    both = sum(line["best_basin"] and line["r_hat"] < 1.01 for line in lines)
+    agree = sum(map(converged, lines))
+    both = sum(line["best_basin"] and converged(line) for line in lines)
     gradients = np.median([line["num_gradients"] for line in lines])
     columns = ("lens", "S/N of the arcs", "best basin", "largest R-hat", "smallest ESS")
     columns += ("divergences", "gradients, all stages")
@@ -151,17 +174,17 @@ def table(lines) -> str:
         [
             f"| {' | '.join(columns)} |",
             "|---|---|---|---|---|---|---|",
-            *(_row(line) for line in sorted(lines, key=lambda line: line["lens"])),
+            *map(_row, lines),
             "",
             "| lenses | best basin | R-hat < 1.01 | both | median gradients |",
             "|---|---|---|---|---|",
-            f"| {number} | {best} | {converged} | {both} | {gradients:,.0f} |",
+            f"| {len(lines)} | {best} | {agree} | {both} | {gradients:,.0f} |",
         ]
     )
 
 
 def _row(line):
-    r_hat = f"{line['r_hat']:.4f}" if line["r_hat"] < 1.01 else f"**{line['r_hat']:.4f}**"
+    r_hat = f"{line['r_hat']:.4f}" if converged(line) else f"**{line['r_hat']:.4f}**"
     basin = "yes" if line["best_basin"] else "**no**"
     return (
         f"| {line['lens']} | {line['signal_to_noise']:.0f} | {basin} | {r_hat} | {line['ess']:,} "
@@ -172,24 +195,24 @@ def _row(line):
 def main():
     """Fit the lenses that the file does not hold yet."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("robustness.jsonl"))
+    parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--number", type=int, default=100)
     parser.add_argument("--step", type=int, default=1, help="every how many lenses")
     parser.add_argument("--max-seconds", type=float, help="stop sampling a lens after this time")
+    parser.add_argument("--again", action="store_true", help="fit what has not converged again")
     parser.add_argument("--table", action="store_true", help="print the table and stop")
     options = parser.parse_args()
-    text = options.out.read_text() if options.out.exists() else ""
-    lines = [json.loads(line) for line in text.splitlines()]
-    done = {line["lens"] for line in lines}
+    lines = read(options.out)
     numbers = range(options.first, options.number, options.step)
     for number in () if options.table else numbers:
-        if number not in done:
-            lines.append(fit_lens(number, options.max_seconds))
+        old = lines.get(number)
+        if old is None or (options.again and not converged(old)):
+            lines[number] = fit_lens(number, options.max_seconds)
             with options.out.open("a") as file:
-                file.write(json.dumps(lines[-1]) + "\n")
-            print(json.dumps(lines[-1]), flush=True)
-    print(table(lines))
+                file.write(json.dumps(lines[number]) + "\n")
+            print(json.dumps(lines[number]), flush=True)
+    print(table(lines.values()))
 
 
 if __name__ == "__main__":
