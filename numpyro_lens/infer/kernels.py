@@ -109,8 +109,8 @@ class CrossChain:
     integrator: Integrator = field(default=HARMONIC, repr=False)
 
 
-#: An affine map, and eight bent layers upon it.
-NUM_LAYERS = 9
+#: An affine map, two layers bent along its widest directions, and eight along single ones.
+NUM_LAYERS = 11
 _LENGTH_OPTIMIZER_ARGS = {"learning_rate": 0.025, "b1": 0.0, "b2": 0.95}
 
 

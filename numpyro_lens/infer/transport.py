@@ -1,18 +1,21 @@
 r"""Maps that make a posterior look like a standard normal, learned from draws and gradients.
 
-A layer scales, and bends one direction:
+A layer scales, and bends along a few directions:
 
-.. math:: z = \mu + L\,[v + c\,q(d \cdot v)], \qquad |d| = 1, \quad d \cdot c = 0, \quad
-          q(s) \approx s^2 - 1
+.. math:: z = \mu + L\,\Big[v + \sum_{i \le j} c_{ij}\,q_{ij}(Dv)\Big], \qquad D D^\top = 1, \quad
+          D c_{ij} = 0, \quad q_{ij}(s) \approx s_i s_j - \delta_{ij}
 
-The bend is that of the twisted Gaussian, the shape of a curved degeneracy: its Jacobian has
-determinant one, and its inverse is the same expression with :math:`-c`. Far out q is a straight
-line, so that a chain in a tail is not thrown away by an extrapolated parabola.
+With one direction that is the bend of the twisted Gaussian, the shape of a curved degeneracy; with
+several, a sheet that is curved along all of them. Its Jacobian has determinant one, and its inverse
+is the same expression with :math:`-c`. Far out q is a straight line, so that a chain in a tail is
+not thrown away by an extrapolated parabola.
 
 Layers are fitted one upon the other by the Fisher divergence: the mean of :math:`|s + u|^2`, where
 :math:`s` is the gradient of the log density in the coordinates :math:`u` of the map. It is zero for
 a standard normal, and as gradients carry no noise, a few hundred draws are enough; they need not
-come from the posterior.
+come from the posterior. The first layers bend along the widest directions of the draws, which the
+data leave open and along which a degeneracy runs; the others along single ones, where the third
+derivatives of the log density are large.
 
 References: Haario, Saksman & Tamminen 1999, Comput. Stat. 14, 375, section 3 (twisted Gaussian);
 Parno & Marzouk 2018, SIAM/ASA JUQ 6, 645 (transport maps for MCMC); Hyvärinen 2005, JMLR 6, 695
@@ -24,9 +27,15 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from numpyro_lens._types import Array
 from numpyro_lens.infer.density import Affine, FlatModel
+
+#: How many of the widest directions the first bent layers go along.
+WIDEST = (4, 8)
+_NUM_DIRECTIONS = max(WIDEST)
+_RIDGE = 0.1
 
 
 class Transport(NamedTuple):
@@ -35,8 +44,9 @@ class Transport(NamedTuple):
     Args:
         loc: (k, d).
         scale_tril: lower triangular, (k, d, d).
-        direction: of unit length, (k, d).
-        bend: orthogonal to the direction, (k, d); zero leaves the layer affine.
+        direction: orthonormal or zero, (k, a, d).
+        bend: orthogonal to the directions, one for each pair of them (k, a (a + 1) / 2, d); zero
+            leaves the layer affine.
     """
 
     loc: Array
@@ -52,8 +62,8 @@ class Transport(NamedTuple):
         return cls(
             jnp.where(first[:, None], metric.loc[None], 0.0),
             jnp.where(first[:, None, None], metric.scale_tril[None], jnp.eye(dim)[None]),
-            jnp.zeros((num_layers, dim)).at[:, 0].set(1.0),
-            jnp.zeros((num_layers, dim)),
+            jnp.zeros((num_layers, _NUM_DIRECTIONS, dim)),
+            jnp.zeros((num_layers, _NUM_DIRECTIONS * (_NUM_DIRECTIONS + 1) // 2, dim)),
         )
 
     @property
@@ -73,8 +83,7 @@ class Transport(NamedTuple):
             z: draws (n, d), of the posterior or of something like it.
             gradient: of the log density at the draws (n, d).
         """
-        num_layers = len(self.loc)
-        return refine(Transport.of(self.metric, num_layers), 1, num_layers - 1, z, gradient)
+        return refine(Transport.of(self.metric, len(self.loc)), z, gradient)
 
     def __call__(self, u: Array) -> Array:
         """Unconstrained vectors (n, d) of whitened ones."""
@@ -100,27 +109,25 @@ class Transport(NamedTuple):
 
 
 def _bent(layer, v):
-    return _curve(v @ layer.direction)[:, None] * layer.bend[None]
+    return jax.vmap(_products)(v @ layer.direction.T) @ layer.bend
 
 
-def _curve(along):
-    r"""The square, less one; far out, where no draw has been, a straight line.
+def _products(along):
+    r"""Products of all pairs (m,), less their mean; far out, where no draw has been, linear.
 
-    .. math:: q(s) = 2 k^2\,[\sqrt{1 + s^2/k^2} - 1] - 1, \qquad k = 2
+    .. math:: q_{ij}(s) = t_i t_j - \delta_{ij}, \qquad t = s\,(1 + s^2/k^2)^{-1/4}, \qquad k = 3
     """
-    return 8.0 * (jnp.sqrt(1.0 + 0.25 * along**2) - 1.0) - 1.0
+    i, j = np.triu_indices(len(along))
+    t = along * (1.0 + along**2 / 9.0) ** -0.25
+    return t[i] * t[j] - jnp.asarray(i == j, along.dtype)
 
 
-@functools.partial(jax.jit, static_argnames=("first", "num_layers"))
-def refine(
-    transport: Transport, first: int, num_layers: int, z: Array, gradient: Array
-) -> Transport:
-    """Fit some layers to draws, one after the other.
+@jax.jit
+def refine(transport: Transport, z: Array, gradient: Array) -> Transport:
+    """Fit all layers but the first to draws, one after the other.
 
     Args:
-        transport: the map so far; the layers from ``first`` on do nothing yet.
-        first: index of the first layer to fit.
-        num_layers: how many.
+        transport: an affine map, and layers that do nothing yet.
         z: draws (n, d), of the posterior or of something like it.
         gradient: of the log density at the draws (n, d).
 
@@ -128,20 +135,44 @@ def refine(
         The map with the layers; one whose fit is not finite is left out.
     """
 
-    def fit_layer(index, transport):
+    def fit_layer(find_bend, index, transport):
         u = transport.whiten(z)
         score = transport.pull_back(u, gradient)
         weight = weights(u, score)
         score = jnp.where(weight[:, None] > 0.0, score, 0.0)
         metric = fit_affine(u, score, weight)
-        bend = fit_bend(metric.whiten(u), score @ metric.scale_tril, weight)
-        new = jax.tree.map(
-            lambda leaf, value: leaf.at[index].set(value), transport, Transport(*metric, *bend)
-        )
+        draws = metric.whiten(u), score @ metric.scale_tril, weight
+        # Layers that do nothing yet are the identity.
+        scale = functools.reduce(jnp.matmul, [*transport.scale_tril, metric.scale_tril])
+        new = Transport(*metric, *find_bend(index, scale, *draws))
+        new = jax.tree.map(lambda leaf, value: leaf.at[index].set(value), transport, new)
         finite = jnp.all(jnp.isfinite(jnp.concatenate([jnp.ravel(leaf) for leaf in new])))
         return jax.tree.map(lambda n, old: jnp.where(finite, n, old), new, transport)
 
-    return jax.lax.fori_loop(first, first + num_layers, fit_layer, transport)
+    def along_widest(index, scale, *draws):
+        direction = _widest(scale, jnp.array(WIDEST)[index - 1])
+        return direction, fit_bends(direction, *draws)
+
+    def along_one(_index, _scale, *draws):
+        direction, bend = fit_bend(*draws)
+        empty = jax.tree.map(lambda leaf: jnp.zeros_like(leaf[0]), transport)
+        return empty.direction.at[0].set(direction), empty.bend.at[0].set(bend)
+
+    num_layers = len(transport.loc)
+    last = min(1 + len(WIDEST), num_layers)
+    wide, one = (functools.partial(fit_layer, find) for find in (along_widest, along_one))
+    transport = jax.lax.fori_loop(1, last, wide, transport)
+    return jax.lax.fori_loop(last, num_layers, one, transport)
+
+
+def _widest(scale, number):
+    """The widest directions of draws, in the coordinates that ``scale`` whitens."""
+    dim = len(scale)
+    vectors = jnp.linalg.eigh(scale @ scale.T)[1][:, ::-1][:, :_NUM_DIRECTIONS]
+    orthonormal = jnp.linalg.qr(scale.T @ vectors)[0].T
+    used = jnp.arange(_NUM_DIRECTIONS) < jnp.minimum(number, dim - 1)
+    padding = ((0, _NUM_DIRECTIONS - len(orthonormal)), (0, 0))
+    return jnp.where(used[:, None], jnp.pad(orthonormal, padding), 0.0)
 
 
 def weights(u: Array, score: Array) -> Array:
@@ -193,6 +224,48 @@ def _square_roots(covariance):
     return (vectors * root) @ vectors.T, (vectors / root) @ vectors.T
 
 
+def fit_bends(direction: Array, u: Array, score: Array, weight: Array) -> Array:
+    r"""Bends (m, d) of least Fisher divergence, one for each pair of some directions.
+
+    The residual of the score is linear in the bends, so this is a least-squares problem:
+
+    .. math:: r(c) = u + s - \sum c_{ij}\,q_{ij} + D^\top \sum \nabla q_{ij}\,(c_{ij} \cdot s)
+
+    It is solved by conjugate gradients, with a ridge that leaves out what few draws ask for.
+
+    Args:
+        direction: orthonormal or zero (a, d).
+        u: draws (n, d), whitened.
+        score: gradient of the log density (n, d).
+        weight: of the draws (n,), adding up to one.
+    """
+    across = jnp.eye(u.shape[1]) - direction.T @ direction
+    along, score_across = u @ direction.T, score @ across
+    products, slope = jax.vmap(_products)(along), jax.vmap(jax.jacfwd(_products))(along)
+    slope = jnp.where(jnp.any(direction != 0.0, axis=1)[None, None], slope, 0.0)
+    products = jnp.where(jnp.any(slope != 0.0, axis=(0, 2))[None], products, 0.0)
+
+    def residual(bend):
+        turned = jnp.einsum("nma,nm->na", slope, score_across @ bend.T) @ direction
+        return turned - products @ bend @ across
+
+    def transposed(left):
+        left = left * weight[:, None]
+        turned = jnp.einsum("nma,na->nm", slope, left @ direction.T).T @ score_across
+        return turned - products.T @ left @ across
+
+    size = (weight @ products**2)[:, None]
+    size += (jnp.sum(slope**2, axis=2) * weight[:, None]).T @ score_across**2
+    unit = jnp.where(size > 0.0, jax.lax.rsqrt(jnp.where(size > 0.0, size, 1.0)), 0.0)
+
+    def normal(x):
+        return unit * transposed(residual(unit * x)) + _RIDGE * x
+
+    target = -unit * transposed(u + score)
+    solution, _ = jax.scipy.sparse.linalg.cg(normal, target, tol=1e-4, maxiter=60)
+    return unit * solution @ across
+
+
 def fit_bend(u: Array, score: Array, weight: Array) -> tuple[Array, Array]:
     r"""Direction and bend (d,) of least Fisher divergence.
 
@@ -235,7 +308,7 @@ def _bend_along(direction, u, score, weight):
     number, dim = u.shape
     across = jnp.eye(dim) - jnp.outer(direction, direction)
     along, residual, score_across = u @ direction, score + u, score @ across
-    square, slope = _curve(along), 2.0 * along / jnp.sqrt(1.0 + 0.25 * along**2)
+    square, slope = jax.vmap(jax.value_and_grad(lambda s: _products(s[None])[0]))(along)
     normal = (weight @ square**2 + dim / number) * jnp.eye(dim)
     normal += (score_across * (weight * slope**2)[:, None]).T @ score_across
     target = (weight * square) @ residual @ across
