@@ -35,6 +35,7 @@ from numpyro_lens.infer.density import Affine, FlatModel
 #: How many of the widest directions the first bent layers go along.
 WIDEST = (4, 8)
 _NUM_DIRECTIONS = max(WIDEST)
+_NUM_PAIRS = _NUM_DIRECTIONS * (_NUM_DIRECTIONS + 1) // 2
 _RIDGE = 0.1
 
 
@@ -63,7 +64,7 @@ class Transport(NamedTuple):
             jnp.where(first[:, None], metric.loc[None], 0.0),
             jnp.where(first[:, None, None], metric.scale_tril[None], jnp.eye(dim)[None]),
             jnp.zeros((num_layers, _NUM_DIRECTIONS, dim)),
-            jnp.zeros((num_layers, _NUM_DIRECTIONS * (_NUM_DIRECTIONS + 1) // 2, dim)),
+            jnp.zeros((num_layers, _NUM_PAIRS, dim)),
         )
 
     @property
@@ -134,35 +135,41 @@ def refine(transport: Transport, z: Array, gradient: Array) -> Transport:
     Returns:
         The map with the layers; one whose fit is not finite is left out.
     """
-
-    def fit_layer(find_bend, index, transport):
-        u = transport.whiten(z)
-        score = transport.pull_back(u, gradient)
-        weight = weights(u, score)
-        score = jnp.where(weight[:, None] > 0.0, score, 0.0)
-        metric = fit_affine(u, score, weight)
-        draws = metric.whiten(u), score @ metric.scale_tril, weight
-        # Layers that do nothing yet are the identity.
-        scale = functools.reduce(jnp.matmul, [*transport.scale_tril, metric.scale_tril])
-        new = Transport(*metric, *find_bend(index, scale, *draws))
-        new = jax.tree.map(lambda leaf, value: leaf.at[index].set(value), transport, new)
-        finite = jnp.all(jnp.isfinite(jnp.concatenate([jnp.ravel(leaf) for leaf in new])))
-        return jax.tree.map(lambda n, old: jnp.where(finite, n, old), new, transport)
-
-    def along_widest(index, scale, *draws):
-        direction = _widest(scale, jnp.array(WIDEST)[index - 1])
-        return direction, fit_bends(direction, *draws)
-
-    def along_one(_index, _scale, *draws):
-        direction, bend = fit_bend(*draws)
-        empty = jax.tree.map(lambda leaf: jnp.zeros_like(leaf[0]), transport)
-        return empty.direction.at[0].set(direction), empty.bend.at[0].set(bend)
-
     num_layers = len(transport.loc)
     last = min(1 + len(WIDEST), num_layers)
-    wide, one = (functools.partial(fit_layer, find) for find in (along_widest, along_one))
+    wide, one = (
+        functools.partial(_fit_layer, find_bends, z, gradient)
+        for find_bends in (_along_widest, _along_one)
+    )
     transport = jax.lax.fori_loop(1, last, wide, transport)
     return jax.lax.fori_loop(last, num_layers, one, transport)
+
+
+def _fit_layer(find_bends, z, gradient, index, transport):
+    u = transport.whiten(z)
+    score = transport.pull_back(u, gradient)
+    weight = weights(u, score)
+    score = jnp.where(weight[:, None] > 0.0, score, 0.0)
+    metric = fit_affine(u, score, weight)
+    # The layers that do nothing yet are the identity.
+    scale = functools.reduce(jnp.matmul, [*transport.scale_tril, metric.scale_tril])
+    bends = find_bends(index, scale, metric.whiten(u), score @ metric.scale_tril, weight)
+    new = jax.tree.map(
+        lambda leaf, value: leaf.at[index].set(value), transport, Transport(*metric, *bends)
+    )
+    finite = jnp.all(jnp.isfinite(jnp.concatenate([jnp.ravel(leaf) for leaf in new])))
+    return jax.tree.map(lambda n, old: jnp.where(finite, n, old), new, transport)
+
+
+def _along_widest(index, scale, u, score, weight):
+    direction = _widest(scale, jnp.array(WIDEST)[index - 1])
+    return direction, fit_bends(direction, u, score, weight)
+
+
+def _along_one(_index, scale, u, score, weight):
+    direction, bend = fit_bend(u, score, weight)
+    directions = jnp.zeros((_NUM_DIRECTIONS, len(scale))).at[0].set(direction)
+    return directions, jnp.zeros((_NUM_PAIRS, len(scale))).at[0].set(bend)
 
 
 def _widest(scale, number):
