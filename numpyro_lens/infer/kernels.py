@@ -24,7 +24,7 @@ from numpyro_lens.infer.coupling import CoupledTransport
 from numpyro_lens.infer.density import Affine, FlatModel, flat_model
 from numpyro_lens.infer.map import prior_draws
 from numpyro_lens.infer.trajectory import HARMONIC, Integrator, Point, attempt, integrate
-from numpyro_lens.infer.transport import Transport
+from numpyro_lens.infer.transport import WIDEST, Transport
 
 
 class AdaptState(NamedTuple):
@@ -110,7 +110,7 @@ class CrossChain:
 
 
 #: An affine map, two layers bent along its widest directions, and eight along single ones.
-NUM_LAYERS = 11
+NUM_LAYERS = 1 + len(WIDEST) + 8
 _LENGTH_OPTIMIZER_ARGS = {"learning_rate": 0.025, "b1": 0.0, "b2": 0.95}
 
 

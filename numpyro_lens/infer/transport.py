@@ -151,9 +151,8 @@ def _fit_layer(find_bends, z, gradient, index, transport):
     weight = weights(u, score)
     score = jnp.where(weight[:, None] > 0.0, score, 0.0)
     metric = fit_affine(u, score, weight)
-    # The layers that do nothing yet are the identity.
-    scale = functools.reduce(jnp.matmul, [*transport.scale_tril, metric.scale_tril])
-    bends = find_bends(index, scale, metric.whiten(u), score @ metric.scale_tril, weight)
+    scaled = transport._replace(scale_tril=transport.scale_tril.at[index].set(metric.scale_tril))
+    bends = find_bends(scaled, index, metric.whiten(u), score @ metric.scale_tril, weight)
     new = jax.tree.map(
         lambda leaf, value: leaf.at[index].set(value), transport, Transport(*metric, *bends)
     )
@@ -161,15 +160,15 @@ def _fit_layer(find_bends, z, gradient, index, transport):
     return jax.tree.map(lambda n, old: jnp.where(finite, n, old), new, transport)
 
 
-def _along_widest(index, scale, u, score, weight):
+def _along_widest(transport, index, u, score, weight):
+    scale = functools.reduce(jnp.matmul, transport.scale_tril)  # identity where nothing is fitted
     direction = _widest(scale, jnp.array(WIDEST)[index - 1])
     return direction, fit_bends(direction, u, score, weight)
 
 
-def _along_one(_index, scale, u, score, weight):
+def _along_one(transport, index, u, score, weight):
     direction, bend = fit_bend(u, score, weight)
-    directions = jnp.zeros((_NUM_DIRECTIONS, len(scale))).at[0].set(direction)
-    return directions, jnp.zeros((_NUM_PAIRS, len(scale))).at[0].set(bend)
+    return transport.direction[index].at[0].set(direction), transport.bend[index].at[0].set(bend)
 
 
 def _widest(scale, number):
