@@ -141,11 +141,11 @@ def fit_lens(number: int, max_seconds: float | None = None) -> dict:
         "num_gradients": sum(result.num_gradients.values()),
         "seconds": round(seconds, 1),
         "max_seconds": max_seconds,
-        "commit": _commit(),
     }
 
 
 def _commit():
+    """Asked for before the first fit: later it may not be that of the code in use."""
     command = ["git", "-C", str(RESULTS.parent), "rev-parse", "--short", "HEAD"]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
@@ -203,12 +203,12 @@ def main():
     parser.add_argument("--again", action="store_true", help="fit what has not converged again")
     parser.add_argument("--table", action="store_true", help="print the table and stop")
     options = parser.parse_args()
-    lines = read(options.out)
+    lines, commit = read(options.out), _commit()
     numbers = range(options.first, options.number, options.step)
     for number in () if options.table else numbers:
         old = lines.get(number)
         if old is None or (options.again and not converged(old)):
-            lines[number] = fit_lens(number, options.max_seconds)
+            lines[number] = fit_lens(number, options.max_seconds) | {"commit": commit}
             with options.out.open("a") as file:
                 file.write(json.dumps(lines[number]) + "\n")
             print(json.dumps(lines[number]), flush=True)
