@@ -9,6 +9,13 @@ import pytest
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _free_compiled():
+    """Each compiled function holds memory maps, of which Linux gives a process 65,530."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def data_dir():
     """The folder of real data, which is never part of the project."""
