@@ -16,7 +16,6 @@ from jax.sharding import AxisType, PartitionSpec
 from jax.typing import ArrayLike
 
 from numpyro_lens._types import Array
-from numpyro_lens.infer.density import FlatModel
 
 
 def map_batch(function: Callable, batch: Any, shared: Any, *, batch_size: int | None = None) -> Any:
@@ -67,29 +66,34 @@ def _pad(leaf: Array, amount: int) -> Array:
     return jnp.concatenate([leaf, last]) if amount else leaf
 
 
-@partial(jax.jit, static_argnames=("flat", "batch_size"))
+@partial(jax.jit, static_argnames=("batch_size",))
 def values_and_gradients(
-    flat: FlatModel,
-    z: Array,
-    args: tuple,
-    batch_size: int | None = None,
-    active: Array | None = None,
+    log_density: Callable, z: Array, batch_size: int | None = None, active: Array | None = None
 ) -> tuple[Array, Array]:
     """Log density (n,) and its gradient (n, d) at each row of ``z`` (n, d).
 
-    Rows that are not ``active`` (n,) give zeros, and cost nothing where one is evaluated at a time.
+    Args:
+        log_density: of one vector (d,), a pytree such as ``target.log_density``, or
+            ``jax.tree_util.Partial(function)``.
+        z: vectors (n, d).
+        batch_size: see `map_batch`.
+        active: (n,); rows that are not give zeros, and cost nothing where one is evaluated at a
+            time.
     """
-    evaluate = jax.value_and_grad(flat.log_density)
+
+    def evaluate(z: Array, log_density: Callable) -> tuple[Array, Array]:
+        return jax.value_and_grad(log_density)(z)
+
     if active is None:
-        return map_batch(evaluate, z, args, batch_size=batch_size)
+        return map_batch(evaluate, z, log_density, batch_size=batch_size)
 
-    def zeros(z: Array, args: tuple) -> Any:
-        return jax.tree.map(jnp.zeros_like, jax.eval_shape(evaluate, z, args))
+    def zeros(z: Array, log_density: Callable) -> Any:
+        return jax.tree.map(jnp.zeros_like, jax.eval_shape(evaluate, z, log_density))
 
-    def evaluate_active(row: tuple[Array, Array], args: tuple) -> Any:
-        return jax.lax.cond(row[1], evaluate, zeros, row[0], args)
+    def evaluate_active(row: tuple[Array, Array], log_density: Callable) -> Any:
+        return jax.lax.cond(row[1], evaluate, zeros, row[0], log_density)
 
-    return map_batch(evaluate_active, (z, active), args, batch_size=batch_size)
+    return map_batch(evaluate_active, (z, active), log_density, batch_size=batch_size)
 
 
 def unplaced(tree: Any) -> Any:
@@ -99,8 +103,8 @@ def unplaced(tree: Any) -> Any:
     the next function compile a second time, for arguments placed elsewhere.
     """
 
-    def copy(leaf: Array) -> Any:
-        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+    def copy(leaf: Any) -> Any:
+        if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             return jax.random.wrap_key_data(jnp.asarray(np.asarray(jax.random.key_data(leaf))))
         return np.asarray(leaf)
 
@@ -108,9 +112,9 @@ def unplaced(tree: Any) -> Any:
 
 
 def evaluate(
-    flat: FlatModel, z: ArrayLike, args: tuple, batch_size: int | None = None
+    log_density: Callable, z: ArrayLike, batch_size: int | None = None
 ) -> tuple[Array, Array]:
-    """Like ``values_and_gradients``, for any n in blocks of one shape: it compiles once a model.
+    """Like `values_and_gradients`, for any n in blocks of one shape: it compiles once a model.
 
     Compiling the gradient of a lens takes as long as evaluating it ten thousand times, so the
     stages share this one wherever they need values outside of their own loops.
@@ -119,7 +123,7 @@ def evaluate(
     z = np.asarray(z)
     padded = np.concatenate([z, np.broadcast_to(z[-1:], (-len(z) % block, z.shape[1]))])
     pieces = [
-        values_and_gradients(flat, padded[i : i + block], args, batch_size)
+        values_and_gradients(log_density, padded[i : i + block], batch_size)
         for i in range(0, len(padded), block)
     ]
     value, gradient = (jnp.concatenate(parts) for parts in zip(*pieces, strict=True))

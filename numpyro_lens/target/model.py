@@ -1,0 +1,289 @@
+"""A NumPyro model as a log density over one unconstrained vector.
+
+Everything that optimises or samples works on this vector, so there is one order of the parameters,
+that of the model, and no way to pass a covariance in another one.
+"""
+
+import abc
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+from numpyro import handlers
+from numpyro.distributions import constraints
+from numpyro.distributions.transforms import IndependentTransform
+from numpyro.infer import util
+
+from numpyro_lens._types import Array
+from numpyro_lens.target.transforms import NormalQuantileTransform, bijection
+
+Sites: TypeAlias = dict[str, dict[str, Any]]
+"""Sites of a NumPyro trace, by name."""
+
+
+class AbstractMarginal(dist.Distribution):
+    """A distribution with variables integrated out, which can be had back given the data."""
+
+    @abc.abstractmethod
+    def conditional(self, value: Array, key: Array | None = None) -> dict[str, Array]:
+        """Those variables by name, given a value of the distribution.
+
+        Args:
+            value: of the distribution.
+            key: of ``jax.random.key`` for a draw; without one, their mean.
+        """
+
+    @abc.abstractmethod
+    def given(self, variables: dict[str, Array]) -> dist.Distribution:
+        """The distribution for given values of those variables."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A latent site: its name, its two shapes, and whether an interval bounds it."""
+
+    name: str
+    shape: tuple[int, ...]
+    unconstrained_shape: tuple[int, ...]
+    bounded: bool
+
+    @property
+    def size(self) -> int:
+        """Number of unconstrained values."""
+        return math.prod(self.unconstrained_shape)
+
+    @property
+    def coordinate_names(self) -> tuple[str, ...]:
+        """Name of each unconstrained value: ``x`` for a scalar, ``x[0,1]`` and so on otherwise."""
+        if not self.unconstrained_shape:
+            return (self.name,)
+        indices = np.ndindex(self.unconstrained_shape)
+        return tuple(f"{self.name}[{','.join(map(str, index))}]" for index in indices)
+
+
+class Target(eqx.Module):
+    """A NumPyro model and its arguments, as a log density over one vector of length ``dim``.
+
+    A frozen pytree, whose leaves are the arguments of the model: functions compiled for one
+    observation serve every other of the same shape.
+
+    Args:
+        model: NumPyro model function.
+        sites: its latent sites, in the order of the model.
+        args: its arguments.
+
+    Example:
+        >>> import numpyro, numpyro.distributions as dist
+        >>> def model(y):
+        ...     mu = numpyro.sample("mu", dist.Uniform(-5, 5))
+        ...     numpyro.sample("y", dist.Normal(mu, 1), obs=y)
+        >>> target = Target.of(model, 0.3)
+        >>> target.names, round(float(target.log_density(jnp.zeros(1))), 3)
+        (('mu',), -1.883)
+    """
+
+    model: Callable = eqx.field(static=True)
+    sites: tuple[Site, ...] = eqx.field(static=True)
+    args: tuple
+
+    @classmethod
+    def of(cls, model: Callable, *args: Any) -> "Target":
+        """Look once at a model, and check that it can be fitted.
+
+        Args:
+            model: NumPyro model function.
+            *args: its arguments.
+
+        Raises:
+            ValueError: no observed site, no latent site, or a discrete one.
+        """
+        sites: list[Site] = []
+
+        def look(key: Array) -> int:
+            trace = handlers.trace(handlers.seed(model, key)).get_trace(*args)
+            _check_sites(trace)
+            sites.extend(_site(s) for s in trace.values() if _is_latent(s))
+            return 0
+
+        jax.eval_shape(look, jax.random.key(0))
+        return cls(model, tuple(sites), args)
+
+    @property
+    def dim(self) -> int:
+        """Length of the unconstrained vector."""
+        return sum(site.size for site in self.sites)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Name of each entry of the unconstrained vector."""
+        return tuple(name for site in self.sites for name in site.coordinate_names)
+
+    @property
+    def bounded(self) -> tuple[bool, ...]:
+        """Whether an interval bounds each entry of the unconstrained vector."""
+        return tuple(site.bounded for site in self.sites for _ in site.coordinate_names)
+
+    def unravel(self, z: Array) -> dict[str, Array]:
+        """The vector cut into the unconstrained values of the sites."""
+        ends = np.cumsum([site.size for site in self.sites])
+        pieces = jnp.split(z, ends[:-1])
+        return {
+            site.name: piece.reshape(site.unconstrained_shape)
+            for site, piece in zip(self.sites, pieces, strict=True)
+        }
+
+    def _substituted(self, z: Array, log_dets: list[Array]) -> Callable:
+        values = self.unravel(z)
+
+        def constrained(site: dict[str, Any]) -> Array | None:
+            if site["type"] != "sample" or site["name"] not in values:
+                return None
+            transform, x = bijection(site["fn"].support), values[site["name"]]
+            y = transform(x)
+            log_dets.append(jnp.sum(transform.log_abs_det_jacobian(x, y)))
+            return y
+
+        return handlers.substitute(self.model, substitute_fn=constrained)
+
+    def log_density(self, z: Array) -> Array:
+        """Log density of the unconstrained vector (d,), the Jacobian of the map included."""
+        log_dets: list[Array] = []
+        # Sites of the model stay inside, also when this runs within another model.
+        with handlers.block():
+            log_joint, _ = util.log_density(self._substituted(z, log_dets), self.args, {}, {})
+        return sum(log_dets, start=log_joint)
+
+    def trace(self, z: Array) -> Sites:
+        """NumPyro trace of the model with its latent sites set from the vector."""
+        seeded = handlers.seed(self._substituted(z, []), jax.random.key(0))
+        return handlers.trace(seeded).get_trace(*self.args)
+
+    def constrain(self, z: Array) -> dict[str, Array]:
+        """Values of the latent and of the deterministic sites."""
+        latent = {site.name for site in self.sites}
+        return {
+            name: site["value"]
+            for name, site in self.trace(z).items()
+            if name in latent or site["type"] == "deterministic"
+        }
+
+    def unconstrain(self, values: dict[str, Any]) -> Array:
+        """The unconstrained vector of given site values, the inverse of ``constrain``."""
+        model = handlers.substitute(handlers.seed(self.model, jax.random.key(0)), data=values)
+        trace = handlers.trace(model).get_trace(*self.args)
+        pieces = (bijection(trace[s.name]["fn"].support).inv(values[s.name]) for s in self.sites)
+        return jnp.concatenate([jnp.ravel(piece) for piece in pieces])
+
+    def prior_draw(self, key: Array) -> Array:
+        """One draw from the prior, as an unconstrained vector."""
+        trace = handlers.trace(handlers.seed(self.model, key)).get_trace(*self.args)
+        return self.unconstrain({s.name: trace[s.name]["value"] for s in self.sites})
+
+
+def flat_site(target: Target) -> Array:
+    """A NumPyro model with one latent site ``z``, the vector of a target, and no likelihood.
+
+    Enough to set up an autoguide: set up on the whole model, it would compile that model's gradient
+    only to check the first value.
+    """
+    return numpyro.sample("z", dist.ImproperUniform(constraints.real_vector, (), (target.dim,)))
+
+
+def flat_model(target: Target, frame: Callable | None = None) -> None:
+    """A NumPyro model of the one site ``z``, for NumPyro's own guides and kernels.
+
+    Args:
+        target: the density.
+        frame: unconstrained vector of the site; the site itself by default.
+    """
+    z = flat_site(target)
+    numpyro.factor("log_density", target.log_density(z if frame is None else frame(z)))
+
+
+def observed_sites(trace: Sites) -> Sites:
+    """Observed sites but those of ``numpyro.factor``, which predict nothing."""
+    observed = {n: s for n, s in trace.items() if s["type"] == "sample" and s["is_observed"]}
+    return {name: site for name, site in observed.items() if not isinstance(site["fn"], dist.Unit)}
+
+
+def conditioned(
+    sites: Sites, key: Array | None = None
+) -> tuple[Sites, dict[str, dict[str, Array]]]:
+    """Observed sites for given values of what their distributions integrated out, and these.
+
+    Args:
+        sites: observed sites of a trace.
+        key: of ``jax.random.key``: the variables are drawn; without one they have their mean.
+
+    Returns:
+        The sites, and for each of them its variables by name.
+    """
+    out, variables = {}, {}
+    for index, (name, site) in enumerate(sites.items()):
+        out[name], variables[name] = site, {}
+        if isinstance(site["fn"], AbstractMarginal):
+            own_key = None if key is None else jax.random.fold_in(key, index)
+            variables[name] = site["fn"].conditional(site["value"], own_key)
+            out[name] = site | {"fn": site["fn"].given(variables[name])}
+    return out, variables
+
+
+def merged(variables: dict[str, dict[str, Array]]) -> dict[str, Array]:
+    """Variables of all sites; a name that several sites use has the name of its site in front.
+
+    Args:
+        variables: for each site its variables by name, as of `conditioned`.
+
+    Example:
+        >>> sorted(merged({"vis": {"sky": 1.0, "disc": 2.0}, "nir": {"sky": 3.0}}))
+        ['disc', 'nir.sky', 'vis.sky']
+    """
+    names = [name for own in variables.values() for name in own]
+    return {
+        name if names.count(name) == 1 else f"{site}.{name}": value
+        for site, own in variables.items()
+        for name, value in own.items()
+    }
+
+
+def _is_latent(site: dict[str, Any]) -> bool:
+    return site["type"] == "sample" and not site["is_observed"]
+
+
+def _site(site: dict[str, Any]) -> Site:
+    shape = jnp.shape(site["value"])
+    transform = bijection(site["fn"].support)
+    base = transform.base_transform if isinstance(transform, IndependentTransform) else transform
+    bounded = isinstance(base, NormalQuantileTransform)
+    return Site(site["name"], tuple(shape), tuple(transform.inverse_shape(shape)), bounded)
+
+
+def _check_sites(trace: Sites) -> None:
+    latent = [site for site in trace.values() if _is_latent(site)]
+    samples = [site for site in trace.values() if site["type"] == "sample"]
+    observed = [site for site in samples if site["is_observed"]]
+    if not latent:
+        raise ValueError(
+            "A model needs at least one latent site, and this one has none. "
+            "Place one with `numpyro.sample(name, distribution)` or `numpyro_lens.sample`."
+        )
+    if not observed and not any("log_factor" in site for site in samples):
+        names = ", ".join(site["name"] for site in latent)
+        raise ValueError(
+            f"A model needs at least one observed site, and this one only samples: {names}. "
+            'End it with `nl.observe("image", observation, mass=..., source=...)` or '
+            "`numpyro.sample(name, distribution, obs=data)`."
+        )
+    discrete = [site["name"] for site in latent if site["fn"].support.is_discrete]
+    if discrete:
+        raise ValueError(
+            f"Gradients need continuous sites, and these are discrete: {', '.join(discrete)}. "
+            "Sum them out of the model, or give them as fixed values."
+        )
