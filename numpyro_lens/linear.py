@@ -12,10 +12,10 @@ from jax.scipy.linalg import cho_factor, cho_solve, solve_triangular
 from jax.typing import DTypeLike
 
 from numpyro_lens._types import Array, Field, Image, Mask, Vector
-from numpyro_lens.light._base import Lights, components
-from numpyro_lens.mass._base import Masses
+from numpyro_lens.light import amplitude, basis_parts, components
 from numpyro_lens.observation import Observation
-from numpyro_lens.simulate import Rays, recorded_scene, seen
+from numpyro_lens.scene import Rays, Scene
+from numpyro_lens.simulate import seen
 
 Images: TypeAlias = Array | list[Array] | tuple[Array, ...]
 """Images ``(num, ny, nx)``, or a list of them."""
@@ -24,8 +24,8 @@ Images: TypeAlias = Array | list[Array] | tuple[Array, ...]
 class Linear(eqx.Module):
     r"""An amplitude to be integrated out, with its prior :math:`N(\mathrm{loc}, \mathrm{scale}^2)`.
 
-    It stands where a light profile has its ``amp``. Any light can have one, next to light whose
-    amplitudes are numbers.
+    It stands where a light profile has its linear field, ``amp`` for all of ours. Any light can
+    have one, next to light whose amplitudes are numbers.
 
     Args:
         loc: mean of the prior [units of ``amp``], scalar or (num,).
@@ -55,8 +55,8 @@ class Linear(eqx.Module):
     def _is_no_number(self, *_: Any) -> NoReturn:
         raise TypeError(
             f"`{self.name or 'amp'}` is a Linear amplitude, which has no value: it is integrated "
-            "out. Write nl.observe_marginal(name, observation, mass=..., source=...) in place of "
-            "nl.render and nl.observe, or give the amplitude a distribution or a number."
+            "out. Write nl.observe(name, observation, mass=..., source=...), which does so, in "
+            "place of nl.render, or give the amplitude a distribution or a number."
         )
 
     __jax_array__ = __mul__ = __rmul__ = __truediv__ = __getitem__ = _is_no_number
@@ -126,22 +126,14 @@ def _flat(arrays: Iterable[Array]) -> Vector:
     return jnp.concatenate([jnp.ravel(array) for array in arrays])
 
 
-def linear_image(
-    observation: Observation,
-    *,
-    mass: Masses | None = None,
-    source: Lights | None = None,
-    lens_light: Lights | None = None,
-) -> LinearImage:
-    """The image of a lens, some of whose light has `Linear` amplitudes.
+def linear_image(observation: Observation, scene: Scene) -> LinearImage:
+    """The image of a scene, some of whose light has `Linear` amplitudes.
 
     Rays are traced once, whatever the number of amplitudes.
 
     Args:
         observation: the instrument; its image is not looked at.
-        mass: as in `render`.
-        source: as in `render`.
-        lens_light: as in `render`.
+        scene: planes of mass and light.
 
     Returns:
         A `LinearImage`.
@@ -151,42 +143,56 @@ def linear_image(
             than its profile.
 
     Example:
-        >>> import numpy as np
         >>> import numpyro_lens as nl
-        >>> instrument = nl.Observation(np.zeros((8, 9)), pixel_scale=0.1, noise=nl.NoiseMap(1.0))
+        >>> instrument = nl.Observation.blank((8, 9), pixel_scale=0.1, noise=nl.NoiseMap(1.0))
         >>> sky = nl.light.Uniform(amp=nl.Linear(scale=10.0, name="sky.amp"))
-        >>> linear_image(instrument, lens_light=sky).basis.shape
+        >>> linear_image(instrument, nl.Scene.of(lens_light=sky)).basis.shape
         (1, 8, 9)
     """
-    placed = _placed(observation, mass, source, lens_light)
-    linear = [(p, where) for p, where in placed if _is_linear(getattr(p, "amp", None))]
-    rest = [(p, where) for p, where in placed if not _is_linear(getattr(p, "amp", None))]
-    _check_names([p.amp.name for p, _ in linear])
+    placed = _placed(observation, scene)
+    linear = [(p, where) for p, where in placed if _is_linear(amplitude(p))]
+    rest = [(p, where) for p, where in placed if not _is_linear(amplitude(p))]
+    priors = tuple(amplitude(p) for p, _ in linear)
+    _check_names([prior.name for prior in priors])
     parts = [part for p, where in linear for part in _checked_parts(p, *where)]
     if not rest:
         images = _images(observation, parts)
-        return LinearImage(jnp.zeros_like(images[0]), images, tuple(p.amp for p, _ in linear))
+        return LinearImage(jnp.zeros_like(images[0]), images, priors)
     fixed = sum(p.brightness(*where) for p, where in rest)
     images = _images(observation, [*parts, fixed[None]])
-    return LinearImage(images[-1], images[:-1], tuple(p.amp for p, _ in linear))
+    return LinearImage(images[-1], images[:-1], priors)
 
 
-def _placed(
-    observation: Observation, mass: Masses | None, source: Lights | None, lens_light: Lights | None
-) -> list[tuple[Any, Rays]]:
-    """Each light profile with the positions that it sees, lens light first."""
-    scene = recorded_scene(mass, source, lens_light)
+def has_linear(scene: Scene) -> bool:
+    """Whether an amplitude in it is `Linear`.
+
+    Args:
+        scene: planes of mass and light.
+
+    Returns:
+        True or False.
+
+    Example:
+        >>> import numpyro_lens as nl
+        >>> has_linear(nl.Scene.of(lens_light=nl.light.Uniform(amp=nl.Linear())))
+        True
+    """
+    return any(map(_is_linear, jax.tree.leaves(scene, is_leaf=_is_linear)))
+
+
+def _placed(observation: Observation, scene: Scene) -> list[tuple[Any, Rays]]:
+    """Each light profile with the positions that it sees, nearest first."""
     pairs = seen(observation, scene)
-    return [(component, rays) for light, rays in pairs for component in components(light)]
+    return [(component, where) for light, where in pairs for component in components(light)]
 
 
 def _checked_parts(profile: Any, x: Field, y: Field) -> tuple[Field, ...]:
-    parts = profile.basis_parts(x, y)
-    num = sum(map(len, parts))
-    if num != math.prod(profile.amp.shape):
+    parts = basis_parts(profile, x, y)
+    num, shape = sum(map(len, parts)), amplitude(profile).shape
+    if num != math.prod(shape):
         raise ValueError(
             f"The amplitudes of {type(profile).__name__} are {num} numbers; got a Linear of "
-            f"shape {profile.amp.shape}. Write Linear(scale=jnp.full({num}, 10.0))."
+            f"shape {shape}. Write Linear(scale=jnp.full({num}, 10.0))."
         )
     return parts
 
@@ -195,7 +201,7 @@ def _check_names(names: Sequence[str | None]) -> None:
     if not names:
         raise ValueError(
             "No amplitude of this light is Linear, so there is nothing to integrate out. Write "
-            "amp=nl.Linear(scale=...) in a profile, or use nl.render and nl.observe."
+            "amp=nl.Linear(scale=...) in a profile, or render the image by nl.render."
         )
     if None in names or len(set(names)) < len(names):
         raise ValueError(
@@ -204,34 +210,25 @@ def _check_names(names: Sequence[str | None]) -> None:
         )
 
 
-def unit_images(
-    observation: Observation,
-    *,
-    mass: Masses | None = None,
-    source: Lights | None = None,
-    lens_light: Lights | None = None,
-) -> Array:
-    """The image of each amplitude at one, lens light first.
+def unit_images(observation: Observation, scene: Scene) -> Array:
+    """The image of each amplitude at one, nearest plane first.
 
     Args:
         observation: the instrument.
-        mass: a deflector, or a list of them.
-        source: light in the source plane, or a list; its ``amp`` are not looked at.
-        lens_light: light in the image plane, or a list; its ``amp`` are not looked at.
+        scene: planes of mass and light, whose amplitudes are not looked at.
 
     Returns:
         ``(num, ny, nx)`` images, in the units of `render`.
 
     Example:
-        >>> import numpy as np
         >>> import numpyro_lens as nl
-        >>> instrument = nl.Observation(np.zeros((8, 9)), pixel_scale=0.1, noise=nl.NoiseMap(1.0))
+        >>> instrument = nl.Observation.blank((8, 9), pixel_scale=0.1, noise=nl.NoiseMap(1.0))
         >>> lights = [nl.light.Uniform(amp=1.0), nl.light.Gaussian(amp=1.0, sigma=0.2)]
-        >>> unit_images(instrument, lens_light=lights).shape
+        >>> unit_images(instrument, nl.Scene.of(lens_light=lights)).shape
         (2, 8, 9)
     """
-    placed = _placed(observation, mass, source, lens_light)
-    return _images(observation, [part for p, at in placed for part in p.basis_parts(*at)])
+    placed = _placed(observation, scene)
+    return _images(observation, [part for p, at in placed for part in basis_parts(p, *at)])
 
 
 def _images(observation: Observation, parts: Sequence[Field]) -> Array:

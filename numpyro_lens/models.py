@@ -1,7 +1,7 @@
 """Lens models are NumPyro functions: pieces to write one, and ready ones short enough to copy."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import jax
@@ -12,17 +12,21 @@ from numpyro.distributions import constraints
 
 from numpyro_lens import light, mass, priors
 from numpyro_lens._types import Array, Image, Mask
-from numpyro_lens.light._base import Lights
+from numpyro_lens.light import Lights
 from numpyro_lens.linear import (
     Linear,
     LinearImage,
     conditional_amplitudes,
+    has_linear,
     linear_image,
     log_marginal,
 )
-from numpyro_lens.mass._base import Masses
+from numpyro_lens.mass import AbstractMass, Masses
+from numpyro_lens.noise import AbstractNoise
 from numpyro_lens.observation import Observation
-from numpyro_lens.simulate import render
+from numpyro_lens.scene import Plane, Scene
+from numpyro_lens.simulate import render_scene
+from numpyro_lens.target import AbstractMarginal, Sites
 
 Profile = TypeVar("Profile")
 
@@ -34,14 +38,14 @@ def sample(name: str, profile: type[Profile], **parameters: Any) -> Profile:
         name: prefix of the sites, which are called ``name.parameter``.
         profile: class of the profile, such as ``mass.EPL``.
         **parameters: for each field of the profile a distribution (it is sampled) or a number or
-            array (it is fixed); the ``amp`` of a light can also be `Linear` (it is integrated out,
-            see `observe_marginal`); a field with a default may be left out.
+            array (it is fixed); the linear field of a light, ``amp``, can also be `Linear` (it is
+            integrated out, see `observe`); a field with a default may be left out.
 
     Returns:
         The profile with its values.
 
     Raises:
-        ValueError: a parameter is unknown or missing, or one other than ``amp`` is `Linear`.
+        ValueError: a parameter is unknown or missing, or one that is not linear is `Linear`.
 
     Example:
         >>> import jax, numpyro, numpyro.distributions as dist, numpyro_lens as nl
@@ -61,41 +65,173 @@ def _place(site: str, value: Any) -> Any:
     return numpyro.sample(site, value) if isinstance(value, dist.Distribution) else value
 
 
-def observe(name: str, image: Image, observation: Observation) -> Image:
-    r"""Place the likelihood of an image: independent normal pixels inside the mask.
+def observe(
+    name: str,
+    observation: Observation,
+    *retired: Any,
+    mass: Masses | None = None,
+    source: Lights | None = None,
+    lens_light: Lights | None = None,
+    planes: Sequence[Plane] | None = None,
+    scaling: Array | None = None,
+    noise: AbstractNoise | None = None,
+) -> Image:
+    r"""Place the likelihood of an observation: render the scene, and compare it with the data.
 
     .. math:: d_i \sim N(m_i, \sigma_i), \quad \sigma_i^2 = \mathrm{noise}(m_i)
 
+    inside the mask. Amplitudes that are `Linear` are integrated out exactly (`MarginalImage`); the
+    noise must not depend on them then, and is that of the data, :math:`\mathrm{noise}(d_i)`. The
+    scene and the observation go by the name of the site in everything that a fit shows.
+
     Args:
         name: name of the site.
-        image: model image (ny, nx).
-        observation: data, noise and mask.
+        observation: data, noise, PSF and mask.
+        *retired: not accepted; it catches the call of version 0.1, to show what replaces it.
+        mass, source, lens_light, planes, scaling: the scene, as in `render`.
+        noise: instead of that of the observation; it may hold sampled values.
 
     Returns:
         The observed image (ny, nx).
 
     Raises:
+        TypeError: an argument is not of its kind.
+        ValueError: planes and scaling do not fit together, or two linear amplitudes share a name.
+
+    Example:
+        >>> import numpyro.distributions as dist, numpyro_lens as nl
+        >>> observation = nl.Observation.blank((5, 5), pixel_scale=0.1, noise=nl.NoiseMap(0.1))
+        >>> def model(observation):
+        ...     lens = nl.sample("lens", nl.mass.SIS, theta_E=dist.LogNormal(0.0, 0.3))
+        ...     source = nl.sample(
+        ...         "source", nl.light.Gaussian, amp=nl.Linear(scale=10.0),
+        ...         sigma=dist.LogNormal(-1.0, 0.3))
+        ...     nl.observe("image", observation, mass=lens, source=source)
+    """
+    _check_is_observation("observe", observation, retired)
+    scene = Scene.of(
+        mass=mass, source=source, lens_light=lens_light, planes=planes, scaling=scaling
+    )
+    seen = observation if noise is None else observation.with_noise(noise)
+    if has_linear(scene):
+        sigma = seen.noise.sigma(seen.image)
+        pixels: dist.Distribution = MarginalImage(linear_image(seen, scene), sigma, seen.mask)
+    else:
+        pixels = _normal_pixels(render_scene(seen, scene), seen)
+    return numpyro.sample(
+        name, pixels, obs=seen.image, infer={_OBSERVATION: seen, _SCENE: scene}
+    )
+
+
+#: Under these keys a site keeps what it compares, in the ``infer`` dict that NumPyro gives sites.
+_OBSERVATION, _SCENE = "observation", "scene"
+
+
+def observe_image(name: str, image: Image, observation: Observation, *retired: Any) -> Image:
+    r"""Place the likelihood of an image of your own making: independent normal pixels.
+
+    .. math:: d_i \sim N(m_i, \sigma_i), \quad \sigma_i^2 = \mathrm{noise}(m_i)
+
+    inside the mask. `observe` renders the image itself, and so also knows the scene.
+
+    Args:
+        name: name of the site.
+        image: model image (ny, nx).
+        observation: data, noise and mask.
+        *retired: not accepted.
+
+    Returns:
+        The observed image (ny, nx).
+
+    Raises:
+        TypeError: it is no observation.
         ValueError: the two images differ in shape.
 
     Example:
-        >>> import numpyro, numpy as np, numpyro_lens as nl
-        >>> observation = nl.Observation(
-        ...     np.zeros((5, 5)), pixel_scale=0.1, noise=nl.PoissonNoise(0.1, 100.0))
+        >>> import numpyro.distributions as dist, numpyro_lens as nl
+        >>> observation = nl.Observation.blank((5, 5), pixel_scale=0.1, noise=nl.NoiseMap(0.1))
         >>> def model(observation):
-        ...     sky = nl.sample("sky", nl.light.Uniform, amp=numpyro.distributions.Normal(0, 1))
-        ...     image = nl.render(observation, mass=nl.mass.SIS(theta_E=0.1), lens_light=sky)
-        ...     nl.observe("image", image, observation)
+        ...     sky = nl.sample("sky", nl.light.Uniform, amp=dist.Normal(0, 1))
+        ...     image = nl.render(observation, lens_light=sky)
+        ...     nl.observe_image("image", image**2, observation)
     """
+    _check_is_observation("observe_image", observation, retired)
     if image.shape[-2:] != observation.shape:
         raise ValueError(
             f"The model image and the data have one shape; got {image.shape} and "
             f"{observation.shape}. Make the image with `render(observation, ...)`."
         )
+    pixels = _normal_pixels(image, observation)
+    return numpyro.sample(name, pixels, obs=observation.image, infer={_OBSERVATION: observation})
+
+
+def _normal_pixels(image: Image, observation: Observation) -> dist.Distribution:
     pixels = dist.Normal(image, observation.noise.sigma(image)).mask(observation.mask)
-    return numpyro.sample(name, pixels.to_event(2), obs=observation.image)
+    return pixels.to_event(2)
 
 
-class MarginalImage(dist.Distribution):
+def _check_is_observation(verb: str, observation: Any, retired: tuple) -> None:
+    if isinstance(observation, Observation) and not retired:
+        return
+    if isinstance(observation, Observation) or any(isinstance(o, Observation) for o in retired):
+        raise TypeError(
+            f"nl.{verb} got more than it takes by position. Since version 0.2 one call renders and "
+            'compares: write nl.observe("image", observation, mass=..., source=...), or of an '
+            'image of your own nl.observe_image("image", image, observation).'
+        )
+    raise TypeError(
+        f"nl.{verb} compares with an Observation; got {type(observation).__name__}. "
+        "Write nl.Observation(image, pixel_scale=0.05, noise=...)."
+    )
+
+
+def observations(trace: Sites) -> dict[str, Observation]:
+    """The observations of a NumPyro trace, by the name of their site.
+
+    Args:
+        trace: of a model.
+
+    Returns:
+        What `observe` and `observe_image` placed in it.
+
+    Example:
+        >>> import numpyro, numpyro_lens as nl
+        >>> observation = nl.Observation.blank((5, 5), pixel_scale=0.1, noise=nl.NoiseMap(0.1))
+        >>> def model():
+        ...     nl.observe("image", observation, lens_light=nl.light.Uniform(amp=1.0))
+        >>> list(observations(numpyro.handlers.trace(model).get_trace()))
+        ['image']
+    """
+    return _kept(trace, _OBSERVATION)
+
+
+def scenes(trace: Sites) -> dict[str, Scene]:
+    """The scenes of a NumPyro trace, by the name of their site; `observe_image` has none.
+
+    Args:
+        trace: of a model.
+
+    Returns:
+        What `observe` rendered; `Linear` amplitudes are still in it.
+
+    Example:
+        >>> import numpyro, numpyro_lens as nl
+        >>> observation = nl.Observation.blank((5, 5), pixel_scale=0.1, noise=nl.NoiseMap(0.1))
+        >>> def model():
+        ...     nl.observe("image", observation, lens_light=nl.light.Uniform(amp=1.0))
+        >>> scenes(numpyro.handlers.trace(model).get_trace())["image"].lens_light.amp
+        1.0
+    """
+    return _kept(trace, _SCENE)
+
+
+def _kept(trace: Sites, key: str) -> dict[str, Any]:
+    return {
+        name: site["infer"][key] for name, site in trace.items() if key in site.get("infer", {})
+    }
+
+
+class MarginalImage(AbstractMarginal):
     r"""Distribution of an image whose amplitudes are integrated out.
 
     .. math:: d \sim N(F + U^T \mu,\; \mathrm{diag}\,\sigma^2 + U^T \mathrm{diag}(s^2)\, U)
@@ -148,61 +284,16 @@ class MarginalImage(dist.Distribution):
         scaled = self.image.basis * self.image.scale[:, None, None]
         return self.sigma**2 + jnp.sum(scaled**2, axis=0)
 
-    def amplitudes(self, value: Image, key: Array | None = None) -> dict[str, Array]:
+    def conditional(self, value: Image, key: Array | None = None) -> dict[str, Array]:
         """Amplitudes given the image, by name: a draw, or without a key their mean."""
         mean, factor = conditional_amplitudes(self.image, value, self.sigma, self.used)
         z = jnp.zeros_like(mean) if key is None else jax.random.normal(key, mean.shape, mean.dtype)
         return self.image.named(mean + factor @ z)
 
-    def given(self, amplitudes: dict[str, Array]) -> dist.Distribution:
+    def given(self, variables: dict[str, Array]) -> dist.Distribution:
         """The distribution of the image for given amplitudes: independent normal pixels."""
-        values = jnp.concatenate([jnp.ravel(amplitudes[str(p.name)]) for p in self.image.priors])
+        values = jnp.concatenate([jnp.ravel(variables[str(p.name)]) for p in self.image.priors])
         return dist.Normal(self.image(values), self.sigma).mask(self.used).to_event(2)
-
-
-def observe_marginal(
-    name: str,
-    observation: Observation,
-    *,
-    mass: Masses | None = None,
-    source: Lights | None = None,
-    lens_light: Lights | None = None,
-    sigma: Image | None = None,
-) -> Image:
-    r"""Place the likelihood of an image with its `Linear` amplitudes integrated out.
-
-    It renders the scene and compares it with the data, as `render` and `observe` do for light whose
-    amplitudes are all sampled or fixed. The noise must not depend on the amplitudes: it is that of
-    the data, ``observation.noise.sigma(observation.image)``, unless ``sigma`` is given.
-
-    Args:
-        name: name of the site.
-        observation: data, noise and mask.
-        mass: as in `render`.
-        source: as in `render`; any of its amplitudes can be `Linear`.
-        lens_light: as in `render`; any of its amplitudes can be `Linear`.
-        sigma: standard deviation of each pixel (ny, nx), instead of that of the data.
-
-    Returns:
-        The observed image (ny, nx).
-
-    Raises:
-        ValueError: no amplitude is linear, or two have the same name.
-
-    Example:
-        >>> import numpyro.distributions as dist, numpy as np, numpyro_lens as nl
-        >>> observation = nl.Observation(np.zeros((5, 5)), pixel_scale=0.1, noise=nl.NoiseMap(0.1))
-        >>> def model(observation):
-        ...     lens = nl.sample("lens", nl.mass.SIS, theta_E=dist.LogNormal(0.0, 0.3))
-        ...     source = nl.sample(
-        ...         "source", nl.light.Gaussian, amp=nl.Linear(scale=10.0),
-        ...         sigma=dist.LogNormal(-1.0, 0.3))
-        ...     nl.observe_marginal("image", observation, mass=lens, source=source)
-    """
-    image = linear_image(observation, mass=mass, source=source, lens_light=lens_light)
-    sigma = observation.noise.sigma(observation.image) if sigma is None else sigma
-    pixels = MarginalImage(image, sigma, observation.mask)
-    return numpyro.sample(name, pixels, obs=observation.image)
 
 
 def _check_parameters(profile: type, parameters: dict[str, Any]) -> None:
@@ -238,25 +329,24 @@ def _check_kind(profile: type, name: str, value: Any) -> None:
             "Only the `smoothing` of a light follows the footprint of the rays; got Footprint for "
             f"{name}. Give it a distribution: dist.LogNormal(-1.0, 0.3)."
         )
-    if isinstance(value, Linear) and name != "amp":
+    linear = getattr(profile, "linear_field", None)
+    if isinstance(value, Linear) and name != linear:
+        rule = f"Only `{linear}` of {profile.__name__} enters an image linearly"
         raise ValueError(
-            f"Only the `amp` of a light enters an image linearly; got Linear for {name}. "
-            "Give it a distribution: dist.Normal(0.0, 1.0)."
+            f"{rule if linear else f'No parameter of {profile.__name__} enters an image linearly'};"
+            f" got Linear for {name}. Give it a distribution: dist.Normal(0.0, 1.0)."
         )
 
 
-def epl_shear_sersic(observation: Observation) -> None:
-    """An elliptical power law with external shear, and a Sersic each for lens and source light.
+def power_law_with_shear() -> AbstractMass:
+    """An elliptical power law ``lens`` and an external shear ``shear``, with broad priors.
 
-    It has 22 parameters. The cusp of the source is as flat as the rays are wide.
-
-    Args:
-        observation: the data.
+    Returns:
+        The deflector, of 8 parameters.
     """
-    position = dist.Normal(0.0, 0.1)
+    position, shear = dist.Normal(0.0, 0.1), dist.Normal(0.0, 0.06)
     ellipticity = dist.TruncatedNormal(0.0, 0.2, low=-0.8, high=0.8)
-    index = dist.Uniform(0.2, 10.0)
-    lens = sample(
+    power_law = sample(
         "lens",
         mass.EPL,
         theta_E=dist.LogNormal(0.1, 0.4),
@@ -266,34 +356,58 @@ def epl_shear_sersic(observation: Observation) -> None:
         center_x=position,
         center_y=position,
     )
-    shear = sample(
-        "shear", mass.Shear, gamma1=dist.Normal(0.0, 0.06), gamma2=dist.Normal(0.0, 0.06)
-    )
-    lens_light = sample(
+    return power_law + sample("shear", mass.Shear, gamma1=shear, gamma2=shear)
+
+
+def sersic_lens_light(amp: Any) -> light.Sersic:
+    """A Sersic profile ``lens_light``, with broad priors.
+
+    Args:
+        amp: its amplitude: a distribution, a number or `Linear`.
+
+    Returns:
+        The profile, of 6 parameters and the amplitude.
+    """
+    position = dist.Normal(0.0, 0.1)
+    ellipticity = dist.TruncatedNormal(0.0, 0.2, low=-0.8, high=0.8)
+    return sample(
         "lens_light",
         light.Sersic,
-        amp=priors.amplitude(observation),
+        amp=amp,
         R_sersic=dist.LogNormal(-0.2, 0.7),
-        n_sersic=index,
+        n_sersic=dist.Uniform(0.2, 10.0),
         e1=ellipticity,
         e2=ellipticity,
         center_x=position,
         center_y=position,
     )
+
+
+def epl_shear_sersic(observation: Observation) -> None:
+    """An elliptical power law with external shear, and a Sersic each for lens and source light.
+
+    It has 22 parameters. The cusp of the source is softened on the scale of a sub-pixel's
+    footprint.
+
+    Args:
+        observation: the data.
+    """
+    position, ellipticity = dist.Normal(0.0, 0.3), dist.TruncatedNormal(0.0, 0.3, low=-0.8, high=0.8)
+    lens = power_law_with_shear()
+    lens_light = sersic_lens_light(priors.amplitude(observation))
     source = sample(
         "source",
         light.Sersic,
         amp=priors.amplitude(observation),
         R_sersic=dist.LogNormal(-1.5, 0.7),
-        n_sersic=index,
-        e1=dist.TruncatedNormal(0.0, 0.3, low=-0.8, high=0.8),
-        e2=dist.TruncatedNormal(0.0, 0.3, low=-0.8, high=0.8),
-        center_x=dist.Normal(0.0, 0.3),
-        center_y=dist.Normal(0.0, 0.3),
+        n_sersic=dist.Uniform(0.2, 10.0),
+        e1=ellipticity,
+        e2=ellipticity,
+        center_x=position,
+        center_y=position,
         smoothing=light.Footprint(),
     )
-    image = render(observation, mass=lens + shear, source=source, lens_light=lens_light)
-    observe("image", image, observation)
+    observe("image", observation, mass=lens, source=source, lens_light=lens_light)
 
 
 def epl_shear_shapelets(observation: Observation, n_max: int = 6) -> None:
@@ -305,33 +419,9 @@ def epl_shear_shapelets(observation: Observation, n_max: int = 6) -> None:
         observation: the data.
         n_max: largest order of the shapelets.
     """
-    position = dist.Normal(0.0, 0.1)
-    ellipticity = dist.TruncatedNormal(0.0, 0.2, low=-0.8, high=0.8)
-    lens = sample(
-        "lens",
-        mass.EPL,
-        theta_E=dist.LogNormal(0.1, 0.4),
-        gamma=dist.TruncatedNormal(2.0, 0.3, low=1.0, high=3.0),
-        e1=ellipticity,
-        e2=ellipticity,
-        center_x=position,
-        center_y=position,
-    )
-    shear = sample(
-        "shear", mass.Shear, gamma1=dist.Normal(0.0, 0.06), gamma2=dist.Normal(0.0, 0.06)
-    )
     brightest = jnp.exp(priors.amplitude(observation, fraction=1.0).loc)
-    lens_light = sample(
-        "lens_light",
-        light.Sersic,
-        amp=Linear(scale=brightest),
-        R_sersic=dist.LogNormal(-0.2, 0.7),
-        n_sersic=dist.Uniform(0.2, 10.0),
-        e1=ellipticity,
-        e2=ellipticity,
-        center_x=position,
-        center_y=position,
-    )
+    lens = power_law_with_shear()
+    lens_light = sersic_lens_light(Linear(scale=brightest))
     num = len(light.shapelet_orders(n_max))
     source = sample(
         "source",
@@ -341,7 +431,7 @@ def epl_shear_shapelets(observation: Observation, n_max: int = 6) -> None:
         center_x=dist.Normal(0.0, 0.3),
         center_y=dist.Normal(0.0, 0.3),
     )
-    observe_marginal("image", observation, mass=lens + shear, source=source, lens_light=lens_light)
+    observe("image", observation, mass=lens, source=source, lens_light=lens_light)
 
 
 #: Ready models by the name that the command line takes.

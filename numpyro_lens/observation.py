@@ -23,8 +23,8 @@ class Observation(eqx.Module):
     """An image, its pixels, noise, PSF and mask: a frozen pytree whose leaves are the data.
 
     Everything that a likelihood needs again and again is computed here, once. Functions take the
-    observation as an argument, so one compiled function serves every observation of a shape. An
-    image of zeros describes an instrument.
+    observation as an argument, so one compiled function serves every observation of a shape.
+    `Observation.blank` is an instrument without data.
 
     Args:
         image: ``(ny, nx)`` array, indexed ``image[y, x]`` [any unit; amplitudes are in it per
@@ -100,6 +100,32 @@ class Observation(eqx.Module):
         self.supersampling = int(supersampling)
         self.sky_position = None if sky_position is None else np.asarray(sky_position, dtype=float)
 
+    @classmethod
+    def blank(cls, shape: tuple[int, int], **instrument: Any) -> "Observation":
+        """An instrument without data, to simulate with: an image of zeros.
+
+        Args:
+            shape: ``(ny, nx)``.
+            **instrument: all other arguments of `Observation`.
+
+        Returns:
+            An observation.
+
+        Raises:
+            ValueError: as for `Observation`.
+
+        Example:
+            >>> from numpyro_lens.noise import NoiseMap
+            >>> Observation.blank((60, 50), pixel_scale=0.05, noise=NoiseMap(0.1)).shape
+            (60, 50)
+        """
+        return cls(np.zeros(shape), **instrument)
+
+    @property
+    def sampling(self) -> int:
+        """Samples of the PSF per pixel side, 1 without a PSF."""
+        return 1 if self.psf is None else self.psf.sampling
+
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of the image, ``(ny, nx)``."""
@@ -129,6 +155,21 @@ class Observation(eqx.Module):
         """
         image = jnp.where(self.mask, jnp.asarray(image, self.image.dtype), 0.0)
         return eqx.tree_at(lambda o: o.image, self, image)
+
+    def with_noise(self, noise: AbstractNoise) -> "Observation":
+        """The same data with another noise, whose values may be sampled in a model.
+
+        Args:
+            noise: in the units of the image.
+
+        Returns:
+            An observation.
+
+        Raises:
+            ValueError: it is no noise model.
+        """
+        _check_is_noise(noise)
+        return eqx.tree_at(lambda o: o.noise, self, noise)
 
     def _repr_html_(self) -> str:
         return f"{_thumbnail(self)}<div>{html.escape(repr(self))}</div>"
@@ -286,14 +327,18 @@ def _cropped(psf: PSF, shape: tuple[int, ...]) -> PSF:
 
 def _checked_noise(noise: AbstractNoise, mask: np.ndarray, dtype: Any) -> AbstractNoise:
     """The same noise with arrays of the dtype, and harmless values where no pixel is used."""
+    _check_is_noise(noise)
+    values = {f.name: getattr(noise, f.name) for f in dataclasses.fields(noise)}
+    checked = [_checked_noise_value(n, v, mask, dtype) for n, v in values.items()]
+    return eqx.tree_at(lambda n: [getattr(n, name) for name in values], noise, checked)
+
+
+def _check_is_noise(noise: Any) -> None:
     if not isinstance(noise, AbstractNoise):
         raise ValueError(
             f"`noise` is a noise model; got {type(noise).__name__}. Write noise=NoiseMap(sigma) or "
             "noise=PoissonNoise(background_rms=..., exposure_time=...)."
         )
-    values = {f.name: getattr(noise, f.name) for f in dataclasses.fields(noise)}
-    checked = [_checked_noise_value(n, v, mask, dtype) for n, v in values.items()]
-    return eqx.tree_at(lambda n: [getattr(n, name) for name in values], noise, checked)
 
 
 def _checked_noise_value(name: str, value: ArrayLike, mask: np.ndarray, dtype: Any) -> Array:

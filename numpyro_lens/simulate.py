@@ -1,73 +1,15 @@
 """From mass and light to an image, and to a mock observation."""
 
-import contextlib
-import contextvars
-import math
-from collections.abc import Iterator
-from typing import NamedTuple, TypeAlias
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 
 from numpyro_lens._types import Array, Field, Image
-from numpyro_lens.lensing import ray_trace
-from numpyro_lens.light import AbstractLight, as_light
-from numpyro_lens.light._base import Lights
-from numpyro_lens.light._footprint import has_footprint, with_footprint
-from numpyro_lens.mass import AbstractMass, as_mass
-from numpyro_lens.mass._base import Masses
+from numpyro_lens.light import AbstractLight, Lights, has_footprint, with_footprint
+from numpyro_lens.mass import Masses
 from numpyro_lens.observation import Observation
-
-Rays: TypeAlias = tuple[Field, Field]
-"""Where rays meet a plane, x and y [arcsec]."""
-
-
-class Scene(NamedTuple):
-    """What one call of `render` put together: a pytree of profiles.
-
-    Args:
-        mass: the deflector, or None.
-        source: the light in the source plane, or None.
-        lens_light: the light in the image plane, or None.
-
-    Example:
-        >>> Scene(mass=None).source is None
-        True
-    """
-
-    mass: AbstractMass | None
-    source: AbstractLight | None = None
-    lens_light: AbstractLight | None = None
-
-
-_recorders: contextvars.ContextVar[tuple[list[Scene], ...]] = contextvars.ContextVar(
-    "recorders", default=()
-)
-
-
-@contextlib.contextmanager
-def record_scenes() -> Iterator[list[Scene]]:
-    """Collect the scene of every `render` call of this thread while the context is open.
-
-    Yields:
-        A list, to which each call appends its `Scene`. Inside a compiled function the scenes hold
-        tracers: return them from it.
-
-    Example:
-        >>> import numpy as np
-        >>> import numpyro_lens as nl
-        >>> instrument = nl.Observation(np.zeros((8, 8)), pixel_scale=0.1, noise=nl.NoiseMap(1.0))
-        >>> with record_scenes() as scenes:
-        ...     image = render(instrument, mass=nl.mass.SIS(theta_E=1.0))
-        >>> scenes[0].mass.theta_E
-        1.0
-    """
-    scenes: list[Scene] = []
-    token = _recorders.set((*_recorders.get(), scenes))
-    try:
-        yield scenes
-    finally:
-        _recorders.reset(token)
+from numpyro_lens.scene import Plane, Rays, Scene, rays
 
 
 def render(
@@ -76,6 +18,8 @@ def render(
     mass: Masses | None = None,
     source: Lights | None = None,
     lens_light: Lights | None = None,
+    planes: Sequence[Plane] | None = None,
+    scaling: Array | None = None,
 ) -> Image:
     r"""The noise-free image of a lens.
 
@@ -88,111 +32,106 @@ def render(
         mass: a deflector, or a list of them; None leaves the source as it is.
         source: light in the source plane, or a list.
         lens_light: light in the image plane, or a list.
+        planes: instead of these three, any number of `Plane`, nearest first.
+        scaling: of the deflections between planes, see `Scene`.
 
     Returns:
         ``(ny, nx)`` image, in the units of the observation.
 
     Raises:
         TypeError: an argument is not a profile of its kind.
+        ValueError: the planes and their scaling do not fit together.
 
     Example:
-        >>> import numpy as np
         >>> import numpyro_lens as nl
-        >>> instrument = nl.Observation(np.zeros((8, 9)), pixel_scale=0.1, noise=nl.NoiseMap(1.0))
+        >>> instrument = nl.Observation.blank((8, 9), pixel_scale=0.1, noise=nl.NoiseMap(1.0))
         >>> lens, source = nl.mass.SIS(theta_E=0.2), nl.light.Gaussian(amp=1.0, sigma=0.1)
         >>> nl.render(instrument, mass=lens, source=source).shape
         (8, 9)
     """
-    scene = recorded_scene(mass, source, lens_light)
-    brightness = jnp.zeros_like(observation.sub_x.reshape(-1))
-    for light, rays in seen(observation, scene):
-        brightness = brightness + light.brightness(*rays)
-    return observe_brightness(observation, brightness.reshape(observation.sub_x.shape))
+    scene = Scene.of(
+        mass=mass, source=source, lens_light=lens_light, planes=planes, scaling=scaling
+    )
+    return render_scene(observation, scene)
 
 
-def recorded_scene(mass: Masses | None, source: Lights | None, lens_light: Lights | None) -> Scene:
-    """The scene of these arguments of `render`, checked, and shown to open recorders.
+def render_scene(observation: Observation, scene: Scene) -> Image:
+    """The noise-free image of a scene; see `render`.
 
     Args:
-        mass: as in `render`.
-        source: as in `render`.
-        lens_light: as in `render`.
+        observation: the instrument; its image is not looked at.
+        scene: planes of mass and light.
 
     Returns:
-        A scene.
-
-    Raises:
-        TypeError: an argument is not a profile of its kind.
+        ``(ny, nx)`` image, in the units of the observation.
 
     Example:
-        >>> from numpyro_lens.light import Uniform
-        >>> recorded_scene(None, None, Uniform(amp=1.0)).mass is None
-        True
+        >>> import numpyro_lens as nl
+        >>> instrument = nl.Observation.blank((8, 9), pixel_scale=0.1, noise=nl.NoiseMap(1.0))
+        >>> render_scene(instrument, nl.Scene.of(lens_light=nl.light.Uniform(amp=1.0))).shape
+        (8, 9)
     """
-    scene = Scene(
-        None if mass is None else as_mass(mass),
-        None if source is None else as_light(source, "source"),
-        None if lens_light is None else as_light(lens_light, "lens_light"),
-    )
-    for scenes in _recorders.get():
-        scenes.append(scene)
-    return scene
+    brightness = jnp.zeros(observation.sub_x.size, observation.sub_x.dtype)
+    for light, (x, y) in seen(observation, scene):
+        brightness = brightness + light.brightness(x, y)
+    return observe_brightness(observation, brightness)
 
 
 def seen(observation: Observation, scene: Scene) -> list[tuple[AbstractLight, Rays]]:
-    """The lights of a scene, and where the rays of the sub-pixels meet them, lens light first.
+    """The lights of a scene, and where the rays of the sub-pixels meet them, nearest first.
 
     Args:
         observation: the instrument.
-        scene: profiles.
+        scene: planes of mass and light.
 
     Returns:
         Pairs of a light, with a radius for every `Footprint`, and of x and y [arcsec] on one axis.
 
     Example:
-        >>> import numpy as np
         >>> import numpyro_lens as nl
-        >>> instrument = nl.Observation(np.zeros((8, 9)), pixel_scale=0.1, noise=nl.NoiseMap(1.0))
-        >>> [(light, (x, y))] = seen(instrument, Scene(None, nl.light.Uniform(amp=1.0)))
+        >>> instrument = nl.Observation.blank((8, 9), pixel_scale=0.1, noise=nl.NoiseMap(1.0))
+        >>> scene = nl.Scene.of(lens_light=nl.light.Uniform(amp=1.0))
+        >>> [(light, (x, y))] = seen(instrument, scene)
         >>> x.shape
         (288,)
     """
     # One long axis: the processor's vectors would not fill rows of an image evenly.
-    here = observation.sub_x.reshape(-1), observation.sub_y.reshape(-1)
-    pairs = [] if scene.lens_light is None else [(scene.lens_light, here)]
-    if scene.source is not None:
-        traced = here if scene.mass is None else ray_trace(scene.mass, *here)
-        pairs.append((scene.source, traced))
+    met = rays(scene, observation.sub_x.reshape(-1), observation.sub_y.reshape(-1))
     return [
-        (with_footprint(p, _diagonal(observation, rays)) if has_footprint(p) else p, rays)
-        for p, rays in pairs
+        (_with_footprint(observation, plane.light, where), where)
+        for plane, where in zip(scene.planes, met, strict=True)
+        if plane.light is not None
     ]
 
 
-def _diagonal(observation: Observation, rays: Rays) -> Field:
-    """Diagonal of the footprint of the sub-pixels of each pixel, for each sub-pixel [arcsec]."""
-    shape = observation.sub_x.shape
-    x, y = (_squared_diagonal(axis.reshape(shape), observation.supersampling) for axis in rays)
-    square = x + y
+def _with_footprint(observation: Observation, light: AbstractLight, where: Rays) -> AbstractLight:
+    if not has_footprint(light):
+        return light
+    square = sum(_squared_diagonal(observation, axis) for axis in where)
     # The root has no slope at zero, where rays of a whole pixel meet in one point.
     diagonal = jnp.sqrt(jnp.maximum(square, jnp.finfo(square.dtype).tiny))
-    return jnp.broadcast_to(diagonal, shape).reshape(-1)
+    return with_footprint(light, jnp.broadcast_to(diagonal, observation.sub_x.shape).reshape(-1))
 
 
-def _squared_diagonal(planes: Field, supersampling: int) -> Field:
-    """Mean square of both diagonals, along one axis; ``planes`` as of `sub_pixel_grid`."""
-    if supersampling == 1:
-        pixels = jnp.pad(planes[0, 0], ((0, 1), (0, 1)), mode="reflect")
-        corners = [pixels[:-1, :-1], pixels[:-1, 1:], pixels[1:, :-1], pixels[1:, 1:]]
-    else:
-        samples, subs = (math.isqrt(num) for num in planes.shape[:2])
-        ends = (0, -1)
-        grid = planes.reshape(samples, samples, subs, subs, *planes.shape[2:])
-        corners = [grid[row, column, row, column] for row in ends for column in ends]
-    top_left, top_right, bottom_left, bottom_right = corners
-    step = max(supersampling - 1, 1)
+def _squared_diagonal(observation: Observation, axis: Field) -> Field:
+    """Mean square of both diagonals of the footprint of a sub-pixel along x or y, (ny, nx)."""
+    top_left, top_right, bottom_left, bottom_right = _corners(observation, axis)
+    steps = max(observation.supersampling - 1, 1)  # sub-pixels from corner to corner
     square = (bottom_right - top_left) ** 2 + (bottom_left - top_right) ** 2
-    return square / (2.0 * step**2)
+    return square / (2.0 * steps**2)
+
+
+def _corners(observation: Observation, axis: Field) -> tuple[Field, Field, Field, Field]:
+    """The sub-pixels in the four corners of each pixel; of single ones, the next three pixels."""
+    planes = axis.reshape(observation.sub_x.shape)
+    if observation.supersampling == 1:
+        pixels = jnp.pad(planes[0, 0], ((0, 1), (0, 1)), mode="reflect")
+        return pixels[:-1, :-1], pixels[:-1, 1:], pixels[1:, :-1], pixels[1:, 1:]
+    samples, subs = observation.sampling, observation.supersampling // observation.sampling
+    # (sample row, sample column, sub row, sub column) as of `sub_pixel_grid`
+    grid = planes.reshape(samples, samples, subs, subs, *planes.shape[2:])
+    top, bottom = grid[0, :, 0], grid[-1, :, -1]
+    return top[0, 0], top[-1, -1], bottom[0, 0], bottom[-1, -1]
 
 
 def observe_brightness(observation: Observation, brightness: Field) -> Image:
@@ -200,19 +139,20 @@ def observe_brightness(observation: Observation, brightness: Field) -> Image:
 
     Args:
         observation: the instrument.
-        brightness: surface brightness [flux per arcsec²], shaped like ``observation.sub_x``.
+        brightness: surface brightness [flux per arcsec²], shaped like ``observation.sub_x``, or
+            the same on one axis.
 
     Returns:
         ``(ny, nx)`` image.
 
     Example:
-        >>> import numpy as np
         >>> import numpyro_lens as nl
-        >>> instrument = nl.Observation(np.zeros((8, 9)), pixel_scale=0.1, noise=nl.NoiseMap(1.0))
+        >>> instrument = nl.Observation.blank((8, 9), pixel_scale=0.1, noise=nl.NoiseMap(1.0))
         >>> observe_brightness(instrument, 0.0 * instrument.sub_x).shape
         (8, 9)
     """
-    planes = jnp.mean(brightness, axis=1) * observation.pixel_area
+    shaped = brightness.reshape(observation.sub_x.shape)
+    planes = jnp.mean(shaped, axis=1) * observation.pixel_area
     return planes[0] if observation.blur is None else observation.blur(planes)
 
 
@@ -223,27 +163,30 @@ def mock(
     mass: Masses | None = None,
     source: Lights | None = None,
     lens_light: Lights | None = None,
+    planes: Sequence[Plane] | None = None,
+    scaling: Array | None = None,
 ) -> Observation:
     """A mock observation: the image of a lens with noise drawn.
 
     Args:
         observation: the instrument; its image is not looked at.
         key: a key of ``jax.random.key``.
-        mass: as in `render`.
-        source: as in `render`.
-        lens_light: as in `render`.
+        mass, source, lens_light, planes, scaling: the scene, as in `render`.
 
     Returns:
         The observation with the mock image; pixels out of use are zero.
 
     Example:
-        >>> import jax, numpy as np
+        >>> import jax
         >>> import numpyro_lens as nl
-        >>> instrument = nl.Observation(np.zeros((8, 9)), pixel_scale=0.1, noise=nl.NoiseMap(1.0))
+        >>> instrument = nl.Observation.blank((8, 9), pixel_scale=0.1, noise=nl.NoiseMap(1.0))
         >>> data = nl.mock(instrument, jax.random.key(0), lens_light=nl.light.Uniform(amp=1.0))
         >>> data.image.shape
         (8, 9)
     """
-    image = render(observation, mass=mass, source=source, lens_light=lens_light)
+    scene = Scene.of(
+        mass=mass, source=source, lens_light=lens_light, planes=planes, scaling=scaling
+    )
+    image = render_scene(observation, scene)
     draw = jax.random.normal(key, image.shape, image.dtype)
     return observation.with_image(image + observation.noise.sigma(image) * draw)

@@ -14,10 +14,19 @@ from numpyro.infer.autoguide import AutoDelta
 from numpyro.optim import optax_to_numpyro
 
 from numpyro_lens._types import Array
-from numpyro_lens.infer._stage import progress_bar, timed
-from numpyro_lens.infer.batching import evaluate, map_batch, unplaced
-from numpyro_lens.infer.density import FlatModel, observed_sites
+from numpyro_lens.infer.newton import ascend
+from numpyro_lens.infer.optimisation import in_blocks, prepared, updated
 from numpyro_lens.infer.results import Basin, MAPResult
+from numpyro_lens.infer.stage import timed
+from numpyro_lens.target import (
+    Target,
+    evaluate,
+    flat_model,
+    flat_site,
+    map_batch,
+    observed_sites,
+    unplaced,
+)
 
 
 @functools.cache
@@ -72,19 +81,12 @@ class MAP:
     block: int = field(default=25, repr=False)
 
     def run(
-        self,
-        flat: FlatModel,
-        args: tuple,
-        key: Array,
-        *,
-        start: ArrayLike | None = None,
-        progress: bool = True,
+        self, target: Target, key: Array, *, start: ArrayLike | None = None, progress: bool = True
     ) -> MAPResult:
         """Search.
 
         Args:
-            flat: the model.
-            args: arguments of the model.
+            target: the density.
             key: JAX random key.
             start: unconstrained starts (num_starts, d), instead of prior draws.
             progress: draw a progress bar.
@@ -93,140 +95,167 @@ class MAP:
             ValueError: ``start`` of the wrong shape, or no start with a finite log density.
         """
         with timed() as timing:
-            gradients = {"screening": 0, "map": 0}
             if start is None:
-                start = self._screen(flat, args, key, gradients)
-                searches = self.max_searches
+                found, num_screened = self._searches(target, key, progress)
             else:
-                start, searches = _check_start(start, flat), 1
-            found = self._search(flat, args, start, gradients, progress)
-            settled = False
-            for number in range(1, searches):
-                best = found.basins[0]
-                point = found.z[best.start]
-                key_data, key_draws = jax.random.split(jax.random.fold_in(key, number))
-                if best.num_starts > 1 and (settled or _explains(flat, point, args, key_data)):
-                    break
-                start = self._screen(flat, args, key_draws, gradients, point)
-                found = _merge(found, self._search(flat, args, start, gradients, progress))
-                # A second look that finds nothing better is believed: real data fit no model.
-                settled = found.basins[0].log_density < best.log_density + 3.0
+                found, num_screened = self._search(target, _checked(start, target), progress), 0
         return MAPResult(
-            flat=flat,
-            args=args,
+            target=target,
             params=np.asarray(found.z),
             log_density=np.asarray(found.log_density),
             losses=np.asarray(found.losses),
             num_nonfinite=_count_nonfinite(found.log_density, found.gradient),
             basins=found.basins,
             hessian=found.hessian,
-            num_gradients=gradients,
+            num_gradients={"screening": num_screened, "map": found.num_gradients},
             timing=timing.as_dict(),
         )
 
-    def _search(self, flat, args, start, gradients, progress):
+    def _searches(self, target: Target, key: Array, progress: bool) -> tuple["_Found", int]:
+        """Searches from prior draws until one can be believed, and the draws that were screened."""
+        num_screened = self._num_draws if self.num_screened is not None else 0
+        found = self._search(target, self._screen(target, key), progress)
+        improved = True
+        for number in range(1, self.max_searches):
+            best = found.basins[0]
+            key_data, key_draws = jax.random.split(jax.random.fold_in(key, number))
+            # A second look that finds nothing better is believed: real data fit no model.
+            if best.num_starts > 1 and (
+                not improved or _explains(target, found.z[best.start], key_data)
+            ):
+                return found, number * num_screened
+            start = self._screen(target, key_draws, found.z[best.start])
+            found = _merge(found, self._search(target, start, progress))
+            improved = found.basins[0].log_density >= best.log_density + 3.0
+        return found, self.max_searches * num_screened
+
+    def _search(self, target: Target, start: Array, progress: bool) -> "_Found":
         """One set of starts, optimised and polished."""
-        z, losses = self._descend(flat, args, start, progress)
-        gradients["map"] += len(losses) * len(z)
-        log_density, gradient = evaluate(flat, z, args, self.batch_size)
-        gradients["map"] += len(z)
+        z, losses = self._descend(target, start, progress)
+        log_density, gradient = evaluate(target.log_density, z, self.batch_size)
         failed = ~_finite(log_density, gradient)
         _check_any_finite(failed)
-        z, log_density, hessian = self._polish(flat, args, z, log_density, failed, gradients)
-        return _Search(z, log_density, gradient, failed, losses, hessian)
+        ends = _Ends(np.array(z), np.array(log_density), np.array(gradient))
+        ends, hessian, num_polishing = self._polish(target, ends, failed)
+        num_gradients = (len(losses) + 1) * len(z) + num_polishing
+        return _Found(*ends, np.asarray(failed), np.asarray(losses), hessian, num_gradients)
 
-    def _screen(self, flat, args, key, gradients, best=None):
-        number = max(self.num_screened or 0, self.num_starts)
-        draws = prior_draws(flat, jax.random.split(key, number), args)
+    @property
+    def _num_draws(self) -> int:
+        return max(self.num_screened or 0, self.num_starts)
+
+    def _screen(self, target: Target, key: Array, best: Array | None = None) -> Array:
+        """The most probable of the prior draws, each with one component of the best start so far."""
+        draws = prior_draws(target, jax.random.split(key, self._num_draws))
         if best is not None:
-            key_component = jax.random.fold_in(key, number)
-            draws = jnp.where(_one_component(flat, key_component, number), best[None], draws)
+            key_component = jax.random.fold_in(key, self._num_draws)
+            taken = _one_component(target, key_component, self._num_draws)
+            draws = jnp.where(taken, best[None], draws)
         if self.num_screened is None:
             return draws
-        gradients["screening"] += number
-        log_density, _ = evaluate(flat, draws, args, self.batch_size)
+        log_density, _ = evaluate(target.log_density, draws, self.batch_size)
         ranked = jnp.argsort(jnp.where(jnp.isfinite(log_density), -log_density, jnp.inf))
         return draws[ranked[: self.num_starts]]
 
-    def _descend(self, flat, args, z, progress):
+    def _descend(self, target: Target, z: Array, progress: bool) -> tuple[Array, list[float]]:
+        """Where the starts end, and the best loss of each step."""
         if self.num_steps == 0:
-            return z, jnp.zeros((0,))
+            return z, []
         optimizer = self.optimizer or adam(num_steps=self.num_steps)
-        states = unplaced(_begin(flat, optimizer, z, args))
-        losses: list = []
-        with progress_bar("MAP", self.num_steps, progress) as bar:
-            while len(losses) < self.num_steps and not self._stalled(losses):
-                steps = min(self.block, self.num_steps - len(losses))
-                states, z, block = unplaced(
-                    _advance(flat, optimizer, steps, states, args, self.batch_size)
-                )
-                losses.extend(np.nanmin(np.asarray(block), axis=0, initial=np.inf))
-                bar.update(steps)
-                bar.set_postfix_str(f"best log density {-min(losses):.2f}")
-        return jnp.asarray(z), jnp.asarray(losses)
 
-    def _stalled(self, losses) -> bool:
+        def advance(state: Any, num_steps: int) -> tuple[Any, np.ndarray]:
+            states, z, losses = _advance(target, optimizer, num_steps, state[0], self.batch_size)
+            return (states, z), np.nanmin(np.asarray(losses), axis=0, initial=np.inf)
+
+        (_, z), losses = in_blocks(
+            advance,
+            (unplaced(_begin(target, optimizer, z)), z),
+            num_steps=self.num_steps,
+            block=self.block,
+            stop=self._stalled,
+            title="MAP",
+            progress=progress,
+        )
+        return z, losses
+
+    def _stalled(self, losses: list[float]) -> bool:
         if self.patience is None or len(losses) <= self.patience:
             return False
         return min(losses[: -self.patience]) - min(losses) < 0.1
 
-    def _polish(self, flat, args, z, log_density, failed, gradients):
-        """Polish the best starts; the Hessian at the best is for the Laplace covariance."""
-        ranked = jnp.argsort(jnp.where(failed, jnp.inf, -log_density))
+    def _polish(
+        self, target: Target, ends: "_Ends", failed: Array
+    ) -> tuple["_Ends", np.ndarray, int]:
+        """The ends, the best of them climbed to the top; the Hessian there; gradients it took."""
+        ranked = np.argsort(np.where(failed, np.inf, -ends.log_density), kind="stable")
         best = ranked[: max(self.num_polished, 1)]
-        polished, values = unplaced((z[best], log_density[best]))
-        # One step is the evaluation of the point itself.
-        for _ in range(_MAX_ROUNDS if self.num_polished else 1):
+        # One step looks at the point itself: there is a Hessian even when nothing is polished.
+        rounds, steps = (_MAX_ROUNDS, 20) if self.num_polished else (1, 1)
+        points, num_gradients = ends.z[best], 0
+        for _ in range(rounds):
             # Off the devices again, or the next round compiles for where its start lies.
-            climbed = unplaced(newton(flat, polished, args, 20 if self.num_polished else 1))
-            gradients["map"] += int(jnp.sum(climbed.num_steps)) * (flat.dim + 1)
-            improved = climbed.value >= values
-            polished = np.where(improved[:, None], climbed.z, polished)
-            values = np.where(improved, climbed.value, values)
-            if climbed.done[np.argmax(climbed.value)]:
+            ascent = unplaced(ascend(target, points, steps))
+            num_gradients += int(np.sum(ascent.num_steps)) * (target.dim + 1)
+            ends.keep_better(best, ascent.best)
+            points, top = ends.z[best], np.argmax(ascent.best.value)
+            if ascent.done[top]:
                 break
-        z, log_density = z.at[best].set(polished), log_density.at[best].set(values)
-        return z, log_density, np.asarray(climbed.hessian[jnp.argmax(climbed.value)])
+        return ends, ascent.best.hessian[top], num_gradients
 
 
 #: Of Newton steps, twenty each, until the best start has converged.
 _MAX_ROUNDS = 6
 
 
-class _Search(NamedTuple):
-    """Where a set of starts ended."""
+class _Ends(NamedTuple):
+    """Where starts ended: (n, d), (n,) and (n, d)."""
 
-    z: Any
-    log_density: Any
-    gradient: Any
-    failed: Any
-    losses: Any
-    hessian: Any  # of minus the log density, at the best start
+    z: np.ndarray
+    log_density: np.ndarray
+    gradient: np.ndarray
+
+    def keep_better(self, index: np.ndarray, new: Any) -> None:
+        """Put the points of ``new`` in the place of those at ``index`` that are no higher."""
+        better = new.value >= self.log_density[index]
+        for mine, its in zip(self, (new.z, new.value, new.gradient), strict=True):
+            mine[index[better]] = its[better]
+
+
+class _Found(NamedTuple):
+    """What a search found; ``hessian`` is that of minus the log density, at the best start."""
+
+    z: np.ndarray
+    log_density: np.ndarray
+    gradient: np.ndarray
+    failed: np.ndarray
+    losses: np.ndarray
+    hessian: np.ndarray
+    num_gradients: int
 
     @property
-    def basins(self):
+    def basins(self) -> tuple[Basin, ...]:
         return _basins(self.z, self.log_density, self.failed, self.hessian)
 
 
-def _merge(one: _Search, two: _Search) -> _Search:
+def _merge(one: _Found, two: _Found) -> _Found:
     better = two.basins[0].log_density > one.basins[0].log_density
+    joined = (np.concatenate(pair) for pair in zip(one[:5], two[:5], strict=True))
     hessian = two.hessian if better else one.hessian
-    joined = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), one, two)
-    return joined._replace(hessian=hessian)
+    return _Found(*joined, hessian, one.num_gradients + two.num_gradients)
 
 
-@functools.partial(jax.jit, static_argnames=("flat",))
-def prior_draws(flat: FlatModel, keys: Array, args: tuple) -> Array:
+@jax.jit
+def prior_draws(target: Target, keys: Array) -> Array:
     """Draws from the prior as unconstrained vectors (n, d), one for each key."""
-    return jax.vmap(lambda key: flat.prior_draw(key, args))(keys)
+    return jax.vmap(target.prior_draw)(keys)
 
 
-@functools.partial(jax.jit, static_argnames=("flat",))
-def _improbability(flat, z, args, key):
+@jax.jit
+def _improbability(target: Target, z: Array, key: Array) -> Array:
     """By how many standard deviations the data are less probable than replicates at a point."""
-    sites = list(observed_sites(flat.trace(z, args)).values())
+    sites = list(observed_sites(target.trace(z)).values())
 
-    def log_likelihood(key):
+    def log_likelihood(key: Array) -> Array:
         keys = jax.random.split(key, len(sites))
         return sum(
             jnp.sum(s["fn"].log_prob(s["fn"].sample(k))) for s, k in zip(sites, keys, strict=True)
@@ -237,141 +266,66 @@ def _improbability(flat, z, args, key):
     return (jnp.mean(replicates) - data) / jnp.std(replicates)
 
 
-def _explains(flat, z, args, key) -> bool:
+def _explains(target: Target, z: Array, key: Array) -> bool:
     try:
-        excess = _improbability(flat, z, args, key)
+        excess = _improbability(target, z, key)
     except NotImplementedError:  # by a distribution that cannot be drawn from
         return True
     # A model of factors alone has no replicates: its excess is not a number.
     return not float(excess) > 5.0
 
 
-def _one_component(flat, key, number):
+def _one_component(target: Target, key: Array, number: int) -> Array:
     """Which entries (number, d) belong to a component, drawn for each row: ``lens`` and the like.
 
     A site without a dot in its name is a component of its own. None is drawn where there is but
     one: it would be the whole of the vector.
     """
     names = [
-        site.name.rpartition(".")[0] or site.name for site in flat.sites for _ in range(site.size)
+        site.name.rpartition(".")[0] or site.name for site in target.sites for _ in range(site.size)
     ]
     _, component = np.unique(names, return_inverse=True)
     drawn = jax.random.randint(key, (number, 1), 0, component.max() + 1)
     return (jnp.asarray(component)[None] == drawn) & (component.max() > 0)
 
 
-def _svi(flat, optimizer):
-    # The guide is set up once, outside of the map over starts: an autoguide keeps its first
-    # initialisation.
-    guide = AutoDelta(flat.flat_site, init_loc_fn=init_to_value(values={"z": jnp.zeros(flat.dim)}))
-    return SVI(flat.as_numpyro(), guide, optax_to_numpyro(optimizer), Trace_ELBO())
+def _svi(target: Target, optimizer: Any) -> SVI:
+    origin = init_to_value(values={"z": jnp.zeros(target.dim)})
+    guide = AutoDelta(flat_site, init_loc_fn=origin)
+    return prepared(SVI(flat_model, guide, optax_to_numpyro(optimizer), Trace_ELBO()), target)
 
 
-@functools.partial(jax.jit, static_argnames=("flat", "optimizer"))
-def _begin(flat, optimizer, z, args):
-    svi = _svi(flat, optimizer)
-    key = jax.random.key(0)  # AutoDelta draws nothing
-    svi.init(key, *args)
-    return jax.vmap(lambda start: svi.init(key, *args, init_params={"z_auto_loc": start}))(z)
+@functools.partial(jax.jit, static_argnames="optimizer")
+def _begin(target: Target, optimizer: Any, z: Array) -> Any:
+    svi, key = _svi(target, optimizer), jax.random.key(0)  # AutoDelta draws nothing
+    return jax.vmap(lambda start: svi.init(key, target, init_params={"z_auto_loc": start}))(z)
 
 
-@functools.partial(jax.jit, static_argnames=("flat", "optimizer", "num_steps", "batch_size"))
-def _advance(flat, optimizer, num_steps, states, args, batch_size):
-    svi = _svi(flat, optimizer)
-    svi.init(jax.random.key(0), *args)
+@functools.partial(jax.jit, static_argnames=("optimizer", "num_steps", "batch_size"))
+def _advance(
+    target: Target, optimizer: Any, num_steps: int, states: Any, batch_size: int | None
+) -> tuple[Any, Array, Array]:
+    svi = _svi(target, optimizer)
 
-    def one_start(state, args):
-        # `stable_update` leaves a start that meets a non-finite value or gradient where it is.
-        step = lambda state, _: svi.stable_update(state, *args)  # noqa: E731
-        state, losses = jax.lax.scan(step, state, length=num_steps)
+    def one_start(state: Any, target: Target) -> tuple[Any, Array, Array]:
+        state, losses = updated(svi, num_steps, state, target)
         return state, svi.get_params(state)["z_auto_loc"], losses
 
-    return map_batch(one_start, states, args, batch_size=batch_size)
+    return map_batch(one_start, states, target, batch_size=batch_size)
 
 
-def _value_gradient_hessian(flat, z, args):
-    """Log density, gradient, and the Hessian of minus the log density at one point."""
-    density = jax.value_and_grad(lambda z: flat.log_density(z, args))
-    (value, gradient), tangent = jax.linearize(density, z)
-    columns = jax.lax.map(lambda v: tangent(v)[1], jnp.eye(flat.dim))
-    return value, gradient, -0.5 * (columns + columns.T)
-
-
-class _Newton(NamedTuple):
-    z: Any
-    value: Any
-    gradient: Any
-    hessian: Any
-    damping: Any
-    num_steps: Any
-    done: Any
-
-
-@functools.partial(jax.jit, static_argnames=("flat", "max_steps"))
-def newton(flat: FlatModel, z: Array, args: tuple, max_steps: int = 20) -> _Newton:
-    """Damped Newton ascent of each row of ``z`` (n, d).
-
-    A step solves with the eigenvalues of the negative Hessian in absolute value, so that it climbs
-    at a saddle too, plus a damping that falls when a step succeeds and rises when it does not.
-
-    Returns:
-        The points ``z`` (n, d), their log density ``value`` (n,), its ``gradient`` and the negative
-        ``hessian`` there (n, d, d), the number of Hessians used ``num_steps`` (n,), and whether
-        each is ``done``.
-    """
-
-    def propose(state):
-        eigenvalues, vectors = jnp.linalg.eigh(state.hessian)
-        coordinates = vectors.T @ state.gradient
-        return state.z + vectors @ (coordinates / (jnp.abs(eigenvalues) + state.damping))
-
-    def step(args, state):
-        trial = propose(state)
-        value, gradient, hessian = _value_gradient_hessian(flat, trial, args)
-        gain = value - state.value
-        finite = jnp.all(jnp.isfinite(gradient)) & jnp.all(jnp.isfinite(hessian))
-        # The first step evaluates the start itself, whose value is still unknown.
-        accept = (gain >= 0) & finite
-        damping = jnp.where(accept, 0.1 * state.damping, 10.0 * jnp.maximum(state.damping, 1e-3))
-        done = (accept & (gain < 0.01)) | (damping > 1e8)
-        better = _Newton(trial, value, gradient, hessian, damping, state.num_steps + 1, done)
-        return jax.tree.map(
-            lambda new, old: jnp.where(accept, new, old),
-            better,
-            state._replace(damping=damping, num_steps=state.num_steps + 1, done=done),
-        )
-
-    def climb(start, args):
-        zeros = jnp.zeros_like(start)
-        first = _Newton(
-            start,
-            -jnp.inf,
-            zeros,
-            jnp.eye(flat.dim),
-            jnp.ones(()),
-            jnp.zeros((), int),
-            jnp.array(False),
-        )
-        first = jax.tree.map(jnp.asarray, first)
-        return jax.lax.while_loop(
-            lambda s: (s.num_steps < max_steps) & ~s.done, functools.partial(step, args), first
-        )
-
-    return map_batch(climb, z, args, batch_size=1)
-
-
-def _check_start(start, flat):
+def _checked(start: ArrayLike, target: Target) -> Array:
     start = jnp.atleast_2d(jnp.asarray(start, dtype=jnp.result_type(float)))
-    if start.ndim != 2 or start.shape[1] != flat.dim:
+    if start.ndim != 2 or start.shape[1] != target.dim:
         raise ValueError(
-            f"`start` is one row of {flat.dim} unconstrained values for each start, in the order "
+            f"`start` is one row of {target.dim} unconstrained values for each start, in the order "
             f"of `result.names`; got an array of shape {start.shape}. Leave it out to start from "
             "the prior."
         )
     return start
 
 
-def _check_any_finite(failed) -> None:
+def _check_any_finite(failed: Array) -> None:
     if bool(jnp.all(failed)):
         raise ValueError(
             f"None of the {failed.size} starts reached a finite log density and gradient. Check "
@@ -380,18 +334,24 @@ def _check_any_finite(failed) -> None:
         )
 
 
-def _finite(value, gradient):
+def _finite(value: Array, gradient: Array) -> Array:
     return jnp.isfinite(value) & jnp.all(jnp.isfinite(gradient), axis=-1)
 
 
-def _count_nonfinite(value, gradient) -> dict[str, int]:
+def _count_nonfinite(value: np.ndarray, gradient: np.ndarray) -> dict[str, int]:
     return {
-        "log_density": int(jnp.sum(~jnp.isfinite(value))),
-        "gradient": int(jnp.sum(~jnp.all(jnp.isfinite(gradient), axis=-1))),
+        "log_density": int(np.sum(~np.isfinite(value))),
+        "gradient": int(np.sum(~np.all(np.isfinite(gradient), axis=-1))),
     }
 
 
-def _basins(z, log_density, failed, hessian, nats: float = 3.0) -> tuple[Basin, ...]:
+def _basins(
+    z: np.ndarray,
+    log_density: np.ndarray,
+    failed: np.ndarray,
+    hessian: np.ndarray,
+    nats: float = 3.0,
+) -> tuple[Basin, ...]:
     """Group the starts: a start belongs to the best one left when the two could lie on one peak.
 
     That is when its log density is within ``nats`` of it, and the quadratic form of the curvature

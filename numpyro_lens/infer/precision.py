@@ -1,6 +1,5 @@
 """Whether single precision is enough for a posterior."""
 
-import functools
 import warnings
 from typing import Any
 
@@ -10,14 +9,13 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from numpyro_lens._types import Array
-from numpyro_lens.infer.batching import evaluate
-from numpyro_lens.infer.density import FlatModel
+from numpyro_lens.target import Target, evaluate
 
 #: Error of the gradient, in posterior standard deviations, that a sampler no longer shrugs off.
 LIMIT = 0.1
 
 
-def precision_error(flat: FlatModel, args: tuple, z: ArrayLike, scale_tril: ArrayLike) -> float:
+def precision_error(target: Target, z: ArrayLike, scale_tril: ArrayLike) -> float:
     r"""Error of the single-precision gradient where the posterior is.
 
     .. math:: \max_z \; |L^T (g_{32} - g_{64})| / \sqrt d
@@ -26,8 +24,7 @@ def precision_error(flat: FlatModel, args: tuple, z: ArrayLike, scale_tril: Arra
     :math:`\sqrt d`.
 
     Args:
-        flat: the model.
-        args: arguments of the model.
+        target: the density.
         z: unconstrained vectors (n, d), say the MAP.
         scale_tril: lower Cholesky factor of the covariance of the posterior (d, d).
 
@@ -36,28 +33,26 @@ def precision_error(flat: FlatModel, args: tuple, z: ArrayLike, scale_tril: Arra
 
     Example:
         >>> import numpy as np, numpyro, numpyro.distributions as dist
-        >>> from numpyro_lens.infer import flat_model
+        >>> from numpyro_lens.infer import Target
         >>> def model(y):
         ...     mu = numpyro.sample("mu", dist.Normal(0.0, 1.0))
         ...     numpyro.sample("y", dist.Normal(mu, 1.0), obs=y)
-        >>> flat = flat_model(model, (0.3,))
-        >>> precision_error(flat, (0.3,), np.zeros((1, 1)), np.eye(1)) < 1e-6
+        >>> precision_error(Target.of(model, 0.3), np.zeros((1, 1)), np.eye(1)) < 1e-6
         True
     """
-    single = np.asarray(evaluate(flat, z, args)[1], dtype=float)
+    single = np.asarray(evaluate(target.log_density, z)[1], dtype=float)
     with jax.enable_x64(True):
-        double = jax.tree.map(_as_double, args)
-        _, gradient = _value_and_gradient(flat, jnp.asarray(np.asarray(z, dtype=float)), double)
-        gradient = np.asarray(gradient)
+        double = jax.tree.map(_as_double, target)
+        gradient = np.asarray(_gradients(double, jnp.asarray(np.asarray(z, dtype=float))))
     error = np.linalg.norm((single - gradient) @ scale_tril, axis=1)
-    return float(np.max(error) / np.sqrt(flat.dim))
+    return float(np.max(error) / np.sqrt(target.dim))
 
 
-def check_precision(flat: FlatModel, args: tuple, z: ArrayLike, scale_tril: ArrayLike) -> None:
+def check_precision(target: Target, z: ArrayLike, scale_tril: ArrayLike) -> None:
     """Warn when single precision is in use and not enough; the arguments of ``precision_error``."""
     if jax.config.read("jax_enable_x64"):
         return
-    error = precision_error(flat, args, z, scale_tril)
+    error = precision_error(target, z, scale_tril)
     if not error < LIMIT:
         warnings.warn(
             "Single precision is not enough for this posterior: its gradient is off by "
@@ -68,9 +63,9 @@ def check_precision(flat: FlatModel, args: tuple, z: ArrayLike, scale_tril: Arra
         )
 
 
-@functools.partial(jax.jit, static_argnames="flat")
-def _value_and_gradient(flat: FlatModel, z: Array, args: tuple) -> tuple[Array, Array]:
-    return jax.lax.map(jax.value_and_grad(lambda z: flat.log_density(z, args)), z)
+@jax.jit
+def _gradients(target: Target, z: Array) -> Array:
+    return jax.lax.map(jax.grad(target.log_density), z)
 
 
 def _as_double(leaf: Any) -> Any:

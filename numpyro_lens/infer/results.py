@@ -1,7 +1,7 @@
 """What each stage returns: frozen objects that carry everything and feed the next step."""
 
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import jax
@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from numpyro_lens._types import Array
-from numpyro_lens.infer.batching import map_batch, unplaced
-from numpyro_lens.infer.density import Affine, FlatModel
+from numpyro_lens.sampler import Affine
+from numpyro_lens.target import Target, map_batch, unplaced
 
 
 class Basin(NamedTuple):
@@ -22,14 +22,14 @@ class Basin(NamedTuple):
     start: int
 
 
-def constrain(flat: FlatModel, z: ArrayLike, args: tuple) -> dict[str, np.ndarray]:
+def constrain(target: Target, z: ArrayLike) -> dict[str, np.ndarray]:
     """Site values of each row of ``z`` (n, d), stacked along a leading axis."""
-    return unplaced(_constrain(flat, z, args))
+    return unplaced(_constrain(target, z))
 
 
-@partial(jax.jit, static_argnames=("flat",))
-def _constrain(flat: FlatModel, z: Array, args: tuple) -> dict[str, Array]:
-    return map_batch(flat.constrain, z, args)
+@jax.jit
+def _constrain(target: Target, z: Array) -> dict[str, Array]:
+    return map_batch(lambda z, target: target.constrain(z), z, target)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -51,8 +51,7 @@ class MAPResult:
         timing: seconds of compilation and of running.
     """
 
-    flat: FlatModel
-    args: tuple
+    target: Target
     params: np.ndarray
     log_density: np.ndarray
     losses: np.ndarray
@@ -65,7 +64,7 @@ class MAPResult:
     @property
     def names(self) -> tuple[str, ...]:
         """Name of each column of ``params``."""
-        return self.flat.names
+        return self.target.names
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -80,7 +79,7 @@ class MAPResult:
     @cached_property
     def samples(self) -> dict[str, np.ndarray]:
         """Site values of every start, best values at index ``basins[0].start``."""
-        return constrain(self.flat, self.params, self.args)
+        return constrain(self.target, self.params)
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.params, dtype=dtype)
@@ -116,8 +115,7 @@ class SVIResult:
         timing: seconds of compilation and of running.
     """
 
-    flat: FlatModel
-    args: tuple
+    target: Target
     mean: np.ndarray
     scale_tril: np.ndarray
     losses: np.ndarray
@@ -128,7 +126,7 @@ class SVIResult:
     @property
     def names(self) -> tuple[str, ...]:
         """Name of each entry of ``mean``."""
-        return self.flat.names
+        return self.target.names
 
     @property
     def covariance_matrix(self) -> np.ndarray:
@@ -139,22 +137,23 @@ class SVIResult:
     def samples(self) -> dict[str, np.ndarray]:
         """Site values of 2,000 draws from the Gaussian, (1, 2000, ...) each."""
         draws = self.sample(jax.random.key(0), (2000,))
-        values = constrain(self.flat, draws, self.args)
+        values = constrain(self.target, draws)
         return {name: value[None] for name, value in values.items()}
 
     @property
-    def _frame(self) -> Affine:
+    def gaussian(self) -> Affine:
+        """The map of the standard normal to this Gaussian."""
         return Affine(jnp.asarray(self.mean), jnp.asarray(self.scale_tril))
 
     def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
         """Draws of the unconstrained vector, ``(*sample_shape, d)``."""
         noise = jax.random.normal(key, (*sample_shape, len(self.mean)))
-        return self._frame(noise)
+        return self.gaussian(noise)
 
     def log_prob(self, z: ArrayLike) -> Array:
         """Log density of the Gaussian at ``z`` (..., d)."""
         z = jnp.asarray(z)
-        return self._frame.log_prob(z.reshape(-1, z.shape[-1])).reshape(z.shape[:-1])
+        return self.gaussian.log_prob(z.reshape(-1, z.shape[-1])).reshape(z.shape[:-1])
 
     def __repr__(self) -> str:
         verdict = "good" if self.pareto_k <= 0.7 else "poor"

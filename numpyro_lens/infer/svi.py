@@ -16,11 +16,12 @@ from numpyro.infer.autoguide import AutoMultivariateNormal
 from numpyro.optim import optax_to_numpyro
 
 from numpyro_lens._types import Array
-from numpyro_lens.infer._stage import progress_bar, timed
-from numpyro_lens.infer.batching import evaluate, map_batch, unplaced
-from numpyro_lens.infer.density import Affine, FlatModel
 from numpyro_lens.infer.diagnostics import pareto_k
+from numpyro_lens.infer.optimisation import in_blocks, prepared, updated
 from numpyro_lens.infer.results import SVIResult
+from numpyro_lens.infer.stage import timed
+from numpyro_lens.sampler import Affine
+from numpyro_lens.target import Target, evaluate, flat_model, flat_site, map_batch, unplaced
 
 
 @functools.cache
@@ -114,8 +115,7 @@ class SVI:
 
     def run(
         self,
-        flat: FlatModel,
-        args: tuple,
+        target: Target,
         key: Array,
         *,
         start: ArrayLike,
@@ -125,8 +125,7 @@ class SVI:
         """Fit.
 
         Args:
-            flat: the model.
-            args: arguments of the model.
+            target: the density.
             key: JAX random key.
             start: mean of the first Gaussian, (d,) or (1, d).
             scale_tril: lower Cholesky factor of its covariance (d, d).
@@ -135,44 +134,50 @@ class SVI:
         Raises:
             ValueError: ``start`` or ``scale_tril`` of the wrong shape.
         """
-        start, scale_tril = _check_gaussian(start, scale_tril, flat)
+        start, scale_tril = _checked(start, scale_tril, target)
         key_fit, key_weights = jax.random.split(key)
         with timed() as timing:
             elbo = self.elbo or _sticking_the_landing(self.num_particles, self.batch_size)
-            identity = jnp.eye(flat.dim)
+            identity = jnp.eye(target.dim)
             frame = Affine(start, scale_tril if self.whiten else identity)
             first = identity if self.whiten else scale_tril
-            loc, tril, losses = self._fit(flat, args, key_fit, elbo, frame, first, progress)
-            mean, result_tril = frame(loc), frame.scale_tril @ tril
-            k = _importance_k(flat, args, key_weights, Affine(mean, result_tril), self)
+            fitted, losses = self._fit(target, key_fit, elbo, frame, first, progress)
+            k = _importance_k(target, key_weights, fitted, self)
         return SVIResult(
-            flat=flat,
-            args=args,
-            mean=np.asarray(mean),
-            scale_tril=np.asarray(result_tril),
+            target=target,
+            mean=np.asarray(fitted.loc),
+            scale_tril=np.asarray(fitted.scale_tril),
             losses=np.asarray(losses),
             pareto_k=k,
             num_gradients={"svi": len(losses) * elbo.num_particles + self.num_importance},
             timing=timing.as_dict(),
         )
 
-    def _fit(self, flat, args, key, elbo, frame, first, progress):
+    def _fit(
+        self, target: Target, key: Array, elbo: ELBO, frame: Affine, first: Array, progress: bool
+    ) -> tuple[Affine, list[float]]:
+        """The fitted Gaussian, and the negative ELBO of each step."""
         optimizer = self.optimizer or adam(num_steps=self.num_steps)
-        state = unplaced(_begin(flat, optimizer, elbo, key, frame, first, args))
-        losses: list[float] = []
         # The guide's density is that of whitened coordinates; the ELBO is that of the posterior.
         log_volume = float(jnp.sum(jnp.log(jnp.diag(frame.scale_tril))))
-        with progress_bar("SVI", self.num_steps, progress) as bar:
-            while len(losses) < self.num_steps and not self._settled(losses):
-                steps = min(self.block, self.num_steps - len(losses))
-                state, block = unplaced(_advance(flat, optimizer, elbo, steps, state, frame, args))
-                losses.extend((np.asarray(block) - log_volume).tolist())
-                bar.update(steps)
-                bar.set_postfix_str(f"ELBO {-np.mean(losses[-steps:]):.2f}")
-        loc, tril = _gaussian(flat, optimizer, elbo, state, frame, args)
-        return loc, tril, losses
 
-    def _settled(self, losses) -> bool:
+        def advance(state: Any, num_steps: int) -> tuple[Any, np.ndarray]:
+            state, losses = _advance(target, optimizer, elbo, num_steps, state, frame)
+            return state, np.asarray(losses) - log_volume
+
+        state, losses = in_blocks(
+            advance,
+            unplaced(_begin(target, optimizer, elbo, key, frame, first)),
+            num_steps=self.num_steps,
+            block=self.block,
+            stop=self._settled,
+            title="SVI",
+            progress=progress,
+        )
+        loc, tril = _gaussian(target, optimizer, elbo, state, frame)
+        return Affine(frame(loc[None])[0], frame.scale_tril @ tril), losses
+
+    def _settled(self, losses: list[float]) -> bool:
         window = self.patience
         if window is None or len(losses) < 2 * window:
             return False
@@ -182,59 +187,62 @@ class SVI:
 
 
 @functools.cache
-def _sticking_the_landing(num_particles, batch_size):
+def _sticking_the_landing(num_particles: int, batch_size: int | None) -> StickingTheLanding:
     return StickingTheLanding(num_particles, batch_size)
 
 
-def _svi(flat, optimizer, elbo, frame):
-    origin = init_to_value(values={"z": jnp.zeros(flat.dim)})
-    guide = AutoMultivariateNormal(flat.flat_site, init_loc_fn=origin, init_scale=1.0)
-    return numpyro.infer.SVI(flat.as_numpyro(frame), guide, optax_to_numpyro(optimizer), elbo)
+def _svi(target: Target, optimizer: Any, elbo: ELBO, frame: Affine) -> numpyro.infer.SVI:
+    origin = init_to_value(values={"z": jnp.zeros(target.dim)})
+    guide = AutoMultivariateNormal(flat_site, init_loc_fn=origin, init_scale=1.0)
+    model = functools.partial(flat_model, frame=frame)
+    return numpyro.infer.SVI(model, guide, optax_to_numpyro(optimizer), elbo)
 
 
-@functools.partial(jax.jit, static_argnames=("flat", "optimizer", "elbo"))
-def _begin(flat, optimizer, elbo, key, frame, first, args):
-    svi = _svi(flat, optimizer, elbo, frame)
-    return svi.init(key, *args, init_params={"auto_scale_tril": first})
+@functools.partial(jax.jit, static_argnames=("optimizer", "elbo"))
+def _begin(
+    target: Target, optimizer: Any, elbo: ELBO, key: Array, frame: Affine, first: Array
+) -> Any:
+    svi = _svi(target, optimizer, elbo, frame)
+    return svi.init(key, target, init_params={"auto_scale_tril": first})
 
 
-@functools.partial(jax.jit, static_argnames=("flat", "optimizer", "elbo", "num_steps"))
-def _advance(flat, optimizer, elbo, num_steps, state, frame, args):
-    svi = _svi(flat, optimizer, elbo, frame)
-    svi.init(jax.random.key(0), *args)
-    step = lambda state, _: svi.stable_update(state, *args)  # noqa: E731
-    return jax.lax.scan(step, state, length=num_steps)
+@functools.partial(jax.jit, static_argnames=("optimizer", "elbo", "num_steps"))
+def _advance(
+    target: Target, optimizer: Any, elbo: ELBO, num_steps: int, state: Any, frame: Affine
+) -> tuple[Any, Array]:
+    return updated(prepared(_svi(target, optimizer, elbo, frame), target), num_steps, state, target)
 
 
-@functools.partial(jax.jit, static_argnames=("flat", "optimizer", "elbo"))
-def _gaussian(flat, optimizer, elbo, state, frame, args):
-    svi = _svi(flat, optimizer, elbo, frame)
-    svi.init(jax.random.key(0), *args)
+@functools.partial(jax.jit, static_argnames=("optimizer", "elbo"))
+def _gaussian(
+    target: Target, optimizer: Any, elbo: ELBO, state: Any, frame: Affine
+) -> tuple[Array, Array]:
+    svi = prepared(_svi(target, optimizer, elbo, frame), target)
     posterior = svi.guide.get_posterior(svi.get_params(state))
     return posterior.loc, posterior.scale_tril
 
 
-def _importance_k(flat, args, key, fitted, settings) -> float:
-    noise = jax.random.normal(key, (settings.num_importance, flat.dim))
-    log_p, _ = evaluate(flat, fitted(noise), args, settings.batch_size)
+def _importance_k(target: Target, key: Array, fitted: Affine, settings: SVI) -> float:
+    noise = jax.random.normal(key, (settings.num_importance, target.dim))
+    log_p, _ = evaluate(target.log_density, fitted(noise), settings.batch_size)
     # The normalisation of the Gaussian is the same for every draw, and drops out of the tail.
     log_weights = np.asarray(log_p + 0.5 * jnp.sum(noise**2, axis=1), dtype=float)
     return pareto_k(np.where(np.isfinite(log_weights), log_weights, -np.inf))
 
 
-def _check_gaussian(
-    start: ArrayLike, scale_tril: ArrayLike, flat: FlatModel
+def _checked(
+    start: ArrayLike, scale_tril: ArrayLike, target: Target
 ) -> tuple[Array, Array]:
     dtype = jnp.result_type(float)
     start, scale_tril = jnp.asarray(start, dtype), jnp.asarray(scale_tril, dtype)
-    if start.size != flat.dim:
+    if start.size != target.dim:
         raise ValueError(
-            f"`start` is one point of {flat.dim} unconstrained values, of shape ({flat.dim},) or "
-            f"(1, {flat.dim}); got {start.shape}. `map_result.best` is one."
+            f"`start` is one point of {target.dim} unconstrained values, of shape "
+            f"({target.dim},) or (1, {target.dim}); got {start.shape}. `map_result.best` is one."
         )
-    if scale_tril.shape != (flat.dim, flat.dim):
+    if scale_tril.shape != (target.dim, target.dim):
         raise ValueError(
-            f"`scale_tril` is a ({flat.dim}, {flat.dim}) lower Cholesky factor; "
+            f"`scale_tril` is a ({target.dim}, {target.dim}) lower Cholesky factor; "
             f"got {scale_tril.shape}."
         )
-    return start.reshape(flat.dim), scale_tril
+    return start.reshape(target.dim), scale_tril

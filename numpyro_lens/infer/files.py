@@ -1,0 +1,237 @@
+"""Results of the stages on disk: ArviZ's groups, and beside them what it takes to rebuild them."""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from os import PathLike
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import xarray as xr
+
+from numpyro_lens.infer.posterior import AbstractPosterior, HMCResult
+from numpyro_lens.infer.results import Basin, MAPResult, SVIResult
+from numpyro_lens.target import Site, Target
+
+_ENGINE = "h5netcdf"
+_GROUP = "numpyro_lens_{}"
+
+
+def save(
+    result: AbstractPosterior,
+    path: str | PathLike,
+    *,
+    model_name: str | None = None,
+    extra: dict[str, xr.Dataset] | None = None,
+) -> None:
+    """Write a result as netCDF: for `load`, and for ``arviz.from_netcdf``.
+
+    Args:
+        result: the posterior.
+        path: the file, replaced if it exists.
+        model_name: to find the model again; by default its module and name.
+        extra: further datasets, by name.
+    """
+    parts = {"hmc": _hmc_dataset(result, model_name or own_name(result.model)), **(extra or {})}
+    if isinstance(result.map, MAPResult):
+        parts["map"] = _map_dataset(result.map)
+    if isinstance(result.svi, SVIResult):
+        parts["svi"] = _svi_dataset(result.svi)
+    result.to_arviz().to_netcdf(str(path))
+    for name, dataset in parts.items():
+        dataset.to_netcdf(str(path), mode="a", group=_GROUP.format(name), engine=_ENGINE)
+
+
+def load(
+    path: str | PathLike,
+    *,
+    model: Callable | None = None,
+    args: tuple = (),
+    ready: dict[str, Callable] | None = None,
+) -> HMCResult:
+    """Read a result that `save` wrote.
+
+    Everything is there but the model function, which no file can hold.
+
+    Args:
+        path: the netCDF file.
+        model: the NumPyro model function that was fitted; what runs the model needs it.
+        args: its arguments.
+        ready: models that are found by the name they were saved under.
+
+    Returns:
+        The posterior, with ``.map`` and ``.svi``.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file was written by something else.
+    """
+    hmc = read(path, "hmc")
+    if hmc is None:
+        raise ValueError(
+            f"{str(path)!r} holds no numpyro_lens result. Files of other packages open with "
+            "arviz.from_netcdf(path)."
+        )
+    found = model or (ready or {}).get(hmc.attrs["model"]) or _unknown(hmc)
+    target = Target(found, _sites(hmc), args)
+    best, gaussian = read(path, "map"), read(path, "svi")
+    result = HMCResult(
+        target=target,
+        z=hmc["z"].values,
+        statistics=_group(path, "sample_stats"),
+        map=None if best is None else _map_result(best, target),
+        svi=None if gaussian is None else _svi_result(gaussian, target),  # type: ignore[arg-type]
+        own_gradients=json.loads(hmc.attrs["num_gradients"]),
+        timing=json.loads(hmc.attrs["timing"]),
+        seed=None if hmc.attrs["seed"] < 0 else int(hmc.attrs["seed"]),
+        settings=json.loads(hmc.attrs["settings"]),
+    )
+    return _with_known(result, path, hmc)
+
+
+def _with_known(result: HMCResult, path: str | PathLike, hmc: xr.Dataset) -> HMCResult:
+    """What would otherwise be computed, by the model or by the packages of today."""
+    known = {
+        "samples": _group(path, "posterior"),
+        "observed": _group(path, "observed_data"),
+        "versions": json.loads(hmc.attrs["versions"]),
+    }
+    result.__dict__.update(known)
+    return result
+
+
+def write_stage(path: str | PathLike, name: str, result: Any, manifest: dict[str, Any]) -> None:
+    """Write the result of MAP or SVI alone, with what it was run on."""
+    dataset = _map_dataset(result) if name == "map" else _svi_dataset(result)
+    dataset.attrs |= {"manifest": json.dumps(manifest)}
+    dataset.to_netcdf(str(path), engine=_ENGINE)
+
+
+def read_stage(path: str | PathLike, name: str, target: Target) -> tuple[dict[str, Any], Any]:
+    """What `write_stage` wrote: the manifest and the result."""
+    with xr.open_dataset(str(path), engine=_ENGINE) as dataset:
+        dataset = dataset.load()
+    result = {"map": _map_result, "svi": _svi_result}[name](dataset, target)
+    return json.loads(dataset.attrs["manifest"]), result
+
+
+def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
+    """Let ``write`` fill a file beside ``path``, then rename it: never half a file.
+
+    The file beside it keeps the ending, which tells writers the format.
+    """
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read(path: str | PathLike, name: str) -> xr.Dataset | None:
+    """One of the datasets of a file, None where the file has none of that name.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no netCDF file.
+    """
+    try:
+        with xr.open_dataset(str(path), group=_GROUP.format(name), engine=_ENGINE) as dataset:
+            return dataset.load()
+    except FileNotFoundError:
+        raise FileNotFoundError(f"no such file: {str(path)!r}. Give a saved posterior.") from None
+    except (OSError, KeyError) as error:
+        if "group" in str(error).lower():
+            return None
+        raise ValueError(f"{str(path)!r} is no netCDF file: {error}.") from error
+
+
+def _group(path: str | PathLike, name: str) -> dict[str, np.ndarray]:
+    with xr.open_dataset(str(path), group=name, engine=_ENGINE) as dataset:
+        return {str(key): variable.values for key, variable in dataset.load().data_vars.items()}
+
+
+def _hmc_dataset(result: AbstractPosterior, model_name: str) -> xr.Dataset:
+    attrs = {
+        "num_gradients": json.dumps(result.own_gradients),
+        "timing": json.dumps(result.timing),
+        "model": model_name,
+        "sites": json.dumps([asdict(site) for site in result.target.sites]),
+        "settings": json.dumps(result.settings, default=str),
+        "seed": -1 if result.seed is None else result.seed,
+        "versions": json.dumps(result.versions),
+    }
+    return xr.Dataset({"z": (("chain", "draw", "coordinate"), result.z)}, attrs=attrs)
+
+
+def _counts(stage: MAPResult | SVIResult) -> dict[str, str]:
+    return {
+        "num_gradients": json.dumps(stage.num_gradients),
+        "timing": json.dumps(stage.timing),
+    }
+
+
+def own_name(model: Callable) -> str:
+    """The module and the name of a model function."""
+    return f"{getattr(model, '__module__', '?')}.{getattr(model, '__qualname__', type(model))}"
+
+
+def _sites(hmc: xr.Dataset) -> tuple[Site, ...]:
+    return tuple(
+        Site(s["name"], tuple(s["shape"]), tuple(s["unconstrained_shape"]), s["bounded"])
+        for s in json.loads(hmc.attrs["sites"])
+    )
+
+
+def _unknown(hmc: xr.Dataset) -> Callable:
+    def model(*_args: Any) -> NoReturn:
+        raise ValueError(
+            f"The file holds the draws, not the model function {hmc.attrs['model']}. Give it: "
+            "nl.load(path, model=your_function)."
+        )
+
+    return model
+
+
+def _map_dataset(result: MAPResult) -> xr.Dataset:
+    variables = {
+        "params": (("start", "coordinate"), result.params),
+        "log_density": (("start",), result.log_density),
+        "losses": (("step",), result.losses),
+        "hessian": (("coordinate", "coordinate_"), result.hessian),
+    }
+    basins = json.dumps([list(basin) for basin in result.basins])
+    nonfinite = json.dumps(result.num_nonfinite)
+    attrs = {"basins": basins, "num_nonfinite": nonfinite, **_counts(result)}
+    return xr.Dataset(variables, attrs=attrs)
+
+
+def _map_result(data: xr.Dataset, target: Target) -> MAPResult:
+    return MAPResult(
+        target=target,
+        **{name: data[name].values for name in ("params", "log_density", "losses", "hessian")},
+        basins=tuple(Basin(*basin) for basin in json.loads(data.attrs["basins"])),
+        **{key: json.loads(data.attrs[key]) for key in ("num_nonfinite", "num_gradients")},
+        timing=json.loads(data.attrs["timing"]),
+    )
+
+
+def _svi_dataset(result: SVIResult) -> xr.Dataset:
+    variables = {
+        "mean": (("coordinate",), result.mean),
+        "scale_tril": (("coordinate", "coordinate_"), result.scale_tril),
+        "losses": (("step",), result.losses),
+    }
+    return xr.Dataset(variables, attrs={"pareto_k": float(result.pareto_k), **_counts(result)})
+
+
+def _svi_result(data: xr.Dataset, target: Target) -> SVIResult:
+    return SVIResult(
+        target=target,
+        **{name: data[name].values for name in ("mean", "scale_tril", "losses")},
+        pareto_k=float(data.attrs["pareto_k"]),
+        num_gradients=json.loads(data.attrs["num_gradients"]),
+        timing=json.loads(data.attrs["timing"]),
+    )

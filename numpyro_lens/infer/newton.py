@@ -1,0 +1,101 @@
+"""Damped Newton ascent, to the top of a basin."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from numpyro_lens._types import Array
+from numpyro_lens.target import Target, map_batch
+
+
+class Expansion(NamedTuple):
+    """A log density to second order at a point.
+
+    Attributes:
+        z: the point (d,).
+        value: log density there.
+        gradient: (d,).
+        hessian: of minus the log density (d, d).
+    """
+
+    z: Array
+    value: Array
+    gradient: Array
+    hessian: Array
+
+
+class Ascent(NamedTuple):
+    """Where an ascent has come.
+
+    Attributes:
+        best: the best point so far; before any was found finite, its value is minus infinity.
+        trial: the point to be looked at next (d,).
+        damping: added to the eigenvalues of the Hessian.
+        num_steps: points looked at.
+        done: whether nothing more is to be gained.
+    """
+
+    best: Expansion
+    trial: Array
+    damping: Array
+    num_steps: Array
+    done: Array
+
+
+@functools.partial(jax.jit, static_argnames="max_steps")
+def ascend(target: Target, z: Array, max_steps: int = 20) -> Ascent:
+    """Damped Newton ascent of each row of ``z`` (n, d).
+
+    A step solves with the eigenvalues of the negative Hessian in absolute value, so that it climbs
+    at a saddle too, plus a damping that falls when a step succeeds and rises when it does not.
+
+    Args:
+        target: the density.
+        z: where to begin (n, d); the first step looks at these points themselves.
+        max_steps: Hessians for each row at most.
+
+    Returns:
+        An `Ascent`, with a leading axis of n.
+    """
+
+    def ascend_one(start: Array, target: Target) -> Ascent:
+        return jax.lax.while_loop(
+            lambda ascent: (ascent.num_steps < max_steps) & ~ascent.done,
+            functools.partial(_step, target),
+            _begin(start),
+        )
+
+    return map_batch(ascend_one, z, target, batch_size=1)
+
+
+def _begin(start: Array) -> Ascent:
+    nothing = Expansion(
+        start, jnp.full((), -jnp.inf, start.dtype), jnp.zeros_like(start), jnp.eye(len(start))
+    )
+    return Ascent(
+        nothing, start, jnp.ones((), start.dtype), jnp.zeros((), int), jnp.zeros((), bool)
+    )
+
+
+def _step(target: Target, ascent: Ascent) -> Ascent:
+    """Look at the trial point, keep it if it is higher, and propose the next one."""
+    new, best = _expand(target, ascent.trial), ascent.best
+    finite = jnp.all(jnp.isfinite(new.gradient)) & jnp.all(jnp.isfinite(new.hessian))
+    accept = (new.value >= best.value) & finite
+    damping = jnp.where(accept, 0.1 * ascent.damping, 10.0 * jnp.maximum(ascent.damping, 1e-3))
+    done = (accept & (new.value - best.value < 0.01)) | (damping > 1e8)
+    best = jax.tree.map(lambda new, old: jnp.where(accept, new, old), new, best)
+    return Ascent(best, _proposal(best, damping), damping, ascent.num_steps + 1, done)
+
+
+def _proposal(at: Expansion, damping: Array) -> Array:
+    eigenvalues, vectors = jnp.linalg.eigh(at.hessian)
+    return at.z + vectors @ (vectors.T @ at.gradient / (jnp.abs(eigenvalues) + damping))
+
+
+def _expand(target: Target, z: Array) -> Expansion:
+    (value, gradient), tangent = jax.linearize(jax.value_and_grad(target.log_density), z)
+    columns = jax.lax.map(lambda v: tangent(v)[1], jnp.eye(target.dim, dtype=z.dtype))
+    return Expansion(z, value, gradient, -0.5 * (columns + columns.T))

@@ -1,0 +1,79 @@
+"""What the two stages of optimisation share: NumPyro's SVI, advanced in blocks."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from numpyro.infer import SVI
+
+from numpyro_lens._types import Array
+from numpyro_lens.infer.stage import progress_bar
+from numpyro_lens.target import unplaced
+
+
+def prepared(svi: SVI, *args: Any) -> SVI:
+    """An SVI whose guide is set up.
+
+    An autoguide keeps its first initialisation, tracers included: this has to happen outside of any
+    map over starts. Where the parameters begin is set later, so that the key does not matter.
+
+    Args:
+        svi: NumPyro's.
+        *args: of its model.
+    """
+    svi.init(jax.random.key(0), *args)
+    return svi
+
+
+def updated(svi: SVI, num_steps: int, state: Any, *args: Any) -> tuple[Any, Array]:
+    """The state after some steps, and the loss of each (num_steps,).
+
+    A step to a non-finite value or gradient leaves the state where it is.
+
+    Args:
+        svi: prepared.
+        num_steps: steps.
+        state: of the SVI.
+        *args: of its model.
+    """
+
+    def step(state: Any, _: None) -> tuple[Any, Array]:
+        return svi.stable_update(state, *args)
+
+    return jax.lax.scan(step, state, length=num_steps)
+
+
+def in_blocks(
+    advance: Callable[[Any, int], tuple[Any, Any]],
+    state: Any,
+    *,
+    num_steps: int,
+    block: int,
+    stop: Callable[[list[float]], bool],
+    title: str,
+    progress: bool,
+) -> tuple[Any, list[float]]:
+    """Advance a state in blocks of steps, until the losses say to stop.
+
+    Args:
+        advance: the next state and the loss of each step, of a state and a number of steps.
+        state: to begin with.
+        num_steps: steps at most.
+        block: steps at a time.
+        stop: whether to stop, given all losses so far.
+        title: of the progress bar.
+        progress: draw it.
+
+    Returns:
+        The state, and all losses.
+    """
+    losses: list[float] = []
+    with progress_bar(title, num_steps, progress) as bar:
+        while len(losses) < num_steps and not stop(losses):
+            steps = min(block, num_steps - len(losses))
+            state, new = unplaced(advance(state, steps))
+            losses.extend(np.asarray(new, dtype=float).tolist())
+            bar.update(steps)
+            bar.set_postfix_str(f"best loss {min(losses):.2f}")
+    return state, losses

@@ -1,0 +1,99 @@
+"""The three steps, MAP, SVI and HMC, one after the other."""
+
+import dataclasses
+from collections.abc import Callable
+from os import PathLike
+from typing import Any
+
+import jax
+
+from numpyro_lens._types import Array
+from numpyro_lens.infer import hmc as hmc_stage
+from numpyro_lens.infer import map as map_stage
+from numpyro_lens.infer import svi as svi_stage
+from numpyro_lens.infer.checkpoint import kept
+from numpyro_lens.infer.fingerprint import fingerprint, plain, stage_fingerprint
+from numpyro_lens.infer.posterior import HMCResult
+from numpyro_lens.infer.precision import check_precision
+from numpyro_lens.target import Target
+
+
+def fit_target(
+    target: Target,
+    seed: int = 0,
+    *,
+    target_ess: float | None = None,
+    progress: bool = True,
+    map: map_stage.MAP | None = None,
+    svi: svi_stage.SVI | None = None,
+    hmc: hmc_stage.HMC | None = None,
+    callback: Callable[[str, Any], None] | None = None,
+    checkpoint: str | PathLike | None = None,
+) -> HMCResult:
+    """Run the three steps.
+
+    Args:
+        target: the density.
+        seed: the same seed gives the same result.
+        target_ess: smallest bulk and tail effective sample size to draw; by default as many as the
+            verdict asks for.
+        progress: draw progress bars.
+        map, svi, hmc: settings of each step.
+        callback: called with ``"map"``, ``"svi"`` or ``"hmc"`` and the result as each step ends.
+        checkpoint: folder to which every stage and every block of draws is written. Called again
+            with the same folder, the fit goes on where it was, or adds draws when more are asked
+            for.
+
+    Returns:
+        The posterior, with ``.map`` and ``.svi``.
+
+    Raises:
+        ValueError: the checkpoint belongs to another fit.
+    """
+    map, svi, hmc = map or map_stage.MAP(), svi or svi_stage.SVI(), hmc or hmc_stage.HMC()
+    if target_ess is not None:
+        hmc = dataclasses.replace(hmc, target_ess=target_ess)
+    callback = callback or (lambda _stage, _result: None)
+    keys = jax.random.split(jax.random.key(seed), 3)
+
+    def keep(stage: str, settings: Any, key: Array, run: Callable[[], Any]) -> Any:
+        def manifest() -> dict[str, Any]:
+            return fingerprint(target, key) | {"settings": stage_fingerprint(settings)}
+
+        result = kept(checkpoint, stage, manifest, target, run)
+        callback(stage, result)
+        return result
+
+    best = keep("map", map, keys[0], lambda: map.run(target, keys[0], progress=progress))
+    tril = map_stage.laplace_scale_tril(best.hessian)
+    check_precision(target, best.best, tril)
+    start = {"start": best.best, "scale_tril": tril, "progress": progress}
+    gaussian = keep("svi", svi, keys[1], lambda: svi.run(target, keys[1], **start))
+    result = hmc.run(
+        target, keys[2], svi=gaussian, map=best, progress=progress, checkpoint=checkpoint
+    )
+    settings = {name: plain(stage) for name, stage in (("map", map), ("svi", svi), ("hmc", hmc))}
+    result = dataclasses.replace(result, seed=seed, settings=settings)
+    callback("hmc", result)
+    return result
+
+
+def fit(model: Callable, *args: Any, seed: int = 0, **settings: Any) -> HMCResult:
+    """Fit any NumPyro model in one call: MAP, SVI, HMC.
+
+    ``numpyro_lens.fit`` is the same for a lens, and knows its scenes and observations.
+
+    Args:
+        model: NumPyro model function.
+        *args: its arguments.
+        seed: the same seed gives the same result.
+        **settings: of `fit_target`: ``target_ess``, ``progress``, ``map``, ``svi``, ``hmc``,
+            ``callback``, ``checkpoint``.
+
+    Returns:
+        The posterior, with ``.map``, ``.svi`` and ``.num_gradients``.
+
+    Raises:
+        ValueError: the model cannot be fitted, or no start reached a finite log density.
+    """
+    return fit_target(Target.of(model, *args), seed, **settings)
