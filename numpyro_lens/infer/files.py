@@ -149,8 +149,11 @@ def read(path: str | PathLike, name: str) -> xr.Dataset | None:
 
 
 def _group(path: str | PathLike, name: str) -> dict[str, np.ndarray]:
-    with xr.open_dataset(str(path), group=name, engine=_ENGINE) as dataset:
-        return {str(key): variable.values for key, variable in dataset.load().data_vars.items()}
+    try:
+        with xr.open_dataset(str(path), group=name, engine=_ENGINE) as dataset:
+            return {str(key): value.values for key, value in dataset.load().data_vars.items()}
+    except OSError:  # a likelihood of factors alone observes nothing
+        return {}
 
 
 def _hmc_dataset(result: AbstractPosterior, model_name: str) -> xr.Dataset:

@@ -35,11 +35,6 @@ _STATISTICS = {
 }
 
 
-def quadratic_map(_target: Target, gaussian: Affine) -> AbstractMap:
-    """The map of the default sampler: quadratic layers upon the VI Gaussian."""
-    return Quadratic.of(gaussian)
-
-
 @dataclass(frozen=True)
 class HMC:
     """Draw chains from the posterior, with the VI covariance as inverse mass matrix.
@@ -59,7 +54,7 @@ class HMC:
         max_seconds: stop sampling after this time, with what has been drawn by then.
         batch_size: chains evaluated at once on a device; see ``map_batch``.
         make_map: the map that ``CrossChain`` begins with, an ``AbstractMap``, as a function of the
-            target and of the VI Gaussian.
+            target and of the VI Gaussian; ``None`` is ``Quadratic.of`` the Gaussian.
     """
 
     kernel: CrossChain | Callable | MCMCKernel = CrossChain()  # noqa: RUF009 it is frozen
@@ -70,7 +65,7 @@ class HMC:
     target_ess: float | None = None
     max_seconds: float | None = None
     batch_size: int | None = None
-    make_map: Callable[[Target, Affine], AbstractMap] = quadratic_map
+    make_map: Callable[[Target, Affine], AbstractMap] | None = None
     block: int = field(default=50, repr=False)
 
     def run(
@@ -189,12 +184,12 @@ class _Chains:
         return Draws(draws["z"], statistics, run.gradients)
 
     def _begin(self, key: Array, start: Array, gaussian: Affine) -> Progress:
-        stage = self.stage
+        stage, make_map = self.stage, self.stage.make_map
         state, spent = begin(
             self.kernel,
             self.target.log_density,
             start,
-            stage.make_map(self.target, gaussian),
+            Quadratic.of(gaussian) if make_map is None else make_map(self.target, gaussian),
             stage.num_burnin_steps,
             key,
             stage.batch_size,
@@ -204,7 +199,8 @@ class _Chains:
     def _advance(self, run: Progress, bar: tqdm) -> Progress:
         """One block of burn-in or of sampling."""
         left = self.stage.num_burnin_steps - run.burn_in
-        phase, steps = ("burn_in", min(self.stage.block, left)) if left else ("sampling", self.stage.block)
+        phase = "burn_in" if left else "sampling"
+        steps = min(self.stage.block, left) if left else self.stage.block
         state, block = unplaced(
             _advance(
                 self.kernel,

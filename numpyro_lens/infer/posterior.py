@@ -64,8 +64,10 @@ class AbstractPosterior(abc.ABC):
 
     @classmethod
     def of(cls, other: "AbstractPosterior") -> Self:
-        """The same posterior as this kind of result."""
-        return cls(**{field.name: getattr(other, field.name) for field in fields(other)})
+        """The same posterior as this kind of result, with what the other has computed."""
+        result = cls(**{field.name: getattr(other, field.name) for field in fields(other)})
+        result.__dict__.update(other.__dict__)
+        return result
 
     @abc.abstractmethod
     def layout(self) -> Layout:

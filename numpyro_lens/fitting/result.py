@@ -1,0 +1,195 @@
+"""The result of a lens fit: scenes and observations by the name of their site."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from os import PathLike
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from numpyro_lens._types import Array
+from numpyro_lens.infer import AbstractPosterior
+from numpyro_lens.infer.posterior import Layout
+from numpyro_lens.linear import with_amplitudes
+from numpyro_lens.models import observations, scenes
+from numpyro_lens.observation import Observation
+from numpyro_lens.scene import Scene
+from numpyro_lens.target import Target, conditioned, observed_sites
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class View(NamedTuple):
+    """What a site compares.
+
+    Attributes:
+        observation: the data.
+        image: the model image, noise-free (ny, nx).
+        scene: the planes that were rendered, None for an image of the model's own making.
+    """
+
+    observation: Observation
+    image: np.ndarray
+    scene: Scene | None
+
+
+class LensFit(AbstractPosterior):
+    """Posterior draws of a lens model.
+
+    Everything that it shows goes by the name of the site that `observe` placed: a scene is never
+    paired with another's data. Where there is but one, its name may be left out.
+    """
+
+    @cached_property
+    def observations(self) -> dict[str, Observation]:
+        """The observations by the name of their site, at the best draw if they depend on it."""
+        return _observations(self.target, self.best_z)
+
+    @cached_property
+    def views(self) -> dict[str, View]:
+        """What each site compares, at the best draw; linear amplitudes have their mean there."""
+        return self._views(self.best_z)
+
+    def _views(self, z: np.ndarray) -> dict[str, View]:
+        images, placed = jax.tree.map(np.asarray, _look(self.target, jnp.asarray(z)))
+        return {
+            name: View(self.observations[name], image, placed.get(name))
+            for name, image in images.items()
+        }
+
+    def site(self, name: str | None = None) -> str:
+        """A site name, checked; the only one there is, when none is given.
+
+        Raises:
+            ValueError: there is no such image, or several to choose from.
+        """
+        names = ", ".join(map(repr, self.observations))
+        if not self.observations:
+            raise ValueError(
+                "This model observes no `Observation`, so there is no image. End it with "
+                'nl.observe("image", observation, mass=..., source=...).'
+            )
+        if name is None and len(self.observations) > 1:
+            first = next(iter(self.observations))
+            raise ValueError(
+                f"This model observes several images: {names}. Say which: fit.scene({first!r})."
+            )
+        if name is not None and name not in self.observations:
+            raise ValueError(f"This model observes the images {names}; got {name!r}.")
+        return name or next(iter(self.observations))
+
+    def scene(self, name: str | None = None, params: dict[str, Any] | None = None) -> Scene:
+        """The scene that a site rendered, at ``params`` or else at the best draw.
+
+        Linear amplitudes have their mean given the data and the other parameters.
+
+        Args:
+            name: of the site; may be left out when there is only one image.
+            params: values of all latent sites.
+
+        Raises:
+            ValueError: no such image, or one of the model's own making.
+        """
+        name, views = self.site(name), self.views
+        if params is not None:
+            values = {site.name: params[site.name] for site in self.target.sites}
+            views = self._views(np.asarray(self.target.unconstrain(values)))
+        scene = views[name].scene
+        if scene is None:
+            raise ValueError(
+                f"The image {name!r} is of the model's own making, so there is no scene to look at."
+                f" Let observe render it: nl.observe({name!r}, observation, mass=..., source=...)."
+            )
+        return scene
+
+    def layout(self) -> Layout:
+        """ArviZ's names of the axes: y and x of a single image, site_y and site_x of several."""
+        return _layout(self.observations, {*self.samples, *self.observed})
+
+    def save(self, path: str | PathLike) -> None:
+        """Write netCDF: for ``numpyro_lens.load``, and for ``arviz.from_netcdf``."""
+        from numpyro_lens.fitting.files import save
+
+        save(self, path)
+
+    def plot(self) -> "Figure":
+        """Data, model, normalised residuals and source plane of every image; see `plot.plot_fit`."""
+        from numpyro_lens import plot
+
+        return plot.plot_fit(self)[0]
+
+    def plot_corner(
+        self,
+        var_names: Sequence[str] | None = None,
+        truths: dict[str, float] | None = None,
+        **settings: Any,
+    ) -> "Figure":
+        """A figure of the posterior; see ``plot.plot_corner``."""
+        from numpyro_lens import plot
+
+        return plot.plot_corner(self, var_names, truths, **settings)[0]
+
+    @property
+    def observation(self) -> Observation:
+        """Gone: a model may observe several images."""
+        raise AttributeError(
+            "A fit knows its observations by the name of their site. Write "
+            'fit.observations["image"], with the name that nl.observe was given.'
+        )
+
+
+@jax.jit
+def _look(target: Target, z: Array) -> tuple[dict[str, Array], dict[str, Scene]]:
+    """Model images and scenes of the sites that observe, by name."""
+    trace = target.trace(z)
+    sites, amplitudes = conditioned(observed_sites(trace))
+    images = {name: sites[name]["fn"].mean for name in observations(trace)}
+    placed = {
+        name: with_amplitudes(scene, amplitudes[name]) for name, scene in scenes(trace).items()
+    }
+    return images, placed
+
+
+def _observations(target: Target, z: np.ndarray) -> dict[str, Observation]:
+    """As the model holds them: only what depends on its parameters is computed."""
+    found: dict[str, Observation] = {}
+
+    def look(z: Array) -> list:
+        found.update(observations(target.trace(z)))
+        return [leaf for leaf in jax.tree.leaves(found) if isinstance(leaf, jax.core.Tracer)]
+
+    if not jax.eval_shape(look, jnp.asarray(z)):
+        return found
+    values = iter(jax.jit(look)(jnp.asarray(z)))
+    return jax.tree.map(
+        lambda leaf: next(values) if isinstance(leaf, jax.core.Tracer) else leaf, found
+    )
+
+
+def _layout(images: dict[str, Observation], names: set[str]) -> Layout:
+    # A variable of the name of a dimension would vanish from its group.
+    short = len(images) == 1 and not names & {"x", "y"}
+    dims, coords, constants, constant_dims = {}, {}, {}, {}
+    for name, observation in images.items():
+        prefix = "" if short else f"{name}_"
+        dims[name] = [f"{prefix}y", f"{prefix}x"]
+        x, y = _pixel_offsets(observation)
+        coords |= {f"{prefix}x": x, f"{prefix}y": y}
+        prefix = "" if len(images) == 1 else f"{name}_"
+        constants[f"{prefix}mask"] = np.asarray(observation.mask)
+        constants[f"{prefix}transform_pix2angle"] = np.asarray(observation.transform_pix2angle)
+        constant_dims[f"{prefix}mask"] = dims[name]
+    return Layout(dims, coords, constants, constant_dims)
+
+
+def _pixel_offsets(observation: Observation) -> tuple[np.ndarray, np.ndarray]:
+    """Offsets from the image centre along x and y [arcsec]; exact for a diagonal pixel matrix."""
+    matrix = np.asarray(observation.transform_pix2angle)
+    ny, nx = observation.shape
+    return (
+        matrix[0, 0] * (np.arange(nx) - (nx - 1) / 2),
+        matrix[1, 1] * (np.arange(ny) - (ny - 1) / 2),
+    )

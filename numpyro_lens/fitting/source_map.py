@@ -1,0 +1,130 @@
+r"""The source follows the mass: features of a lens model for the sampler's additive map.
+
+The data fix the arcs, not the source. Where a draw of the mass traces the rays of an arc elsewhere,
+the source has to be there too, with the size and the shape that make the same arc; seen from its
+own parameters the posterior is a thin curved sheet. So the map of the sampler (`sampler.Additive`)
+gives the source relative to where one pixel of the arcs, the brightest, is seen in the source
+plane: by its position there, and by the local Jacobian of the lens equation.
+"""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from numpyro_lens._types import Array
+from numpyro_lens.linear import with_amplitudes
+from numpyro_lens.models import observations, scenes
+from numpyro_lens.sampler import AbstractMap, Additive, Affine, Quadratic
+from numpyro_lens.scene import Plane, Scene
+from numpyro_lens.simulate import render_scene
+from numpyro_lens.target import Target, conditioned, observed_sites
+
+
+class Pixel(NamedTuple):
+    """A pixel of the image plane.
+
+    Attributes:
+        x, y: its centre [arcsec].
+        width: [arcsec].
+    """
+
+    x: Array
+    y: Array
+    width: Array
+
+
+class PixelFeatures(eqx.Module):
+    r"""Where a pixel is seen in the source plane, how large, and in what shape.
+
+    .. math:: \phi = (\beta_x,\ \beta_y,\ \tfrac12 \ln(\det{}^2\!A + \epsilon^2),\
+                      A_{xx} - A_{yy},\ A_{xy} + A_{yx})
+
+    with the lens equation :math:`\beta = \theta - \alpha(\theta)` and :math:`A = \partial\beta /
+    \partial\theta`, both from the corners of the pixel.
+
+    Args:
+        target: a lens model.
+        site: name of the site whose scene it is.
+        pixel: in the image plane.
+    """
+
+    target: Target
+    site: str = eqx.field(static=True)
+    pixel: Pixel
+
+    def __call__(self, z: Array) -> Array:
+        """Features (5,) of an unconstrained vector (d,)."""
+        deflector = scenes(self.target.trace(z))[self.site].deflector()
+        half = 0.5 * self.pixel.width
+        x = self.pixel.x + half * jnp.array([-1, 1, -1, 1])
+        y = self.pixel.y + half * jnp.array([-1, -1, 1, 1])
+        alpha_x, alpha_y = deflector.deflection(x, y)
+        beta = jnp.stack([x - alpha_x, y - alpha_y])
+        left, right = beta[:, 0] + beta[:, 2], beta[:, 1] + beta[:, 3]
+        below, above = beta[:, 0] + beta[:, 1], beta[:, 2] + beta[:, 3]
+        (xx, yx), (xy, yy) = (right - left) / (4.0 * half), (above - below) / (4.0 * half)
+        log_area = 0.5 * jnp.log((xx * yy - xy * yx) ** 2 + 0.01)  # smooth at a critical curve
+        return jnp.stack([*jnp.mean(beta, axis=1), log_area, xx - yy, xy + yx])
+
+    @property
+    def resolution(self) -> Array:
+        """How far a feature is trusted (5,): a hundred times what rounding does to the rays."""
+        x, y, width = self.pixel
+        eps = jnp.finfo(jnp.result_type(float)).eps
+        error = 100.0 * eps * (jnp.abs(x) + jnp.abs(y) + width)
+        differences = error / width
+        return jnp.stack([error, error, differences, differences, differences])
+
+
+def source_map(target: Target, gaussian: Affine) -> AbstractMap:
+    """The map that the chains of a lens begin with; of a model without a lensed source a plain one.
+
+    Args:
+        target: any model.
+        gaussian: of the VI.
+
+    Returns:
+        Quadratic layers upon the Gaussian, and after them the coupling of the source to the mass.
+    """
+    layers = Quadratic.of(gaussian)
+    site = _lensed_site(target)
+    if site is None:
+        return layers
+    pixel = jax.tree.map(jnp.asarray, _brightest_pixel(target, site, gaussian.loc))
+    features = PixelFeatures(target, site, pixel)
+    return Additive.of(features, features.resolution, layers)
+
+
+def _lensed_site(target: Target) -> str | None:
+    """The first site that observes a source behind a deflector."""
+    found: list[str] = []
+
+    def look(z: Array) -> int:
+        placed = scenes(target.trace(z)).items()
+        found.extend(name for name, s in placed if s.source is not None and s.deflector())
+        return 0
+
+    jax.eval_shape(look, jnp.zeros(target.dim))
+    return found[0] if found else None
+
+
+@jax.jit(static_argnames="site")
+def _brightest_pixel(target: Target, site: str, z: Array) -> Pixel:
+    """Where the lensed source is brightest."""
+    trace = target.trace(z)
+    amplitudes = conditioned(observed_sites(trace))[1][site]
+    observation = observations(trace)[site]
+    scene = _without_foreground(with_amplitudes(scenes(trace)[site], amplitudes))
+    brightest = jnp.argmax(render_scene(observation, scene))
+    x, y = (
+        jnp.mean(axis, axis=(0, 1)).reshape(-1)[brightest]
+        for axis in (observation.sub_x, observation.sub_y)
+    )
+    return Pixel(x, y, jnp.sqrt(observation.pixel_area))
+
+
+def _without_foreground(scene: Scene) -> Scene:
+    dark = tuple(Plane(mass=plane.mass) for plane in scene.planes[:-1])
+    return Scene((*dark, scene.planes[-1]), scene.scaling)
