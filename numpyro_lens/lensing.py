@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from numpyro_lens._numerics import as_float
 from numpyro_lens._types import Array, Coordinates, Field, Scalar
 from numpyro_lens.mass import AbstractMass, as_mass
 from numpyro_lens.mass._base import Masses
+from numpyro_lens.numerics.safe import as_float
 
 
 def ray_trace(mass: Masses, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:

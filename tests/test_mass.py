@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from numpyro_lens import mass
-from numpyro_lens._numerics import bounded_ellipticity, epl_deflection
+from numpyro_lens.numerics.ellipse import bounded_ellipticity
+from numpyro_lens.numerics.power_law import epl_deflection
 
 mpmath = pytest.importorskip("mpmath")
 PARAMETERS = (1.1, 1.3, 0.2, -0.15)

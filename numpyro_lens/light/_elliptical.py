@@ -2,11 +2,11 @@
 
 import jax.numpy as jnp
 
-from numpyro_lens._numerics import elliptical_square, sersic_shape
-from numpyro_lens._numerics_light import core_sersic_shape
 from numpyro_lens._types import Coordinates, Field, Scalar, Vector
 from numpyro_lens.light._base import AbstractLight
 from numpyro_lens.light._footprint import Footprint
+from numpyro_lens.numerics.ellipse import elliptical_square
+from numpyro_lens.numerics.sersic import core_sersic_shape, sersic_shape
 
 
 class Sersic(AbstractLight):

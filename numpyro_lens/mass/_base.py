@@ -7,8 +7,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from numpyro_lens._numerics import as_float
 from numpyro_lens._types import Coordinates, Field
+from numpyro_lens.numerics.safe import as_float
 
 
 class AbstractMass(eqx.Module):

@@ -5,16 +5,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from numpyro_lens._numerics import (
-    _times,
-    as_float,
-    bounded_ellipticity,
-    elliptical_frame,
-    soft_square,
-)
-from numpyro_lens._special import arctanh_ratio, log1p_ratio
 from numpyro_lens._types import Coordinates, Field, Scalar
 from numpyro_lens.mass._base import AbstractMass
+from numpyro_lens.numerics.complex_pair import times
+from numpyro_lens.numerics.ellipse import bounded_ellipticity, elliptical_frame
+from numpyro_lens.numerics.isothermal import arctanh_ratio, log1p_ratio
+from numpyro_lens.numerics.safe import as_float, soft_square
 
 
 class Frame(NamedTuple):
@@ -97,7 +93,7 @@ class NIE(AbstractMass):
 def _isothermal(at: Frame, theta_E: Scalar, size: Field) -> tuple[Field, Field]:
     inverse = -1.0 / (size * size)
     factor = arctanh_ratio(at.twist[0] * inverse, at.twist[1] * inverse)
-    ax, ay = _times(*at.w, *factor)
+    ax, ay = times(*at.w, *factor)
     return theta_E / size * ax, theta_E / size * ay
 
 
@@ -166,8 +162,8 @@ def _truncated(at: Frame, lens: DPIE) -> tuple[Field, Field]:
     norm = 1.0 / ((1.0 + tr) ** 2 + ti * ti)
     ratio = (1.0 + tr) * norm, -ti * norm
     square = -((lens.Rs - lens.Ra) ** 2) * slope * slope / product
-    ur, ui = _times(square * tr, square * ti, *_times(*ratio, *ratio))
-    ax, ay = _times(*at.w, *_times(*ratio, *arctanh_ratio(ur, ui)))
+    ur, ui = times(square * tr, square * ti, *times(*ratio, *ratio))
+    ax, ay = times(*at.w, *times(*ratio, *arctanh_ratio(ur, ui)))
     scale = 2.0 * lens.sigma0 * lens.Ra * lens.Rs * slope / product
     return scale * ax, scale * ay
 
@@ -177,7 +173,7 @@ def _truncated_log(at: Frame, inner: Scalar, outer: Scalar) -> Field:
     size, product, slope, (tr, ti) = _pair(at, inner, outer)
     real, imag = size + at.twist[0] / size, at.twist[1] / size
     norm = slope / (real * real + imag * imag)
-    cr, ci = _times(1.0 - tr, -ti, norm * real, -norm * imag)
+    cr, ci = times(1.0 - tr, -ti, norm * real, -norm * imag)
     gap = outer - inner
     twice = 2.0 * cr + gap * (cr * cr + ci * ci)
     ratio = 0.5 * twice * log1p_ratio(gap * twice)

@@ -5,11 +5,12 @@ from typing import Any, TypeVar
 
 import jax.numpy as jnp
 
-from numpyro_lens._numerics import _times
-from numpyro_lens._special import gaussian_integral, potential_along_rays, sum_over
 from numpyro_lens._types import Coordinates, Field, Scalar, Vector
 from numpyro_lens.mass._base import AbstractMass
 from numpyro_lens.mass._cored import Frame, frame
+from numpyro_lens.numerics.complex_pair import times
+from numpyro_lens.numerics.gaussian import gaussian_integral
+from numpyro_lens.numerics.quadrature import potential_along_rays, sum_over
 
 T = TypeVar("T")
 
@@ -100,7 +101,7 @@ def _convergence(at: Frame, amp: Scalar, sigma: Scalar) -> Field:
 def _deflection(at: Frame, amp: Scalar, sigma: Scalar) -> tuple[Field, Field]:
     half = 0.5 / sigma**2
     factor = gaussian_integral(half * at.square, half * at.twist[0], half * at.twist[1])
-    ax, ay = _times(*at.w, *factor)
+    ax, ay = times(*at.w, *factor)
     scale = amp * half / jnp.pi
     return scale * ax, scale * ay
 

@@ -1,12 +1,9 @@
 """Haloes and bulges with a scale radius."""
 
-from numpyro_lens._numerics import as_float, soft_square
-from numpyro_lens._special import halo_shape, truncated_shape
 from numpyro_lens._types import Coordinates, Field, Scalar
 from numpyro_lens.mass._base import AbstractMass
-
-# Deflection of an NFW lens at Rs in units of 4 rho0 Rs²: 1 - ln 2.
-_AT_RS = 0.3068528194400547
+from numpyro_lens.numerics.halo import NFW_AT_RS, halo_shape, truncated_shape
+from numpyro_lens.numerics.safe import as_float, soft_square
 
 
 def _scaled(
@@ -40,16 +37,16 @@ class NFW(AbstractMass):
 
     def potential(self, x: Coordinates, y: Coordinates) -> Field:
         shape = halo_shape(_scaled(self, x, y)[2])
-        return 0.5 * self.alpha_Rs * self.Rs / _AT_RS * shape.h
+        return 0.5 * self.alpha_Rs * self.Rs / NFW_AT_RS * shape.h
 
     def deflection(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
         x, y, square = _scaled(self, x, y)
-        scale = self.alpha_Rs / (_AT_RS * self.Rs) * halo_shape(square).g_over_y
+        scale = self.alpha_Rs / (NFW_AT_RS * self.Rs) * halo_shape(square).g_over_y
         return scale * x, scale * y
 
     def convergence(self, x: Coordinates, y: Coordinates) -> Field:
         shape = halo_shape(_scaled(self, x, y)[2])
-        return 0.5 * self.alpha_Rs / (_AT_RS * self.Rs) * shape.H
+        return 0.5 * self.alpha_Rs / (NFW_AT_RS * self.Rs) * shape.H
 
 
 class TNFW(AbstractMass):
@@ -77,17 +74,17 @@ class TNFW(AbstractMass):
 
     def potential(self, x: Coordinates, y: Coordinates) -> Field:
         shape = truncated_shape(_scaled(self, x, y)[2], self.r_trunc / self.Rs)
-        return 0.5 * self.alpha_Rs * self.Rs / _AT_RS * shape.h
+        return 0.5 * self.alpha_Rs * self.Rs / NFW_AT_RS * shape.h
 
     def deflection(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
         x, y, square = _scaled(self, x, y)
         shape = truncated_shape(square, self.r_trunc / self.Rs)
-        scale = self.alpha_Rs / (_AT_RS * self.Rs) * shape.g_over_y
+        scale = self.alpha_Rs / (NFW_AT_RS * self.Rs) * shape.g_over_y
         return scale * x, scale * y
 
     def convergence(self, x: Coordinates, y: Coordinates) -> Field:
         shape = truncated_shape(_scaled(self, x, y)[2], self.r_trunc / self.Rs)
-        return 0.5 * self.alpha_Rs / (_AT_RS * self.Rs) * shape.H
+        return 0.5 * self.alpha_Rs / (NFW_AT_RS * self.Rs) * shape.H
 
 
 class Hernquist(AbstractMass):

@@ -1,9 +1,9 @@
 """Isothermal deflectors: flat rotation curves."""
 
-from numpyro_lens._numerics import safe_hypot
 from numpyro_lens._types import Coordinates, Field, Scalar
 from numpyro_lens.mass._base import AbstractMass
 from numpyro_lens.mass._power_law import EPL
+from numpyro_lens.numerics.safe import safe_hypot
 
 
 class SIS(AbstractMass):

@@ -3,10 +3,12 @@
 import equinox as eqx
 import jax.numpy as jnp
 
-from numpyro_lens._numerics import _times, as_float, bounded_ellipticity, safe_hypot
 from numpyro_lens._types import Coordinates, Field, Scalar
 from numpyro_lens.mass._base import AbstractMass, Sum
 from numpyro_lens.mass._power_law import EPL
+from numpyro_lens.numerics.complex_pair import times
+from numpyro_lens.numerics.ellipse import bounded_ellipticity
+from numpyro_lens.numerics.safe import as_float, safe_hypot
 
 
 class Multipole(AbstractMass):
@@ -59,7 +61,7 @@ def _wave(
     direction = x / r, y / r
     wave = jnp.cos(lens.m * lens.phi_m), -jnp.sin(lens.m * lens.phi_m)
     for _ in range(lens.m):
-        wave = _times(*wave, *direction)
+        wave = times(*wave, *direction)
     return r, direction, wave
 
 

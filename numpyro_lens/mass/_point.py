@@ -2,9 +2,9 @@
 
 import jax.numpy as jnp
 
-from numpyro_lens._numerics import as_float, soft_square, softening
 from numpyro_lens._types import Coordinates, Field, Scalar
 from numpyro_lens.mass._base import AbstractMass
+from numpyro_lens.numerics.safe import as_float, soft_square, softening
 
 
 class PointMass(AbstractMass):

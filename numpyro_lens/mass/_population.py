@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from numpyro_lens._numerics import as_float
-from numpyro_lens._special import sum_over
 from numpyro_lens._types import Coordinates, Field
 from numpyro_lens.mass._base import AbstractMass
+from numpyro_lens.numerics.quadrature import sum_over
+from numpyro_lens.numerics.safe import as_float
 
 
 class Population(AbstractMass):

@@ -1,8 +1,9 @@
 """Power-law deflectors."""
 
-from numpyro_lens._numerics import elliptical_square, epl_deflection
 from numpyro_lens._types import Coordinates, Field, Scalar
 from numpyro_lens.mass._base import AbstractMass
+from numpyro_lens.numerics.ellipse import elliptical_square
+from numpyro_lens.numerics.power_law import epl_deflection
 
 
 class EPL(AbstractMass):
