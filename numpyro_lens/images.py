@@ -4,14 +4,12 @@ import jax
 import numpy as np
 from jax.typing import ArrayLike
 
+from numpyro_lens._constants import constants
 from numpyro_lens._types import Array, Field, Scalar, Vector
 from numpyro_lens.lensing import deflection_jacobian, ray_trace
 from numpyro_lens.mass import AbstractMass, as_mass
 from numpyro_lens.mass._base import Masses
 from numpyro_lens.numerics.safe import as_float
-
-# Seconds a day, metres a megaparsec, metres a second, radians an arcsecond.
-_DAY, _MPC, _LIGHT, _ARCSEC = 86400.0, 3.0856775814913673e22, 299792458.0, 4.84813681109536e-6
 
 
 def fermat_potential(
@@ -68,7 +66,8 @@ def time_delays(
         33.6
     """
     fermat = fermat_potential(mass, x, y, source_x, source_y)
-    days = _MPC / _LIGHT / _DAY * _ARCSEC**2
+    light, _, arcsec, day, megaparsec = constants()
+    days = megaparsec / light / day * arcsec**2
     return (fermat - fermat[0]) * days * time_delay_distance
 
 
