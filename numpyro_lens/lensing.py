@@ -9,8 +9,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from numpyro_lens._types import Array, Coordinates, Field, Scalar
-from numpyro_lens.mass import AbstractMass, as_mass
-from numpyro_lens.mass._base import Masses
+from numpyro_lens.mass import AbstractMass, Masses, as_mass, convergence_of
 from numpyro_lens.numerics.safe import as_float
 
 
@@ -74,8 +73,7 @@ def convergence(mass: Masses, x: ArrayLike, y: ArrayLike) -> Field:
         >>> round(float(convergence(SIS(theta_E=1.0), 1.0, 0.0)), 3)
         0.5
     """
-    xx, _, _, yy = deflection_jacobian(mass, x, y)
-    return 0.5 * (xx + yy)
+    return convergence_of(as_mass(mass), *as_float(x, y))
 
 
 def shear(mass: Masses, x: ArrayLike, y: ArrayLike) -> tuple[Field, Field]:

@@ -13,7 +13,7 @@ from jax.typing import DTypeLike
 
 from numpyro_lens._types import Array, Field, Image, Mask, Vector
 from numpyro_lens.light._base import Lights, components
-from numpyro_lens.mass._base import Masses
+from numpyro_lens.mass import Masses
 from numpyro_lens.observation import Observation
 from numpyro_lens.simulate import Rays, recorded_scene, seen
 

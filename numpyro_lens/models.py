@@ -20,7 +20,7 @@ from numpyro_lens.linear import (
     linear_image,
     log_marginal,
 )
-from numpyro_lens.mass._base import Masses
+from numpyro_lens.mass import Masses
 from numpyro_lens.observation import Observation
 from numpyro_lens.simulate import render
 

@@ -14,8 +14,7 @@ from numpyro_lens.lensing import ray_trace
 from numpyro_lens.light import AbstractLight, as_light
 from numpyro_lens.light._base import Lights
 from numpyro_lens.light._footprint import has_footprint, with_footprint
-from numpyro_lens.mass import AbstractMass, as_mass
-from numpyro_lens.mass._base import Masses
+from numpyro_lens.mass import AbstractMass, Masses, as_mass
 from numpyro_lens.observation import Observation
 
 Rays: TypeAlias = tuple[Field, Field]

@@ -36,6 +36,7 @@ class NFW(AbstractMass):
     center_y: Scalar = 0.0
 
     def potential(self, x: Coordinates, y: Coordinates) -> Field:
+        """Lensing potential [arcsec²]."""
         shape = halo_shape(_scaled(self, x, y)[2])
         return 0.5 * self.alpha_Rs * self.Rs / NFW_AT_RS * shape.h
 
@@ -45,6 +46,7 @@ class NFW(AbstractMass):
         return scale * x, scale * y
 
     def convergence(self, x: Coordinates, y: Coordinates) -> Field:
+        """Convergence."""
         shape = halo_shape(_scaled(self, x, y)[2])
         return 0.5 * self.alpha_Rs / (NFW_AT_RS * self.Rs) * shape.H
 
@@ -73,6 +75,7 @@ class TNFW(AbstractMass):
     center_y: Scalar = 0.0
 
     def potential(self, x: Coordinates, y: Coordinates) -> Field:
+        """Lensing potential [arcsec²]."""
         shape = truncated_shape(_scaled(self, x, y)[2], self.r_trunc / self.Rs)
         return 0.5 * self.alpha_Rs * self.Rs / NFW_AT_RS * shape.h
 
@@ -83,6 +86,7 @@ class TNFW(AbstractMass):
         return scale * x, scale * y
 
     def convergence(self, x: Coordinates, y: Coordinates) -> Field:
+        """Convergence."""
         shape = truncated_shape(_scaled(self, x, y)[2], self.r_trunc / self.Rs)
         return 0.5 * self.alpha_Rs / (NFW_AT_RS * self.Rs) * shape.H
 
@@ -110,6 +114,7 @@ class Hernquist(AbstractMass):
     center_y: Scalar = 0.0
 
     def potential(self, x: Coordinates, y: Coordinates) -> Field:
+        """Lensing potential [arcsec²]."""
         square = _scaled(self, x, y)[2]
         return 2.0 * self.sigma0 * self.Rs**2 * square * halo_shape(square).g_over_y
 
@@ -119,5 +124,6 @@ class Hernquist(AbstractMass):
         return scale * x, scale * y
 
     def convergence(self, x: Coordinates, y: Coordinates) -> Field:
+        """Convergence."""
         shape = halo_shape(_scaled(self, x, y)[2])
         return self.sigma0 * (3.0 * shape.K - shape.H)

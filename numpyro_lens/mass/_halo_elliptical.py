@@ -9,7 +9,7 @@ import numpy as np
 
 from numpyro_lens._types import Coordinates, Field, Scalar
 from numpyro_lens.mass._base import AbstractMass
-from numpyro_lens.mass._cored import Frame, frame
+from numpyro_lens.mass._frame import Frame, frame
 from numpyro_lens.numerics.halo import NFW_AT_RS
 from numpyro_lens.numerics.quadrature import sum_over
 
@@ -39,6 +39,7 @@ class NFWEllipse(AbstractMass):
     center_y: Scalar = 0.0
 
     def potential(self, x: Coordinates, y: Coordinates) -> Field:
+        """Lensing potential [arcsec²]."""
         return self.alpha_Rs * self.Rs / NFW_AT_RS * _summed(_potential, self, x, y)
 
     def deflection(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
@@ -47,6 +48,7 @@ class NFWEllipse(AbstractMass):
         return scale * ax, scale * ay
 
     def convergence(self, x: Coordinates, y: Coordinates) -> Field:
+        """Convergence."""
         return self.alpha_Rs * self.Rs**2 / NFW_AT_RS * _summed(_convergence, self, x, y)
 
 

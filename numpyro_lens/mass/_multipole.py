@@ -32,6 +32,7 @@ class Multipole(AbstractMass):
     r_E: Scalar = 1.0
 
     def potential(self, x: Coordinates, y: Coordinates) -> Field:
+        """Lensing potential [arcsec²]."""
         r, _, wave = _wave(self, x, y)
         if self.m == 1:
             return 0.5 * self.a_m * r * jnp.log(r / self.r_E) * wave[0]
@@ -48,6 +49,7 @@ class Multipole(AbstractMass):
         return scale * ax, scale * ay
 
     def convergence(self, x: Coordinates, y: Coordinates) -> Field:
+        """Convergence."""
         r, _, wave = _wave(self, x, y)
         return 0.5 * self.a_m * wave[0] / r
 
@@ -93,12 +95,14 @@ class EPLMultipole(AbstractMass):
     center_y: Scalar = 0.0
 
     def potential(self, x: Coordinates, y: Coordinates) -> Field:
+        """Lensing potential [arcsec²]."""
         return _parts(self).potential(x, y)
 
     def deflection(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
         return _parts(self).deflection(x, y)
 
     def convergence(self, x: Coordinates, y: Coordinates) -> Field:
+        """Convergence."""
         return _parts(self).convergence(x, y)
 
 

@@ -36,10 +36,12 @@ class EPL(AbstractMass):
         return epl_deflection(self.gamma - 1.0, self.theta_E, self.e1, self.e2, x, y)
 
     def potential(self, x: Coordinates, y: Coordinates) -> Field:
+        """Lensing potential [arcsec²]."""
         ax, ay = self.deflection(x, y)
         return ((x - self.center_x) * ax + (y - self.center_y) * ay) / (3.0 - self.gamma)
 
     def convergence(self, x: Coordinates, y: Coordinates) -> Field:
+        """Convergence."""
         square = elliptical_square(x - self.center_x, y - self.center_y, self.e1, self.e2)
         ratio = self.theta_E**2 / square
         return 0.5 * (3.0 - self.gamma) * ratio ** (0.5 * (self.gamma - 1.0))

@@ -7,8 +7,8 @@ from scipy.special import comb
 
 from numpyro_lens._types import Coordinates, Field, Scalar, Vector
 from numpyro_lens.mass._base import AbstractMass
-from numpyro_lens.mass._cored import Frame, frame
-from numpyro_lens.mass._gaussian import MultiGaussian, potential_of
+from numpyro_lens.mass._frame import Frame, frame, integrated_potential
+from numpyro_lens.mass._gaussian import MultiGaussian
 from numpyro_lens.numerics.quadrature import legendre, sum_over
 from numpyro_lens.numerics.sersic import b_n
 
@@ -42,12 +42,14 @@ class Sersic(AbstractMass):
     center_y: Scalar = 0.0
 
     def potential(self, x: Coordinates, y: Coordinates) -> Field:
-        return potential_of(self, x, y)
+        """Lensing potential [arcsec²], the deflection integrated from the centre."""
+        return integrated_potential(self, x, y)
 
     def deflection(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
         return _deflection(frame(self, x, y), self)
 
     def convergence(self, x: Coordinates, y: Coordinates) -> Field:
+        """Convergence."""
         return _profile(self, 0.0, frame(self, x, y).square, 0.0)[0]
 
 
