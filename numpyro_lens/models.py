@@ -12,7 +12,7 @@ from numpyro.distributions import constraints
 
 from numpyro_lens import light, mass, priors
 from numpyro_lens._types import Array, Image, Mask
-from numpyro_lens.light._base import Lights
+from numpyro_lens.light import Lights
 from numpyro_lens.linear import (
     Linear,
     LinearImage,

@@ -11,9 +11,7 @@ import jax.numpy as jnp
 
 from numpyro_lens._types import Array, Field, Image
 from numpyro_lens.lensing import ray_trace
-from numpyro_lens.light import AbstractLight, as_light
-from numpyro_lens.light._base import Lights
-from numpyro_lens.light._footprint import has_footprint, with_footprint
+from numpyro_lens.light import AbstractLight, Lights, as_light, has_footprint, with_footprint
 from numpyro_lens.mass import AbstractMass, Masses, as_mass
 from numpyro_lens.observation import Observation
 

@@ -153,13 +153,15 @@ class MultiGaussian(AbstractLight):
     center_x: Scalar = 0.0
     center_y: Scalar = 0.0
 
-    def basis(self, x: Coordinates, y: Coordinates) -> Field:
+    def basis_parts(self, x: Coordinates, y: Coordinates) -> tuple[Field, ...]:
+        """All Gaussians at one, ``(num, ...)``, in one part."""
         square = elliptical_square(x - self.center_x, y - self.center_y, self.e1, self.e2)
         variance = jnp.reshape(jnp.square(jnp.asarray(self.sigma)), (-1, *[1] * square.ndim))
-        return jnp.exp(-0.5 * square[None] / variance) / (2.0 * jnp.pi * variance)
+        return (jnp.exp(-0.5 * square[None] / variance) / (2.0 * jnp.pi * variance),)
 
     def brightness(self, x: Coordinates, y: Coordinates) -> Field:
-        return jnp.tensordot(jnp.asarray(self.amp), self.basis(x, y), axes=1)
+        (parts,) = self.basis_parts(x, y)
+        return jnp.tensordot(jnp.asarray(self.amp), parts, axes=1)
 
 
 class Moffat(AbstractLight):

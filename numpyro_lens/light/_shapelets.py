@@ -67,10 +67,8 @@ class Shapelets(AbstractLight):
         x, y = as_float(x - self.center_x, y - self.center_y)
         return [hermite_functions(t / self.beta, self.n_max + 1) for t in (x, y)]
 
-    def basis(self, x: Coordinates, y: Coordinates) -> Field:
-        return jnp.concatenate(self.basis_parts(x, y))
-
     def basis_parts(self, x: Coordinates, y: Coordinates) -> tuple[Field, ...]:
+        """Each function at one, ``(1, ...)``."""
         along_x, along_y = self._factors(x, y)
         return tuple((along_x[n] * along_y[m])[None] for n, m in shapelet_orders(self.n_max))
 
