@@ -12,7 +12,7 @@ from jax.scipy.linalg import cho_factor, cho_solve, solve_triangular
 from jax.typing import DTypeLike
 
 from numpyro_lens._types import Array, Field, Image, Mask, Vector
-from numpyro_lens.light._base import Lights, components
+from numpyro_lens.light import Lights, amplitude, basis_parts, components
 from numpyro_lens.mass import Masses
 from numpyro_lens.observation import Observation
 from numpyro_lens.simulate import Rays, recorded_scene, seen
@@ -159,16 +159,18 @@ def linear_image(
         (1, 8, 9)
     """
     placed = _placed(observation, mass, source, lens_light)
-    linear = [(p, where) for p, where in placed if _is_linear(getattr(p, "amp", None))]
-    rest = [(p, where) for p, where in placed if not _is_linear(getattr(p, "amp", None))]
-    _check_names([p.amp.name for p, _ in linear])
+    linear = [(p, where) for p, where in placed if _is_linear(amplitude(p))]
+    rest = [(p, where) for p, where in placed if not _is_linear(amplitude(p))]
+    _check_names([amplitude(p).name for p, _ in linear])
     parts = [part for p, where in linear for part in _checked_parts(p, *where)]
     if not rest:
         images = _images(observation, parts)
-        return LinearImage(jnp.zeros_like(images[0]), images, tuple(p.amp for p, _ in linear))
+        return LinearImage(
+            jnp.zeros_like(images[0]), images, tuple(amplitude(p) for p, _ in linear)
+        )
     fixed = sum(p.brightness(*where) for p, where in rest)
     images = _images(observation, [*parts, fixed[None]])
-    return LinearImage(images[-1], images[:-1], tuple(p.amp for p, _ in linear))
+    return LinearImage(images[-1], images[:-1], tuple(amplitude(p) for p, _ in linear))
 
 
 def _placed(
@@ -181,12 +183,12 @@ def _placed(
 
 
 def _checked_parts(profile: Any, x: Field, y: Field) -> tuple[Field, ...]:
-    parts = profile.basis_parts(x, y)
+    parts = basis_parts(profile, x, y)
     num = sum(map(len, parts))
-    if num != math.prod(profile.amp.shape):
+    if num != math.prod(amplitude(profile).shape):
         raise ValueError(
             f"The amplitudes of {type(profile).__name__} are {num} numbers; got a Linear of "
-            f"shape {profile.amp.shape}. Write Linear(scale=jnp.full({num}, 10.0))."
+            f"shape {amplitude(profile).shape}. Write Linear(scale=jnp.full({num}, 10.0))."
         )
     return parts
 
@@ -231,7 +233,7 @@ def unit_images(
         (2, 8, 9)
     """
     placed = _placed(observation, mass, source, lens_light)
-    return _images(observation, [part for p, at in placed for part in p.basis_parts(*at)])
+    return _images(observation, [part for p, at in placed for part in basis_parts(p, *at)])
 
 
 def _images(observation: Observation, parts: Sequence[Field]) -> Array:
