@@ -32,11 +32,6 @@ class AbstractLight(eqx.Module):
             Surface brightness [flux per arcsec²], shaped like x.
         """
 
-    def basis_parts(self, x: Coordinates, y: Coordinates) -> tuple[Field, ...]:
-        """As the function `basis_parts`, until linear.py calls that."""
-        unit = eqx.tree_at(lambda p: getattr(p, str(p.linear_field)), self, 1.0)
-        return (unit.brightness(x, y)[None],)
-
     def __add__(self, other: "AbstractLight") -> "Sum":
         if not isinstance(other, AbstractLight):
             return NotImplemented
