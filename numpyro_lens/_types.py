@@ -1,17 +1,31 @@
 """Array types of the package, written once."""
 
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
+import numpy as np
 from jaxtyping import Array as Array
 from jaxtyping import Bool, Float
 
-Scalar: TypeAlias = Float[Array, ""] | float
-"""A parameter: a Python number or a zero-dimensional array."""
+if TYPE_CHECKING:
+    # For NumPy's stubs the product of its array and one of jax is NumPy's; it is jax's.
+    _Number: TypeAlias = Array | float
+    _Numbers: TypeAlias = Array | float
+    _Several: TypeAlias = Array
+else:
+    _Number = Float[Array | np.ndarray, ""] | np.floating | float | int
+    _Numbers = Float[Array | np.ndarray, "..."] | np.floating | float | int
+    _Several = Float[Array | np.ndarray, " num"]
 
-Vector: TypeAlias = Float[Array, " num"]
+Scalar: TypeAlias = _Number
+"""A number: of Python, of NumPy, or an array without dimensions."""
+
+Vector: TypeAlias = _Several
 """Several parameters of one kind."""
 
-Coordinates: TypeAlias = Float[Array, "..."] | float
+Parameter: TypeAlias = _Numbers
+"""A field of a profile: a number, or in a `mass.Population` one for each of its members."""
+
+Coordinates: TypeAlias = _Numbers
 """Positions along one axis [arcsec], any shape; x and y share it."""
 
 Field: TypeAlias = Float[Array, "..."]

@@ -5,13 +5,9 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
+from numpyro_lens._constants import constants
 from numpyro_lens._types import Scalar
-
-# km, s, Mpc and solar masses.
-_LIGHT = 299792.458
-_ARCSEC = 4.84813681109536e-6
-_GRAVITY = 4.300917270038e-9
-_AT_RS = 1.0 - math.log(2.0)
+from numpyro_lens.numerics.halo import NFW_AT_RS
 
 
 class Distances(NamedTuple):
@@ -44,7 +40,8 @@ class Distances(NamedTuple):
     @property
     def critical_density(self) -> Scalar:
         r"""Critical density :math:`c^2 D_s / (4\pi G D_d D_{ds})` [solar mass / arcsec²]."""
-        scale = _LIGHT**2 / (4.0 * jnp.pi * _GRAVITY) * _ARCSEC**2
+        light, gravity, arcsec, *_ = constants()
+        scale = light**2 / (4.0 * jnp.pi * gravity) * arcsec**2
         return scale * self.lens * self.source / self.between
 
 
@@ -106,7 +103,8 @@ def sis_from_velocity_dispersion(sigma_v: Scalar, distances: Distances) -> dict[
     Reference: Schneider, Ehlers & Falco 1992, Gravitational Lenses, chapter 8.
     """
     ratio = distances.between / distances.source
-    return {"theta_E": 4.0 * jnp.pi * (sigma_v / _LIGHT) ** 2 * ratio / _ARCSEC}
+    radius = 4.0 * jnp.pi * (sigma_v / constants().light) ** 2 * ratio
+    return {"theta_E": radius / constants().arcsec}
 
 
 def velocity_dispersion(theta_E: Scalar, distances: Distances) -> Scalar:
@@ -120,7 +118,8 @@ def velocity_dispersion(theta_E: Scalar, distances: Distances) -> Scalar:
         Velocity dispersion [km/s].
     """
     ratio = distances.between / distances.source
-    return _LIGHT * jnp.sqrt(theta_E * _ARCSEC / (4.0 * jnp.pi * ratio))
+    radius = theta_E * constants().arcsec
+    return constants().light * jnp.sqrt(radius / (4.0 * jnp.pi * ratio))
 
 
 def nfw_from_mass(m200: Scalar, concentration: Scalar, distances: Distances) -> dict[str, Scalar]:
@@ -146,10 +145,10 @@ def nfw_from_mass(m200: Scalar, concentration: Scalar, distances: Distances) -> 
     Reference: Navarro, Frenk & White 1997, ApJ 490, 493, equations 1 and 2.
     """
     r200 = (3.0 * m200 / (800.0 * jnp.pi * distances.critical_density_3d)) ** (1.0 / 3.0)
-    Rs = r200 / concentration / distances.lens / _ARCSEC
+    Rs = r200 / concentration / distances.lens / constants().arcsec
     core = jnp.log1p(concentration) - concentration / (1.0 + concentration)
     mass = m200 / (jnp.pi * core * distances.critical_density)
-    return {"Rs": Rs, "alpha_Rs": mass * _AT_RS / Rs}
+    return {"Rs": Rs, "alpha_Rs": mass * NFW_AT_RS / Rs}
 
 
 def nfw_mass(
@@ -165,8 +164,8 @@ def nfw_mass(
     Returns:
         ``(m200, concentration)``, the mass in solar masses.
     """
-    length = Rs * distances.lens * _ARCSEC
-    mass = alpha_Rs * Rs / _AT_RS * jnp.pi * distances.critical_density
+    length = Rs * distances.lens * constants().arcsec
+    mass = alpha_Rs * Rs / NFW_AT_RS * jnp.pi * distances.critical_density
     # Of the mean density, c³ / (ln(1+c) - c/(1+c)), the logarithm is nearly linear in that of c.
     target = jnp.log(mass / (length**3 * 800.0 * jnp.pi / 3.0 * distances.critical_density_3d))
     log_c = jnp.log(10.0) + 0.0 * target

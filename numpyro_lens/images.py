@@ -4,14 +4,11 @@ import jax
 import numpy as np
 from jax.typing import ArrayLike
 
-from numpyro_lens._numerics import as_float
+from numpyro_lens._constants import constants
 from numpyro_lens._types import Array, Field, Scalar, Vector
 from numpyro_lens.lensing import deflection_jacobian, ray_trace
-from numpyro_lens.mass import AbstractMass, as_mass
-from numpyro_lens.mass._base import Masses
-
-# Seconds a day, metres a megaparsec, metres a second, radians an arcsecond.
-_DAY, _MPC, _LIGHT, _ARCSEC = 86400.0, 3.0856775814913673e22, 299792458.0, 4.84813681109536e-6
+from numpyro_lens.mass import AbstractMass, Masses, as_mass, potential_of
+from numpyro_lens.numerics.safe import as_float
 
 
 def fermat_potential(
@@ -29,6 +26,9 @@ def fermat_potential(
     Returns:
         Fermat potential [arcsec²], shaped like x; its zero point has no meaning.
 
+    Raises:
+        NotImplementedError: a profile has no closed-form potential.
+
     Example:
         >>> from numpyro_lens.mass import SIS
         >>> round(float(fermat_potential(SIS(theta_E=1.0), 1.2, 0.0, 0.2, 0.0)), 3)
@@ -36,7 +36,7 @@ def fermat_potential(
     """
     x, y = as_float(x, y)
     offset = (x - source_x) ** 2 + (y - source_y) ** 2
-    return 0.5 * offset - as_mass(mass).potential(x, y)
+    return 0.5 * offset - potential_of(as_mass(mass), x, y)
 
 
 def time_delays(
@@ -68,7 +68,8 @@ def time_delays(
         33.6
     """
     fermat = fermat_potential(mass, x, y, source_x, source_y)
-    days = _MPC / _LIGHT / _DAY * _ARCSEC**2
+    light, _, arcsec, day, megaparsec = constants()
+    days = megaparsec / light / day * arcsec**2
     return (fermat - fermat[0]) * days * time_delay_distance
 
 

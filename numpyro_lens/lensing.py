@@ -1,4 +1,4 @@
-"""What is true of any mass: everything here follows from its deflection."""
+"""What is true of any lens: everything here follows from its deflection."""
 
 from typing import Any
 
@@ -8,38 +8,20 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from numpyro_lens._numerics import as_float
-from numpyro_lens._types import Array, Coordinates, Field, Scalar
-from numpyro_lens.mass import AbstractMass, as_mass
-from numpyro_lens.mass._base import Masses
-
-
-def ray_trace(mass: Masses, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
-    r"""Where a ray comes from: the lens equation :math:`\beta = \theta - \alpha(\theta)`.
-
-    Args:
-        mass: a deflector, or a list of them.
-        x, y: positions in the image plane [arcsec], of one shape.
-
-    Returns:
-        ``(beta_x, beta_y)``, positions in the source plane [arcsec], shaped like x.
-
-    Example:
-        >>> from numpyro_lens.mass import Shear
-        >>> ray_trace(Shear(gamma1=0.1, gamma2=0.0), 1.0, 1.0)
-        (0.9, 1.1)
-    """
-    alpha_x, alpha_y = as_mass(mass).deflection(x, y)
-    return x - alpha_x, y - alpha_y
+from numpyro_lens._types import Array, Field, Scalar
+from numpyro_lens.mass import AbstractMass, convergence_of
+from numpyro_lens.numerics.safe import as_float
+from numpyro_lens.scene import Lens, as_deflector
+from numpyro_lens.scene import ray_trace as ray_trace
 
 
 def deflection_jacobian(
-    mass: Masses, x: ArrayLike, y: ArrayLike
+    mass: Lens, x: ArrayLike, y: ArrayLike
 ) -> tuple[Field, Field, Field, Field]:
     r"""Derivatives of the deflection, :math:`\partial \alpha_i / \partial \theta_j`.
 
     Args:
-        mass: a deflector, or a list of them.
+        mass: a deflector, a list of them, or a scene.
         x, y: positions in the image plane [arcsec], of one shape.
 
     Returns:
@@ -51,7 +33,7 @@ def deflection_jacobian(
         >>> round(float(xx), 3), round(float(yy), 3)
         (0.1, -0.1)
     """
-    mass = as_mass(mass)
+    mass = as_deflector(mass)
     x, y = as_float(x, y)
     one, zero = jnp.ones_like(x), jnp.zeros_like(x)
     _, (xx, yx) = jax.jvp(mass.deflection, (x, y), (one, zero))
@@ -59,11 +41,11 @@ def deflection_jacobian(
     return xx, xy, yx, yy
 
 
-def convergence(mass: Masses, x: ArrayLike, y: ArrayLike) -> Field:
+def convergence(mass: Lens, x: ArrayLike, y: ArrayLike) -> Field:
     r"""Convergence, :math:`\kappa = \tfrac12 \nabla\cdot\alpha`.
 
     Args:
-        mass: a deflector, or a list of them.
+        mass: a deflector, a list of them, or a scene.
         x, y: positions in the image plane [arcsec], of one shape.
 
     Returns:
@@ -74,15 +56,14 @@ def convergence(mass: Masses, x: ArrayLike, y: ArrayLike) -> Field:
         >>> round(float(convergence(SIS(theta_E=1.0), 1.0, 0.0)), 3)
         0.5
     """
-    xx, _, _, yy = deflection_jacobian(mass, x, y)
-    return 0.5 * (xx + yy)
+    return convergence_of(as_deflector(mass), *as_float(x, y))
 
 
-def shear(mass: Masses, x: ArrayLike, y: ArrayLike) -> tuple[Field, Field]:
+def shear(mass: Lens, x: ArrayLike, y: ArrayLike) -> tuple[Field, Field]:
     r"""Shear, :math:`\gamma_1 = (\alpha_{x,x} - \alpha_{y,y})/2, \gamma_2 = \alpha_{x,y}`.
 
     Args:
-        mass: a deflector, or a list of them.
+        mass: a deflector, a list of them, or a scene.
         x, y: positions in the image plane [arcsec], of one shape.
 
     Returns:
@@ -98,11 +79,11 @@ def shear(mass: Masses, x: ArrayLike, y: ArrayLike) -> tuple[Field, Field]:
     return 0.5 * (xx - yy), xy
 
 
-def inverse_magnification(mass: Masses, x: ArrayLike, y: ArrayLike) -> Field:
+def inverse_magnification(mass: Lens, x: ArrayLike, y: ArrayLike) -> Field:
     r"""Determinant of the lens map, :math:`\mu^{-1} = \det(1 - \partial\alpha/\partial\theta)`.
 
     Args:
-        mass: a deflector, or a list of them.
+        mass: a deflector, a list of them, or a scene.
         x, y: positions in the image plane [arcsec], of one shape.
 
     Returns:
@@ -117,11 +98,11 @@ def inverse_magnification(mass: Masses, x: ArrayLike, y: ArrayLike) -> Field:
     return (1.0 - xx) * (1.0 - yy) - xy * yx
 
 
-def magnification(mass: Masses, x: ArrayLike, y: ArrayLike) -> Field:
+def magnification(mass: Lens, x: ArrayLike, y: ArrayLike) -> Field:
     r"""Signed magnification :math:`\mu` of a point source.
 
     Args:
-        mass: a deflector, or a list of them.
+        mass: a deflector, a list of them, or a scene.
         x, y: positions in the image plane [arcsec], of one shape.
 
     Returns:
@@ -136,7 +117,7 @@ def magnification(mass: Masses, x: ArrayLike, y: ArrayLike) -> Field:
 
 
 def critical_curves(
-    mass: Masses,
+    mass: Lens,
     *,
     center: tuple[float, float] = (0.0, 0.0),
     half_width: float = 5.0,
@@ -147,7 +128,7 @@ def critical_curves(
     Contours of the inverse magnification on a grid, then moved onto its zero by Newton steps.
 
     Args:
-        mass: a deflector, or a list of them.
+        mass: a deflector, a list of them, or a scene.
         center: centre ``(x, y)`` of the square that is searched [arcsec].
         half_width: half of its side [arcsec].
         num: grid points a side; curves smaller than a few grid steps are left out.
@@ -162,7 +143,7 @@ def critical_curves(
         >>> bool(abs((curve**2).sum(axis=1) - 1).max() < 1e-4)
         True
     """
-    mass = as_mass(mass)
+    mass = as_deflector(mass)
     # An odd shift, so that no grid point is the singular centre of a lens.
     offsets = np.linspace(-half_width, half_width, num) + 0.137 * half_width / num
     x, y = center[0] + offsets, center[1] + offsets
@@ -208,11 +189,11 @@ def _area(curve: np.ndarray) -> float:
     return 0.5 * abs(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1)))
 
 
-def caustics(mass: Masses, **search: Any) -> list[np.ndarray]:
+def caustics(mass: Lens, **search: Any) -> list[np.ndarray]:
     """Critical curves traced to the source plane.
 
     Args:
-        mass: a deflector, or a list of them.
+        mass: a deflector, a list of them, or a scene.
         **search: ``center``, ``half_width`` and ``num`` of `critical_curves`.
 
     Returns:
@@ -229,11 +210,11 @@ def caustics(mass: Masses, **search: Any) -> list[np.ndarray]:
     return [np.stack(ray_trace(mass, *map(jnp.asarray, c.T)), axis=1) for c in curves]
 
 
-def einstein_radius(mass: Masses, **search: Any) -> float:
+def einstein_radius(mass: Lens, **search: Any) -> float:
     r"""Effective Einstein radius, :math:`\sqrt{A/\pi}` with the area A in the outer critical curve.
 
     Args:
-        mass: a deflector, or a list of them.
+        mass: a deflector, a list of them, or a scene.
         **search: ``center``, ``half_width`` and ``num`` of `critical_curves`.
 
     Returns:
@@ -261,7 +242,7 @@ def einstein_radius(mass: Masses, **search: Any) -> float:
 
 
 def mass_within(
-    mass: Masses, radius: Scalar, *, center: tuple[float, float] = (0.0, 0.0), num: int = 128
+    mass: Lens, radius: Scalar, *, center: tuple[float, float] = (0.0, 0.0), num: int = 128
 ) -> Array:
     r"""Projected mass in a circle, :math:`\tfrac12 r \oint \alpha\cdot\hat n\,d\phi`.
 
@@ -269,7 +250,7 @@ def mass_within(
     no care. Differentiable in the radius and in every parameter.
 
     Args:
-        mass: a deflector, or a list of them.
+        mass: a deflector, a list of them, or a scene.
         radius: radius of the circle [arcsec], scalar.
         center: its centre ``(x, y)`` [arcsec].
         num: points on the circle; the error falls geometrically with it.
@@ -286,20 +267,20 @@ def mass_within(
     phi = 2.0 * np.pi * np.arange(num) / num
     radius = as_float(radius)[0]
     cosine, sine = (jnp.asarray(f(phi), radius.dtype) for f in (np.cos, np.sin))
-    alpha_x, alpha_y = as_mass(mass).deflection(
+    alpha_x, alpha_y = as_deflector(mass).deflection(
         center[0] + radius * cosine, center[1] + radius * sine
     )
     return np.pi * radius * jnp.mean(alpha_x * cosine + alpha_y * sine)
 
 
-def local_slope(mass: Masses, radius: Scalar, *, center: tuple[float, float] = (0.0, 0.0)) -> Array:
+def local_slope(mass: Lens, radius: Scalar, *, center: tuple[float, float] = (0.0, 0.0)) -> Array:
     r"""Slope at a radius, :math:`\gamma = 1 - d\ln\kappa/d\ln r`, of the average over a ring.
 
     The gamma of an `EPL` of any ellipticity; of other lenses the slope of the density that a power
     law would need there. Evaluated at the Einstein radius it is what lens models are compared by.
 
     Args:
-        mass: a deflector, or a list of them.
+        mass: a deflector, a list of them, or a scene.
         radius: radius of the ring [arcsec], scalar.
         center: its centre ``(x, y)`` [arcsec].
 
@@ -321,13 +302,13 @@ def local_slope(mass: Masses, radius: Scalar, *, center: tuple[float, float] = (
     return 1.0 - radius * slope / kappa
 
 
-def mass_in_einstein_radius(mass: Masses, **search: Any) -> float:
+def mass_in_einstein_radius(mass: Lens, **search: Any) -> float:
     r"""Projected mass in the circle of the effective Einstein radius.
 
     For a round lens this is :math:`\pi\theta_E^2` exactly: its mean convergence there is one.
 
     Args:
-        mass: a deflector, or a list of them.
+        mass: a deflector, a list of them, or a scene.
         **search: ``center``, ``half_width`` and ``num`` of `critical_curves`.
 
     Returns:

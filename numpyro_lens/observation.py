@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from numpyro_lens._types import Array, Image, Mask, Matrix
 from numpyro_lens.coordinates import pixel_grid, pixel_matrix, sub_pixel_grid
 from numpyro_lens.noise import AbstractNoise
-from numpyro_lens.psf import PSF, Blur, GaussianPSF, _check_positive_integer
+from numpyro_lens.psf import PSF, Blur, GaussianPSF, check_positive_integer
 
 
 class Observation(eqx.Module):
@@ -82,7 +82,7 @@ class Observation(eqx.Module):
         mask = _checked_mask(mask, image.shape)
         _check_pixels(image, mask, "`image`", np.isfinite, "finite")
         matrix = _checked_matrix(pixel_scale, transform_pix2angle)
-        _check_positive_integer("supersampling", supersampling)
+        check_positive_integer("supersampling", supersampling)
         psf = _checked_psf(psf, matrix, image.shape, supersampling)
         sampling = 1 if psf is None else psf.sampling
         x, y = pixel_grid(image.shape, matrix)

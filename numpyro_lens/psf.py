@@ -62,7 +62,7 @@ class PSF(eqx.Module):
             >>> PSF([[0.0, 1.0, 0.0], [1.0, 4.0, 1.0], [0.0, 1.0, 0.0]]).refined(2).kernel.shape
             (5, 5)
         """
-        _check_positive_integer("factor", factor)
+        check_positive_integer("factor", factor)
         kernel = np.asarray(self.kernel, dtype=float)
         if factor == 1:
             return self
@@ -117,13 +117,25 @@ class GaussianPSF(eqx.Module):
         return PSF(np.exp(-0.5 * (x**2 + y**2) / sigma**2), sampling=sampling)
 
 
-def _check_positive_integer(name: str, value: Any) -> None:
+def check_positive_integer(name: str, value: Any) -> None:
+    """Refuse a number of samples that is none.
+
+    Args:
+        name: of the argument, for the error.
+        value: what came.
+
+    Raises:
+        ValueError: it is not a positive integer.
+
+    Example:
+        >>> check_positive_integer("sampling", 2)
+    """
     if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
         raise ValueError(f"`{name}` is a positive integer; got {value!r}. Write {name}=2.")
 
 
 def _check_kernel(kernel: np.ndarray, sampling: int) -> None:
-    _check_positive_integer("sampling", sampling)
+    check_positive_integer("sampling", sampling)
     if kernel.ndim != 2 or 0 in kernel.shape:
         raise ValueError(
             f"A PSF kernel is one image of shape (ky, kx); got shape {kernel.shape}. "

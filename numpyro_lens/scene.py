@@ -7,7 +7,7 @@ import equinox as eqx
 
 from numpyro_lens._types import Array, Coordinates, Field
 from numpyro_lens.light import AbstractLight, Lights, as_light
-from numpyro_lens.mass import AbstractMass, Masses, as_mass
+from numpyro_lens.mass import AbstractMass, ConvergenceSheet, Masses, as_mass
 
 Rays: TypeAlias = tuple[Field, Field]
 """Where rays meet a plane, x and y [arcsec]."""
@@ -147,6 +147,10 @@ class Scene(eqx.Module):
         return _Planes(self, to % len(self.planes))
 
 
+Lens: TypeAlias = Masses | Scene
+"""A deflector, a list of them, or a scene."""
+
+
 class _Planes(AbstractMass):
     """The total deflection of the planes in front of one."""
 
@@ -192,7 +196,7 @@ def rays(scene: Scene, x: Coordinates, y: Coordinates, num: int | None = None) -
 
 
 def ray_trace(
-    lens: Masses | Scene, x: Coordinates, y: Coordinates, *, to: int = -1
+    lens: Lens, x: Coordinates, y: Coordinates, *, to: int = -1
 ) -> tuple[Field, Field]:
     r"""Where a ray comes from: the lens equation :math:`\beta = \theta - \alpha(\theta)`.
 
@@ -209,8 +213,28 @@ def ray_trace(
         >>> ray_trace(Shear(gamma1=0.1, gamma2=0.0), 1.0, 1.0)
         (0.9, 1.1)
     """
-    deflector = lens.deflector(to) if isinstance(lens, Scene) else as_mass(lens)
-    if deflector is None:
-        return x, y
-    alpha_x, alpha_y = deflector.deflection(x, y)
+    alpha_x, alpha_y = as_deflector(lens, to).deflection(x, y)
     return x - alpha_x, y - alpha_y
+
+
+def as_deflector(lens: Lens, to: int = -1) -> AbstractMass:
+    """One deflector that bends rays as a whole lens does.
+
+    Args:
+        lens: a deflector, a list of them, or a scene.
+        to: number of the plane of a scene; the last by default.
+
+    Returns:
+        A deflector.
+
+    Raises:
+        TypeError: it is none of these.
+
+    Example:
+        >>> from numpyro_lens.mass import SIS
+        >>> as_deflector(Scene.of(mass=SIS(theta_E=1.0))).theta_E
+        1.0
+    """
+    if not isinstance(lens, Scene):
+        return as_mass(lens)
+    return lens.deflector(to) or ConvergenceSheet(kappa=0.0)

@@ -6,7 +6,7 @@ from synthetic import fitted
 
 import numpyro_lens as nl
 from numpyro_lens import citation as module_function
-from numpyro_lens.mass import AbstractMass
+from numpyro_lens.mass import AbstractPotential
 
 
 def printed(capsys, *arguments):
@@ -33,7 +33,7 @@ def test_fit_adds_its_methods(capsys):
 
 
 def test_profile_without_reference_is_told(capsys):
-    class Mine(AbstractMass):
+    class Mine(AbstractPotential):
         """My own."""
 
         theta_E: float = 1.0

@@ -22,7 +22,8 @@ def value(profile, x, y):
     """One array of everything that a profile computes."""
     if isinstance(profile, light.AbstractLight):
         return profile.brightness(x, y)
-    parts = *profile.deflection(x, y), profile.potential(x, y), profile.convergence(x, y)
+    potential, convergence = mass.potential_of(profile, x, y), mass.convergence_of(profile, x, y)
+    parts = *profile.deflection(x, y), potential, convergence
     return jnp.stack(parts)
 
 
@@ -36,7 +37,7 @@ def slopes(lens, x, y):
     """Gradient of the potential, the deflection, its Jacobian and the convergence."""
     gradient = jax.grad(lambda x, y: lens.potential(x, y).sum(), argnums=(0, 1))(x, y)
     jacobian = deflection_jacobian(lens, x, y)
-    return gradient, lens.deflection(x, y), jacobian, lens.convergence(x, y)
+    return gradient, lens.deflection(x, y), jacobian, mass.convergence_of(lens, x, y)
 
 
 def vector(profile):
@@ -49,7 +50,7 @@ def test_catalogue_is_complete():
         (light, light.AbstractLight, LIGHTS),
     ):
         public = {c for _, c in inspect.getmembers(module, inspect.isclass) if issubclass(c, base)}
-        assert public - {base} == {type(c) for c in cases}
+        assert {c for c in public if not inspect.isabstract(c)} == {type(c) for c in cases}
 
 
 @masses

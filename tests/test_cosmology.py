@@ -1,14 +1,32 @@
 """Conversions with a cosmology: round trips, and lenstronomy's numbers."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from astropy.cosmology import FlatLambdaCDM, LambdaCDM
 
+import numpyro_lens
 from numpyro_lens import cosmology, lensing
 from numpyro_lens.mass import NFW, SIS
 
 COSMOLOGY = FlatLambdaCDM(H0=70, Om0=0.3, Ob0=0.05)
 DISTANCES = cosmology.distances(COSMOLOGY, 0.5, 1.5)
+
+
+@pytest.mark.parametrize("module", ["cosmology", "images"])
+def test_astropy_is_imported_by_its_first_use_alone(module):
+    """In a fresh process, without the package's everyday names, some of which read FITS files."""
+    code = f"""
+import importlib, sys, types
+package = types.ModuleType("numpyro_lens")
+package.__path__ = {numpyro_lens.__path__!r}
+sys.modules["numpyro_lens"] = package
+importlib.import_module("numpyro_lens.{module}")
+assert "astropy" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.fixture

@@ -70,7 +70,7 @@ def test_empty_parts_stay_empty():
 
 
 def test_profiles_without_counterpart_are_named():
-    class Other(nl.mass.AbstractMass):
+    class Other(nl.mass.AbstractPotential):
         def potential(self, x, y):
             return 0.0 * x
 

@@ -7,7 +7,7 @@ import numpyro_lens
 
 ROOT = Path(numpyro_lens.__file__).parent
 ROWS = [
-    {"_types", "_numerics", "_numerics_light", "_special", "coordinates"},
+    {"_types", "_constants", "numerics", "coordinates"},
     {"mass", "light", "psf", "noise", "cosmology"},
     {"lensing", "images"},
     {"observation", "simulate", "linear"},

@@ -9,6 +9,11 @@ from numpyro_lens.mass import EPL, NFW, SIE, SIS, PointMass, Shear
 X, Y = np.array([0.5, -1.4, 2.0]), np.array([0.7, 0.9, -0.2])
 
 
+def test_convergence_is_the_closed_form_of_a_profile_that_has_one(double):
+    for lens in (EPL(theta_E=1.2, gamma=1.9, e1=0.1), EPL(1.2, 1.9) + Shear(0.1, 0.0)):
+        np.testing.assert_array_equal(lensing.convergence(lens, X, Y), lens.convergence(X, Y))
+
+
 def test_sis(double):
     lens, r = SIS(theta_E=1.2), np.hypot(X, Y)
     np.testing.assert_allclose(lensing.convergence(lens, X, Y), 0.6 / r)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from numpyro_lens import mass
-from numpyro_lens._numerics import bounded_ellipticity, epl_deflection
+from numpyro_lens.numerics.ellipse import bounded_ellipticity
+from numpyro_lens.numerics.power_law import epl_deflection
 
 mpmath = pytest.importorskip("mpmath")
 PARAMETERS = (1.1, 1.3, 0.2, -0.15)
@@ -116,12 +117,49 @@ def test_addition_flattens_and_teaches():
         a + 1.0
 
 
+class Bent(mass.AbstractMass):
+    """Constant deflection: a user's profile with a deflection alone."""
+
+    angle: float = 0.1
+
+    def deflection(self, x, y):
+        return self.angle + 0.0 * x, self.angle * x + 0.0 * y
+
+
 def test_a_profile_without_potential_teaches():
+    for lens in (Bent(), Bent() + mass.SIS(1.0), mass.Population(Bent(angle=np.ones(2)))):
+        with pytest.raises(NotImplementedError, match=r"Bent has no closed-form potential.*define"):
+            mass.potential_of(lens, 0.0, 1.0)
+
+
+def test_a_mass_without_deflection_is_none():
     class Nothing(mass.AbstractMass):
         pass
 
-    with pytest.raises(NotImplementedError, match="`deflection` or `potential`"):
-        Nothing().deflection(0.0, 1.0)
+    class Flat(mass.AbstractPotential):
+        pass
+
+    for kind, missing in ((mass.AbstractMass, "deflection"), (Nothing, "deflection")):
+        with pytest.raises(TypeError, match=missing):
+            kind()
+    with pytest.raises(TypeError, match="potential"):
+        Flat()
+
+
+def test_a_potential_is_enough(double):
+    class Sphere(mass.AbstractPotential):
+        theta_E: float
+
+        def potential(self, x, y):
+            return self.theta_E * jnp.sqrt(x * x + y * y)
+
+    x, y = np.array([0.3, -1.2]), np.array([0.2, 0.8])
+    ours, sis = Sphere(1.1), mass.SIS(theta_E=1.1)
+    np.testing.assert_allclose(ours.deflection(x, y), sis.deflection(x, y), rtol=1e-12)
+    kappa = mass.convergence_of(ours + Bent(), x, y)
+    np.testing.assert_allclose(kappa, sis.convergence(x, y), rtol=1e-12)
+    both = mass.Population(Sphere(np.array([1.0, 0.1])))
+    np.testing.assert_allclose(mass.convergence_of(both, x, y), sis.convergence(x, y), rtol=1e-12)
 
 
 X, Y = np.array([0.3, -1.2, 0.05]), np.array([0.2, 0.8, 1.4])

@@ -2,11 +2,11 @@
 
 import jax.numpy as jnp
 
-from numpyro_lens._numerics import elliptical_square, sersic_shape
-from numpyro_lens._numerics_light import core_sersic_shape
 from numpyro_lens._types import Coordinates, Field, Scalar, Vector
 from numpyro_lens.light._base import AbstractLight
 from numpyro_lens.light._footprint import Footprint
+from numpyro_lens.numerics.ellipse import elliptical_square
+from numpyro_lens.numerics.sersic import core_sersic_shape, sersic_shape
 
 
 class Sersic(AbstractLight):
@@ -153,13 +153,15 @@ class MultiGaussian(AbstractLight):
     center_x: Scalar = 0.0
     center_y: Scalar = 0.0
 
-    def basis(self, x: Coordinates, y: Coordinates) -> Field:
+    def basis_parts(self, x: Coordinates, y: Coordinates) -> tuple[Field, ...]:
+        """All Gaussians at one, ``(num, ...)``, in one part."""
         square = elliptical_square(x - self.center_x, y - self.center_y, self.e1, self.e2)
         variance = jnp.reshape(jnp.square(jnp.asarray(self.sigma)), (-1, *[1] * square.ndim))
-        return jnp.exp(-0.5 * square[None] / variance) / (2.0 * jnp.pi * variance)
+        return (jnp.exp(-0.5 * square[None] / variance) / (2.0 * jnp.pi * variance),)
 
     def brightness(self, x: Coordinates, y: Coordinates) -> Field:
-        return jnp.tensordot(jnp.asarray(self.amp), self.basis(x, y), axes=1)
+        (parts,) = self.basis_parts(x, y)
+        return jnp.tensordot(jnp.asarray(self.amp), parts, axes=1)
 
 
 class Moffat(AbstractLight):

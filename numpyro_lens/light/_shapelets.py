@@ -5,10 +5,10 @@ from typing import cast
 import jax.numpy as jnp
 import numpy as np
 
-from numpyro_lens._numerics import as_float
-from numpyro_lens._numerics_light import hermite_functions
 from numpyro_lens._types import Coordinates, Field, Scalar, Vector
 from numpyro_lens.light._base import AbstractLight
+from numpyro_lens.numerics.safe import as_float
+from numpyro_lens.numerics.shapelets import hermite_functions
 
 
 def shapelet_orders(n_max: int) -> np.ndarray:
@@ -63,14 +63,12 @@ class Shapelets(AbstractLight):
         """Largest sum of the two orders."""
         return _n_max(np.shape(self.amp))
 
-    def _factors(self, x: Coordinates, y: Coordinates) -> list[Field]:
+    def _factors(self, x: Coordinates, y: Coordinates) -> list[tuple[Field, ...]]:
         x, y = as_float(x - self.center_x, y - self.center_y)
         return [hermite_functions(t / self.beta, self.n_max + 1) for t in (x, y)]
 
-    def basis(self, x: Coordinates, y: Coordinates) -> Field:
-        return jnp.concatenate(self.basis_parts(x, y))
-
     def basis_parts(self, x: Coordinates, y: Coordinates) -> tuple[Field, ...]:
+        """Each function at one, ``(1, ...)``."""
         along_x, along_y = self._factors(x, y)
         return tuple((along_x[n] * along_y[m])[None] for n, m in shapelet_orders(self.n_max))
 

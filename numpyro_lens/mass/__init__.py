@@ -1,8 +1,13 @@
-"""Deflectors: anything with ``deflection``, ``potential`` and ``convergence`` of (x, y)."""
+"""Deflectors: anything with ``deflection(x, y)``."""
 
 from numpyro_lens.mass._base import AbstractMass as AbstractMass
+from numpyro_lens.mass._base import AbstractPotential as AbstractPotential
+from numpyro_lens.mass._base import Masses as Masses
 from numpyro_lens.mass._base import Sum as Sum
 from numpyro_lens.mass._base import as_mass as as_mass
+from numpyro_lens.mass._base import components as components
+from numpyro_lens.mass._base import convergence_of as convergence_of
+from numpyro_lens.mass._base import potential_of as potential_of
 from numpyro_lens.mass._cored import DPIE as DPIE
 from numpyro_lens.mass._cored import NIE as NIE
 from numpyro_lens.mass._external import ConvergenceSheet as ConvergenceSheet

@@ -1,57 +1,12 @@
 """Isothermal ellipsoids with a core, and with an edge."""
 
-from typing import Any, NamedTuple
-
-import jax
 import jax.numpy as jnp
 
-from numpyro_lens._numerics import (
-    _times,
-    as_float,
-    bounded_ellipticity,
-    elliptical_frame,
-    soft_square,
-)
-from numpyro_lens._special import arctanh_ratio, log1p_ratio
 from numpyro_lens._types import Coordinates, Field, Scalar
 from numpyro_lens.mass._base import AbstractMass
-
-
-class Frame(NamedTuple):
-    """A position as ellipses see it: w = z - eps conj(z) and T = conj(eps) w² / (1 - |eps|²)."""
-
-    x: jax.Array
-    y: jax.Array
-    w: tuple[jax.Array, jax.Array]
-    square: jax.Array
-    twist: tuple[jax.Array, jax.Array]
-    flat: jax.Array
-
-    def sizes(self, core: Scalar) -> tuple[Field, Field]:
-        """P = sqrt(s² + R²) and S = P + s of a core radius s."""
-        root = jnp.sqrt(core * core + self.square)
-        return root, root + core
-
-    def log_growth(self, core: Scalar, size: Field) -> Field:
-        """Logarithm of the modulus of (S + T/S) / 2s, zero at the centre."""
-        growth = 0.5 * self.square / (core * size)
-        tr, ti = self.twist[0] / size**2, self.twist[1] / size**2
-        real, imag = growth + tr + growth * tr, ti + growth * ti
-        return 0.5 * jnp.log1p(2.0 * real + real * real + imag * imag)
-
-    def along(self, alpha: tuple[Field, Field]) -> Field:
-        """Deflection along the radius, times the radius."""
-        return self.x * alpha[0] + self.y * alpha[1]
-
-
-def frame(lens: Any, x: Coordinates, y: Coordinates) -> Frame:
-    """The frame of a lens with fields e1, e2, center_x, center_y at positions [arcsec]."""
-    x, y = as_float(x - lens.center_x, y - lens.center_y)
-    e1, e2, flat = bounded_ellipticity(lens.e1, lens.e2)
-    wx, wy = elliptical_frame(x, y, e1, e2)
-    real, imag = wx * wx - wy * wy, 2.0 * wx * wy
-    twist = (e1 * real + e2 * imag) / flat, (e1 * imag - e2 * real) / flat
-    return Frame(x, y, (wx, wy), soft_square(wx, wy) / flat, twist, flat)
+from numpyro_lens.mass._frame import Frame, frame
+from numpyro_lens.numerics.complex_pair import times
+from numpyro_lens.numerics.isothermal import arctanh_ratio, log1p_ratio
 
 
 class NIE(AbstractMass):
@@ -85,19 +40,21 @@ class NIE(AbstractMass):
         return _isothermal(at, self.theta_E, at.sizes(self.s_scale)[1])
 
     def potential(self, x: Coordinates, y: Coordinates) -> Field:
+        """Lensing potential [arcsec²]."""
         at = frame(self, x, y)
         size = at.sizes(self.s_scale)[1]
         alpha = _isothermal(at, self.theta_E, size)
         return at.along(alpha) - self.theta_E * self.s_scale * _log_size(at, size)
 
     def convergence(self, x: Coordinates, y: Coordinates) -> Field:
+        """Convergence."""
         return 0.5 * self.theta_E / frame(self, x, y).sizes(self.s_scale)[0]
 
 
 def _isothermal(at: Frame, theta_E: Scalar, size: Field) -> tuple[Field, Field]:
     inverse = -1.0 / (size * size)
     factor = arctanh_ratio(at.twist[0] * inverse, at.twist[1] * inverse)
-    ax, ay = _times(*at.w, *factor)
+    ax, ay = times(*at.w, *factor)
     return theta_E / size * ax, theta_E / size * ay
 
 
@@ -137,11 +94,13 @@ class DPIE(AbstractMass):
         return _truncated(frame(self, x, y), self)
 
     def potential(self, x: Coordinates, y: Coordinates) -> Field:
+        """Lensing potential [arcsec²]."""
         at = frame(self, x, y)
         scale = 2.0 * self.sigma0 * self.Ra * self.Rs
         return at.along(_truncated(at, self)) + scale * _truncated_log(at, self.Ra, self.Rs)
 
     def convergence(self, x: Coordinates, y: Coordinates) -> Field:
+        """Convergence."""
         at = frame(self, x, y)
         (inner, _), (outer, _) = at.sizes(self.Ra), at.sizes(self.Rs)
         product = (inner + outer) * inner * outer
@@ -166,8 +125,8 @@ def _truncated(at: Frame, lens: DPIE) -> tuple[Field, Field]:
     norm = 1.0 / ((1.0 + tr) ** 2 + ti * ti)
     ratio = (1.0 + tr) * norm, -ti * norm
     square = -((lens.Rs - lens.Ra) ** 2) * slope * slope / product
-    ur, ui = _times(square * tr, square * ti, *_times(*ratio, *ratio))
-    ax, ay = _times(*at.w, *_times(*ratio, *arctanh_ratio(ur, ui)))
+    ur, ui = times(square * tr, square * ti, *times(*ratio, *ratio))
+    ax, ay = times(*at.w, *times(*ratio, *arctanh_ratio(ur, ui)))
     scale = 2.0 * lens.sigma0 * lens.Ra * lens.Rs * slope / product
     return scale * ax, scale * ay
 
@@ -177,7 +136,7 @@ def _truncated_log(at: Frame, inner: Scalar, outer: Scalar) -> Field:
     size, product, slope, (tr, ti) = _pair(at, inner, outer)
     real, imag = size + at.twist[0] / size, at.twist[1] / size
     norm = slope / (real * real + imag * imag)
-    cr, ci = _times(1.0 - tr, -ti, norm * real, -norm * imag)
+    cr, ci = times(1.0 - tr, -ti, norm * real, -norm * imag)
     gap = outer - inner
     twice = 2.0 * cr + gap * (cr * cr + ci * ci)
     ratio = 0.5 * twice * log1p_ratio(gap * twice)

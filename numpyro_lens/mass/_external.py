@@ -24,12 +24,14 @@ class Shear(AbstractMass):
     gamma2: Scalar
 
     def potential(self, x: Coordinates, y: Coordinates) -> Field:
+        """Lensing potential [arcsec²]."""
         return 0.5 * self.gamma1 * (x * x - y * y) + self.gamma2 * x * y
 
     def deflection(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
         return self.gamma1 * x + self.gamma2 * y, self.gamma2 * x - self.gamma1 * y
 
     def convergence(self, x: Coordinates, y: Coordinates) -> Field:
+        """Convergence."""
         return 0.0 * (x + y)
 
 
@@ -52,10 +54,12 @@ class ConvergenceSheet(AbstractMass):
     kappa: Scalar
 
     def potential(self, x: Coordinates, y: Coordinates) -> Field:
+        """Lensing potential [arcsec²]."""
         return 0.5 * self.kappa * (x * x + y * y)
 
     def deflection(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
         return self.kappa * x, self.kappa * y
 
     def convergence(self, x: Coordinates, y: Coordinates) -> Field:
+        """Convergence."""
         return self.kappa + 0.0 * (x + y)

@@ -1,15 +1,16 @@
 """Gaussian mass, alone and in sums."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import jax.numpy as jnp
 
-from numpyro_lens._numerics import _times
-from numpyro_lens._special import gaussian_integral, potential_along_rays, sum_over
 from numpyro_lens._types import Coordinates, Field, Scalar, Vector
 from numpyro_lens.mass._base import AbstractMass
-from numpyro_lens.mass._cored import Frame, frame
+from numpyro_lens.mass._frame import Frame, frame, integrated_potential
+from numpyro_lens.numerics.complex_pair import times
+from numpyro_lens.numerics.gaussian import gaussian_integral
+from numpyro_lens.numerics.quadrature import sum_over
 
 T = TypeVar("T")
 
@@ -41,12 +42,14 @@ class Gaussian(AbstractMass):
     center_y: Scalar = 0.0
 
     def potential(self, x: Coordinates, y: Coordinates) -> Field:
-        return potential_of(self, x, y)
+        """Lensing potential [arcsec²], the deflection integrated from the centre."""
+        return integrated_potential(self, x, y)
 
     def deflection(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
         return _deflection(frame(self, x, y), self.amp, self.sigma)
 
     def convergence(self, x: Coordinates, y: Coordinates) -> Field:
+        """Convergence."""
         return _convergence(frame(self, x, y), self.amp, self.sigma)
 
 
@@ -76,12 +79,14 @@ class MultiGaussian(AbstractMass):
     center_y: Scalar = 0.0
 
     def potential(self, x: Coordinates, y: Coordinates) -> Field:
-        return potential_of(self, x, y)
+        """Lensing potential [arcsec²], the deflection integrated from the centre."""
+        return integrated_potential(self, x, y)
 
     def deflection(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
         return _summed(_deflection, self, x, y)
 
     def convergence(self, x: Coordinates, y: Coordinates) -> Field:
+        """Convergence."""
         return _summed(_convergence, self, x, y)
 
 
@@ -100,17 +105,6 @@ def _convergence(at: Frame, amp: Scalar, sigma: Scalar) -> Field:
 def _deflection(at: Frame, amp: Scalar, sigma: Scalar) -> tuple[Field, Field]:
     half = 0.5 / sigma**2
     factor = gaussian_integral(half * at.square, half * at.twist[0], half * at.twist[1])
-    ax, ay = _times(*at.w, *factor)
+    ax, ay = times(*at.w, *factor)
     scale = amp * half / jnp.pi
     return scale * ax, scale * ay
-
-
-def potential_of(lens: Any, x: Coordinates, y: Coordinates) -> Field:
-    """No closed form: the deflection integrated from the centre."""
-    at = frame(lens, x, y)
-
-    def deflection(x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
-        return lens.deflection(x + lens.center_x, y + lens.center_y)
-
-    num = 32 if jnp.finfo(at.x.dtype).bits <= 32 else 64
-    return potential_along_rays(deflection, at.x, at.y, num)

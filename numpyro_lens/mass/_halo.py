@@ -1,12 +1,9 @@
 """Haloes and bulges with a scale radius."""
 
-from numpyro_lens._numerics import as_float, soft_square
-from numpyro_lens._special import halo_shape, truncated_shape
 from numpyro_lens._types import Coordinates, Field, Scalar
 from numpyro_lens.mass._base import AbstractMass
-
-# Deflection of an NFW lens at Rs in units of 4 rho0 Rs²: 1 - ln 2.
-_AT_RS = 0.3068528194400547
+from numpyro_lens.numerics.halo import NFW_AT_RS, halo_shape, truncated_shape
+from numpyro_lens.numerics.safe import as_float, soft_square
 
 
 def _scaled(
@@ -39,17 +36,19 @@ class NFW(AbstractMass):
     center_y: Scalar = 0.0
 
     def potential(self, x: Coordinates, y: Coordinates) -> Field:
+        """Lensing potential [arcsec²]."""
         shape = halo_shape(_scaled(self, x, y)[2])
-        return 0.5 * self.alpha_Rs * self.Rs / _AT_RS * shape.h
+        return 0.5 * self.alpha_Rs * self.Rs / NFW_AT_RS * shape.h
 
     def deflection(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
         x, y, square = _scaled(self, x, y)
-        scale = self.alpha_Rs / (_AT_RS * self.Rs) * halo_shape(square).g_over_y
+        scale = self.alpha_Rs / (NFW_AT_RS * self.Rs) * halo_shape(square).g_over_y
         return scale * x, scale * y
 
     def convergence(self, x: Coordinates, y: Coordinates) -> Field:
+        """Convergence."""
         shape = halo_shape(_scaled(self, x, y)[2])
-        return 0.5 * self.alpha_Rs / (_AT_RS * self.Rs) * shape.H
+        return 0.5 * self.alpha_Rs / (NFW_AT_RS * self.Rs) * shape.H
 
 
 class TNFW(AbstractMass):
@@ -76,18 +75,20 @@ class TNFW(AbstractMass):
     center_y: Scalar = 0.0
 
     def potential(self, x: Coordinates, y: Coordinates) -> Field:
+        """Lensing potential [arcsec²]."""
         shape = truncated_shape(_scaled(self, x, y)[2], self.r_trunc / self.Rs)
-        return 0.5 * self.alpha_Rs * self.Rs / _AT_RS * shape.h
+        return 0.5 * self.alpha_Rs * self.Rs / NFW_AT_RS * shape.h
 
     def deflection(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
         x, y, square = _scaled(self, x, y)
         shape = truncated_shape(square, self.r_trunc / self.Rs)
-        scale = self.alpha_Rs / (_AT_RS * self.Rs) * shape.g_over_y
+        scale = self.alpha_Rs / (NFW_AT_RS * self.Rs) * shape.g_over_y
         return scale * x, scale * y
 
     def convergence(self, x: Coordinates, y: Coordinates) -> Field:
+        """Convergence."""
         shape = truncated_shape(_scaled(self, x, y)[2], self.r_trunc / self.Rs)
-        return 0.5 * self.alpha_Rs / (_AT_RS * self.Rs) * shape.H
+        return 0.5 * self.alpha_Rs / (NFW_AT_RS * self.Rs) * shape.H
 
 
 class Hernquist(AbstractMass):
@@ -113,6 +114,7 @@ class Hernquist(AbstractMass):
     center_y: Scalar = 0.0
 
     def potential(self, x: Coordinates, y: Coordinates) -> Field:
+        """Lensing potential [arcsec²]."""
         square = _scaled(self, x, y)[2]
         return 2.0 * self.sigma0 * self.Rs**2 * square * halo_shape(square).g_over_y
 
@@ -122,5 +124,6 @@ class Hernquist(AbstractMass):
         return scale * x, scale * y
 
     def convergence(self, x: Coordinates, y: Coordinates) -> Field:
+        """Convergence."""
         shape = halo_shape(_scaled(self, x, y)[2])
         return self.sigma0 * (3.0 * shape.K - shape.H)

@@ -7,11 +7,11 @@ from typing import TypeVar
 import jax.numpy as jnp
 import numpy as np
 
-from numpyro_lens._special import sum_over
 from numpyro_lens._types import Coordinates, Field, Scalar
 from numpyro_lens.mass._base import AbstractMass
-from numpyro_lens.mass._cored import Frame, frame
-from numpyro_lens.mass._halo import _AT_RS
+from numpyro_lens.mass._frame import Frame, frame
+from numpyro_lens.numerics.halo import NFW_AT_RS
+from numpyro_lens.numerics.quadrature import sum_over
 
 T = TypeVar("T")
 
@@ -39,15 +39,17 @@ class NFWEllipse(AbstractMass):
     center_y: Scalar = 0.0
 
     def potential(self, x: Coordinates, y: Coordinates) -> Field:
-        return self.alpha_Rs * self.Rs / _AT_RS * _summed(_potential, self, x, y)
+        """Lensing potential [arcsec²]."""
+        return self.alpha_Rs * self.Rs / NFW_AT_RS * _summed(_potential, self, x, y)
 
     def deflection(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
-        scale = self.alpha_Rs * self.Rs / _AT_RS
+        scale = self.alpha_Rs * self.Rs / NFW_AT_RS
         ax, ay = _summed(_deflection, self, x, y)
         return scale * ax, scale * ay
 
     def convergence(self, x: Coordinates, y: Coordinates) -> Field:
-        return self.alpha_Rs * self.Rs**2 / _AT_RS * _summed(_convergence, self, x, y)
+        """Convergence."""
+        return self.alpha_Rs * self.Rs**2 / NFW_AT_RS * _summed(_convergence, self, x, y)
 
 
 def _summed(

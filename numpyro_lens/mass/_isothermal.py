@@ -1,12 +1,12 @@
 """Isothermal deflectors: flat rotation curves."""
 
-from numpyro_lens._numerics import safe_hypot
 from numpyro_lens._types import Coordinates, Field, Scalar
-from numpyro_lens.mass._base import AbstractMass
+from numpyro_lens.mass._base import AbstractMass, AbstractPotential
 from numpyro_lens.mass._power_law import EPL
+from numpyro_lens.numerics.safe import safe_hypot
 
 
-class SIS(AbstractMass):
+class SIS(AbstractPotential):
     r"""Singular isothermal sphere, :math:`\psi = \theta_E r`.
 
     Args:
@@ -29,6 +29,7 @@ class SIS(AbstractMass):
         return self.theta_E * safe_hypot(x - self.center_x, y - self.center_y)
 
     def convergence(self, x: Coordinates, y: Coordinates) -> Field:
+        """Convergence."""
         return 0.5 * self.theta_E / safe_hypot(x - self.center_x, y - self.center_y)
 
 
@@ -58,10 +59,12 @@ class SIE(AbstractMass):
         return EPL(self.theta_E, 2.0, self.e1, self.e2, self.center_x, self.center_y)
 
     def potential(self, x: Coordinates, y: Coordinates) -> Field:
+        """Lensing potential [arcsec²]."""
         return self._power_law().potential(x, y)
 
     def deflection(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
         return self._power_law().deflection(x, y)
 
     def convergence(self, x: Coordinates, y: Coordinates) -> Field:
+        """Convergence."""
         return self._power_law().convergence(x, y)

@@ -3,10 +3,12 @@
 import equinox as eqx
 import jax.numpy as jnp
 
-from numpyro_lens._numerics import _times, as_float, bounded_ellipticity, safe_hypot
 from numpyro_lens._types import Coordinates, Field, Scalar
 from numpyro_lens.mass._base import AbstractMass, Sum
 from numpyro_lens.mass._power_law import EPL
+from numpyro_lens.numerics.complex_pair import times
+from numpyro_lens.numerics.ellipse import bounded_ellipticity
+from numpyro_lens.numerics.safe import as_float, safe_hypot
 
 
 class Multipole(AbstractMass):
@@ -30,6 +32,7 @@ class Multipole(AbstractMass):
     r_E: Scalar = 1.0
 
     def potential(self, x: Coordinates, y: Coordinates) -> Field:
+        """Lensing potential [arcsec²]."""
         r, _, wave = _wave(self, x, y)
         if self.m == 1:
             return 0.5 * self.a_m * r * jnp.log(r / self.r_E) * wave[0]
@@ -46,6 +49,7 @@ class Multipole(AbstractMass):
         return scale * ax, scale * ay
 
     def convergence(self, x: Coordinates, y: Coordinates) -> Field:
+        """Convergence."""
         r, _, wave = _wave(self, x, y)
         return 0.5 * self.a_m * wave[0] / r
 
@@ -59,7 +63,7 @@ def _wave(
     direction = x / r, y / r
     wave = jnp.cos(lens.m * lens.phi_m), -jnp.sin(lens.m * lens.phi_m)
     for _ in range(lens.m):
-        wave = _times(*wave, *direction)
+        wave = times(*wave, *direction)
     return r, direction, wave
 
 
@@ -91,12 +95,14 @@ class EPLMultipole(AbstractMass):
     center_y: Scalar = 0.0
 
     def potential(self, x: Coordinates, y: Coordinates) -> Field:
+        """Lensing potential [arcsec²]."""
         return _parts(self).potential(x, y)
 
     def deflection(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
         return _parts(self).deflection(x, y)
 
     def convergence(self, x: Coordinates, y: Coordinates) -> Field:
+        """Convergence."""
         return _parts(self).convergence(x, y)
 
 

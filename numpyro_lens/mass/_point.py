@@ -2,9 +2,9 @@
 
 import jax.numpy as jnp
 
-from numpyro_lens._numerics import as_float, soft_square, softening
 from numpyro_lens._types import Coordinates, Field, Scalar
 from numpyro_lens.mass._base import AbstractMass
+from numpyro_lens.numerics.safe import as_float, soft_square, softening
 
 
 class PointMass(AbstractMass):
@@ -33,6 +33,7 @@ class PointMass(AbstractMass):
         return x, y, soft_square(x, y)
 
     def potential(self, x: Coordinates, y: Coordinates) -> Field:
+        """Lensing potential [arcsec²]."""
         return 0.5 * self.theta_E**2 * jnp.log(self._square(x, y)[2])
 
     def deflection(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
@@ -41,5 +42,6 @@ class PointMass(AbstractMass):
         return scale * x, scale * y
 
     def convergence(self, x: Coordinates, y: Coordinates) -> Field:
+        """Convergence."""
         square = self._square(x, y)[2]
         return (self.theta_E / square) ** 2 * softening(square.dtype)

@@ -1,15 +1,18 @@
 """Many equal deflectors at once."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from numpyro_lens._numerics import as_float
-from numpyro_lens._special import sum_over
 from numpyro_lens._types import Coordinates, Field
-from numpyro_lens.mass._base import AbstractMass
+from numpyro_lens.mass._base import AbstractMass, convergence_of, potential_of
+from numpyro_lens.numerics.quadrature import sum_over
+from numpyro_lens.numerics.safe import as_float
+
+T = TypeVar("T")
 
 
 class Population(AbstractMass):
@@ -34,18 +37,29 @@ class Population(AbstractMass):
     profile: AbstractMass
 
     def potential(self, x: Coordinates, y: Coordinates) -> Field:
-        return _total(self.profile, "potential", x, y)
+        """Lensing potential [arcsec²], if the profile has one."""
+        return _total(potential_of, self.profile, x, y)
 
     def deflection(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
-        return _total(self.profile, "deflection", x, y)
+        return _total(_deflection_of, self.profile, x, y)
 
     def convergence(self, x: Coordinates, y: Coordinates) -> Field:
-        return _total(self.profile, "convergence", x, y)
+        """Convergence."""
+        return _total(convergence_of, self.profile, x, y)
 
 
-def _total(profile: AbstractMass, method: str, x: Coordinates, y: Coordinates) -> Any:
+def _deflection_of(lens: AbstractMass, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
+    return lens.deflection(x, y)
+
+
+def _total(
+    function: Callable[[AbstractMass, Field, Field], T],
+    profile: AbstractMass,
+    x: Coordinates,
+    y: Coordinates,
+) -> T:
     x, y = as_float(x, y)
-    return sum_over(lambda member: getattr(member, method)(x, y), _members(profile, x.dtype))
+    return sum_over(lambda member: function(member, x, y), _members(profile, x.dtype))
 
 
 def _members(profile: AbstractMass, dtype: DTypeLike) -> AbstractMass:

@@ -1,8 +1,9 @@
 """Power-law deflectors."""
 
-from numpyro_lens._numerics import elliptical_square, epl_deflection
 from numpyro_lens._types import Coordinates, Field, Scalar
 from numpyro_lens.mass._base import AbstractMass
+from numpyro_lens.numerics.ellipse import elliptical_square
+from numpyro_lens.numerics.power_law import epl_deflection
 
 
 class EPL(AbstractMass):
@@ -35,10 +36,12 @@ class EPL(AbstractMass):
         return epl_deflection(self.gamma - 1.0, self.theta_E, self.e1, self.e2, x, y)
 
     def potential(self, x: Coordinates, y: Coordinates) -> Field:
+        """Lensing potential [arcsec²]."""
         ax, ay = self.deflection(x, y)
         return ((x - self.center_x) * ax + (y - self.center_y) * ay) / (3.0 - self.gamma)
 
     def convergence(self, x: Coordinates, y: Coordinates) -> Field:
+        """Convergence."""
         square = elliptical_square(x - self.center_x, y - self.center_y, self.e1, self.e2)
         ratio = self.theta_E**2 / square
         return 0.5 * (3.0 - self.gamma) * ratio ** (0.5 * (self.gamma - 1.0))

@@ -5,11 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.special import comb
 
-from numpyro_lens._special import legendre, sum_over
 from numpyro_lens._types import Coordinates, Field, Scalar, Vector
 from numpyro_lens.mass._base import AbstractMass
-from numpyro_lens.mass._cored import Frame, frame
-from numpyro_lens.mass._gaussian import MultiGaussian, potential_of
+from numpyro_lens.mass._frame import Frame, frame, integrated_potential
+from numpyro_lens.mass._gaussian import MultiGaussian
+from numpyro_lens.numerics.quadrature import legendre, sum_over
+from numpyro_lens.numerics.sersic import b_n
 
 
 class Sersic(AbstractMass):
@@ -41,18 +42,20 @@ class Sersic(AbstractMass):
     center_y: Scalar = 0.0
 
     def potential(self, x: Coordinates, y: Coordinates) -> Field:
-        return potential_of(self, x, y)
+        """Lensing potential [arcsec²], the deflection integrated from the centre."""
+        return integrated_potential(self, x, y)
 
     def deflection(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
         return _deflection(frame(self, x, y), self)
 
     def convergence(self, x: Coordinates, y: Coordinates) -> Field:
+        """Convergence."""
         return _profile(self, 0.0, frame(self, x, y).square, 0.0)[0]
 
 
 def _profile(lens: Sersic, log_s: Scalar, ur: Field, ui: Coordinates) -> tuple[Field, Field]:
     """Convergence at the complex squared radius s u, the real part of u positive, as a pair."""
-    b = 1.9992 * lens.n_sersic - 0.3271
+    b = b_n(lens.n_sersic)
     half = 0.5 / lens.n_sersic
     # |u| from the ratio of its parts: at the centre their squares leave single precision.
     ratio = ui / ur
@@ -90,7 +93,7 @@ def _node(at: Frame, lens: Sersic, node: Scalar, weight: Scalar) -> tuple[Field,
     n = jnp.maximum(lens.n_sersic, 0.2)
     p = jnp.maximum(2.0 * n, 4.0)
     depth = 20.0 if jnp.finfo(at.x.dtype).bits <= 32 else 40.0
-    reach = jnp.log(depth / (1.9992 * n - 0.3271)) * 2.0 * n
+    reach = jnp.log(depth / b_n(n)) * 2.0 * n
     square = (at.square + jnp.minimum(at.twist[0], 0.0)) / lens.R_sersic**2
     log_s = jnp.minimum(reach - jnp.log(square), 0.0) + p * jnp.log(node)
     return jax.lax.stop_gradient((log_s, weight * p * jnp.exp(log_s) / node))
@@ -131,7 +134,7 @@ def sersic_gaussians(
     """
     width = np.geomspace(5e-4, 30.0, 40)
     modulus, angle, weight = _transform(width)
-    b = 1.9992 * n_sersic - 0.3271
+    b = b_n(n_sersic)
     power = jnp.exp(jnp.log(modulus) / n_sersic)
     decay = jnp.exp(b * (1.0 - power * jnp.cos(angle / n_sersic)))
     peak = jnp.sum(weight * decay * jnp.cos(b * power * jnp.sin(angle / n_sersic)), axis=0)

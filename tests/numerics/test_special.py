@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from numpyro_lens import _special
+from numpyro_lens.numerics import gaussian, halo, isothermal, quadrature
 
 mpmath = pytest.importorskip("mpmath")
 
@@ -19,7 +19,7 @@ def rounded(*values):
 def test_arctanh_ratio(x64):
     modulus, angle = np.meshgrid([1e-9, 0.1, 0.5, 0.7], np.linspace(0, np.pi, 7))
     (ur, ui), (real, imag) = rounded(modulus * np.cos(angle), modulus * np.sin(angle))
-    got = np.array(_special.arctanh_ratio(ur, ui), float)
+    got = np.array(isothermal.arctanh_ratio(ur, ui), float)
     exact = np.vectorize(lambda u: complex(mpmath.atanh(mpmath.sqrt(u)) / mpmath.sqrt(u)))
     expected = exact(real + 1j * imag)
     assert np.abs(got[0] + 1j * got[1] - expected).max() < (1e-14 if x64 else 5e-7)
@@ -29,7 +29,7 @@ def test_gaussian_integral(x64):
     cases = [(a, e, t) for a in (1e-3, 0.3, 3, 60, 1e4) for e in (0.1, 0.6) for t in (0, 1.1, 2.9)]
     a, e, t = np.array(cases).T
     (aa, br, bi), exact = rounded(a, e * a * np.cos(t), e * a * np.sin(t))
-    got = np.array(_special.gaussian_integral(aa, br, bi), float)
+    got = np.array(gaussian.gaussian_integral(aa, br, bi), float)
     for i, (a, real, imag) in enumerate(zip(*exact, strict=True)):
         ends = [0, *(n / a for n in (1, 4, 10, 30, 60) if n < a), 1]
         b = mpmath.mpc(real, imag)
@@ -42,7 +42,7 @@ def test_gaussian_integral(x64):
         assert error < (1e-12 if x64 else 1e-6)
 
 
-def halo(y):
+def exact_halo(y):
     """The definitions of `HaloShape`, with 50 digits."""
     with mpmath.workdps(50):
         t = mpmath.mpf(y) - 1
@@ -56,8 +56,8 @@ def halo(y):
 
 def test_halo_shape(x64):
     (y,), (exact,) = rounded([1e-8, 1e-4, 0.3, 0.5, 0.51, 0.999, 1, 1.001, 1.49, 1.5, 3, 50, 1e4])
-    got = np.array(_special.halo_shape(y), float)
-    expected = np.array([halo(v) for v in exact]).T
+    got = np.array(halo.halo_shape(y), float)
+    expected = np.array([exact_halo(v) for v in exact]).T
     np.testing.assert_allclose(got, expected, rtol=1e-14 if x64 else 5e-6)
 
 
@@ -65,7 +65,7 @@ def test_truncated_shape(x64):
     """Baltz et al.'s g over y and projected density, by quadrature of the density."""
     (y,), (exact,) = rounded([1e-4, 0.3, 1.0, 30.0])
     for tau in (0.5, 3.0, 100.0):
-        got = _special.truncated_shape(y, tau)
+        got = halo.truncated_shape(y, tau)
 
         def column(x, tau=tau):
             """The projected density over 2 rho0 Rs."""
@@ -90,14 +90,14 @@ def _density(r, tau):
 def test_log1p_ratio(x64):
     (v,), (exact,) = rounded([-0.9, -0.1, -1e-9, 0.0, 1e-5, 0.0999, 0.1, 5.0])
     expected = [float(mpmath.log1p(w) / w) if w else 1.0 for w in exact]
-    np.testing.assert_allclose(_special.log1p_ratio(v), expected, rtol=1e-14 if x64 else 5e-7)
+    np.testing.assert_allclose(isothermal.log1p_ratio(v), expected, rtol=1e-14 if x64 else 5e-7)
 
 
 def test_sum_over_is_a_sum_with_its_gradient(double):
     members = {"a": jnp.arange(4.0), "b": jnp.ones((4, 2))}
 
     def total(members, x):
-        return _special.sum_over(lambda m: m["a"] * x + m["b"].sum(), members).sum()
+        return quadrature.sum_over(lambda m: m["a"] * x + m["b"].sum(), members).sum()
 
     x = jnp.array([1.0, 2.0])
     np.testing.assert_allclose(total(members, x), 6 * 3 + 2 * 8)

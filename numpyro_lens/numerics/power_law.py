@@ -24,155 +24,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.custom_derivatives import SymbolicZero
-from jax.typing import ArrayLike
 
-# Where |eps| starts to be bent, and the bound that it approaches: q = 0.05 and q = 0.026.
-_ELLIPTICITY_KNEE = 0.9
-_ELLIPTICITY_BOUND = 0.95
-
-
-def as_float(*values: ArrayLike) -> list[jax.Array]:
-    """Arrays of the session's floating dtype, of one common shape, as AD needs them.
-
-    Args:
-        *values: numbers or arrays that broadcast against each other.
-
-    Returns:
-        A list of arrays.
-    """
-    arrays = [jnp.asarray(v, dtype=jnp.result_type(float, v)) for v in values]
-    return list(jnp.broadcast_arrays(*arrays))
-
-
-def softening(dtype):
-    """Squared length [arcsec²] added to squared radii so that r = 0 is an ordinary point.
-
-    Small against any pixel, large enough that its inverse cubed is a number of the dtype.
-    """
-    return 1e-10 if jnp.finfo(dtype).bits <= 32 else 1e-20
-
-
-def soft_square(x, y):
-    """Squared radius ``x² + y²`` that never vanishes."""
-    square = x * x + y * y
-    return square + softening(square.dtype)
-
-
-def safe_hypot(x, y):
-    """Radius whose derivatives of every order are finite at the origin."""
-    return jnp.sqrt(soft_square(x, y))
-
-
-def bounded_ellipticity(e1, e2):
-    r"""Ellipticity below one, the identity for :math:`|\epsilon| \le 0.9` (q ≥ 0.05).
-
-    Beyond, the modulus bends towards 0.95 with a continuous slope, so that every draw of a prior,
-    even one outside the unit disk, has a finite value and gradient.
-
-    Args:
-        e1, e2: ellipticity components, scalars.
-
-    Returns:
-        The bounded components and ``1 - |eps|²``.
-    """
-    knee, room = _ELLIPTICITY_KNEE, _ELLIPTICITY_BOUND - _ELLIPTICITY_KNEE
-    square = e1 * e1 + e2 * e2
-    # The unused branch of a `where` still has a derivative, so its argument must be harmless too.
-    modulus = jnp.sqrt(jnp.maximum(square, knee**2))
-    scale = (knee + room * jnp.tanh((modulus - knee) / room)) / modulus
-    scale = jnp.where(square > knee**2, scale, 1.0)
-    e1, e2 = e1 * scale, e2 * scale
-    return e1, e2, 1.0 - (e1 * e1 + e2 * e2)
-
-
-def elliptical_frame(x, y, e1, e2):
-    r"""The linear map in which ellipses are circles, :math:`w = z - \epsilon \bar z`.
-
-    The product-average elliptical radius is :math:`R^2 = |w|^2 / (1 - |\epsilon|^2)`.
-
-    Args:
-        x, y: positions from the centre [arcsec].
-        e1, e2: ellipticity components, scalars, already bounded.
-
-    Returns:
-        ``(wx, wy)`` [arcsec], shaped like x.
-    """
-    return (1.0 - e1) * x - e2 * y, (1.0 + e1) * y - e2 * x
-
-
-def elliptical_square(x, y, e1, e2):
-    r"""Squared product-average elliptical radius :math:`R^2 = q x'^2 + y'^2 / q`, never zero.
-
-    Args:
-        x, y: positions from the centre [arcsec].
-        e1, e2: ellipticity components, scalars, of any modulus.
-
-    Returns:
-        R² [arcsec²], shaped like x.
-    """
-    e1, e2, flat = bounded_ellipticity(e1, e2)
-    return soft_square(*elliptical_frame(*as_float(x, y, e1, e2))) * (1.0 / flat)
-
-
-# --- the hypergeometric series of the elliptical power law ---------------------------------------
-
-
-def _num_terms(dtype):
-    """Terms for the precision of the dtype at |eps| = 0.85, static since |eps| is bounded."""
-    return 20 if jnp.finfo(dtype).bits <= 32 else 46
-
-
-def _exact_coefficients(t, num):
-    """Coefficients g_1 ... g_num of F = 1 + sum g_n v^n, from the differential equation of F in v.
-
-    ``v(1-v²) F' = (4bv - (1-b)(1+v)²) F + (1-b)(1+v)²``, order by order, where b = t/2.
-    """
-    b = 0.5 * t
-    m = 1.0 - b
-    known = {1: 2.0 * m, 2: m}
-    older, old, out = 0.0 * t, 0.0 * t + 1.0, []
-    for n in range(1, num + 1):
-        new = ((6.0 * b - 2.0) * old + (n - 2 - m) * older + known.get(n, 0.0)) / (n + m)
-        out.append(new)
-        older, old = old, new
-    return np.stack(out)
-
-
-def _polynomial(coefficients, total, product):
-    """Real polynomial at two points of this sum and product: the pair (p, q).
-
-    ``P(v1) = p - q v2`` and ``(P(v1) - P(v2)) / (v1 - v2) = q``, by Goertzel's recurrence
-    ``s_k = c_k + (v1 + v2) s_{k+1} - v1 v2 s_{k+2}``: real arithmetic for conjugate points.
-    """
-    after = next_ = 0.0
-    for k in range(coefficients.shape[0] - 1, -1, -1):
-        next_, after = coefficients[k] + total * next_ - product * after, next_
-    return next_, after
-
-
-def _disk_factor(ur, ui):
-    """``conj(1 + sqrt(1 - u))²`` and its modulus squared: v = u over the square without conj."""
-    ar = 1.0 - ur
-    sr = jnp.sqrt(0.5 * (jnp.sqrt(ar * ar + ui * ui) + ar))
-    si = -0.5 * ui / sr
-    sr = 1.0 + sr
-    square = sr * sr + si * si
-    return sr * sr - si * si, -2.0 * sr * si, square * square
-
-
-def _times(ar, ai, br, bi):
-    return ar * br - ai * bi, ar * bi + ai * br
-
-
-def _horner(rows, x):
-    """Polynomial in x whose coefficients are the rows, lowest power first."""
-    out = rows[-1]
-    for row in rows[-2::-1]:
-        out = out * x + row
-    return out
-
-
-# --- the elliptical power law --------------------------------------------------------------------
+from numpyro_lens._types import Coordinates, Field, Scalar
+from numpyro_lens.numerics.complex_pair import horner, polynomial_pair, times
+from numpyro_lens.numerics.ellipse import ELLIPTICITY_KNEE, bounded_ellipticity, elliptical_frame
+from numpyro_lens.numerics.hypergeometric import series_coefficients
+from numpyro_lens.numerics.safe import as_float, soft_square
 
 
 def _halves(t, eta, s):
@@ -182,8 +39,8 @@ def _halves(t, eta, s):
     total = 2.0 * (1.0 - distance) / (1.0 + roots + distance)
     product = (1.0 - roots + distance) / (1.0 + roots + distance)
     # u = 4v/(1+v)², so G = sum g_n v^(n-1) (1+v)²/4 is a polynomial in v too.
-    g = np.pad(_exact_coefficients(t, 90), [(2, 2), (0, 0), (0, 0), (0, 0)])
-    p, q = _polynomial((g[2:] + 2.0 * g[1:-1] + g[:-2]) / 4.0, total, product)
+    g = np.pad(series_coefficients(t, 90), [(2, 2), (0, 0), (0, 0), (0, 0)])
+    p, q = polynomial_pair((g[2:] + 2.0 * g[1:-1] + g[:-2]) / 4.0, total, product)
     return p - 0.5 * q * total, q * (1.0 + total + product) ** 2 / (4.0 * (1.0 - product))
 
 
@@ -193,7 +50,7 @@ def _reach(eta):
 
 
 # The least eta that the table is fitted to; it is still good to 1e-4 at the bound of |eps|.
-_LEAST_ETA = np.sqrt(1.0 - _ELLIPTICITY_KNEE**2)
+_LEAST_ETA = np.sqrt(1.0 - ELLIPTICITY_KNEE**2)
 
 
 def _table_size(dtype):
@@ -236,7 +93,7 @@ def _half_coefficients(t, eta):
     """Coefficients (2, num) of the two polynomials in s."""
     table = jnp.asarray(_table(_table_size(eta.dtype)), eta.dtype)
     units = _reach(eta) ** np.arange(table.shape[-1])
-    return _horner(_horner(table, t - 1.0), _node_at(eta)) / units[None]
+    return horner(horner(table, t - 1.0), _node_at(eta)) / units[None]
 
 
 class _EPL(NamedTuple):
@@ -264,15 +121,15 @@ def _epl(t, theta_e, e1, e2, x, y):
     s = (ur - square) / (ar + jnp.sqrt(flat * (ar * ar + ui * ui)))
     log_ratio = jnp.log(theta_e) + 0.5 * jnp.log(flat * inverse)
     scale = jnp.exp(t * log_ratio)
-    return _EPL(flat, wx, wy, _times(wx, wy, pr, pi), s, ui, log_ratio, scale)
+    return _EPL(flat, wx, wy, times(wx, wy, pr, pi), s, ui, log_ratio, scale)
 
 
 def _twisted(coefficients, lens: _EPL):
     """``P = k |w|^(-t) w²/conj(w) G``, of G or of its slope in t."""
     # A division at the end keeps XLA from repeating the series in every array that uses it.
     weight = (1.0 - lens.s) ** 2
-    a, b = (_horner(c, lens.s) / weight for c in coefficients)
-    pr, pi = _times(*lens.twist, a, lens.ui * b)
+    a, b = (horner(c, lens.s) / weight for c in coefficients)
+    pr, pi = times(*lens.twist, a, lens.ui * b)
     return lens.scale * pr, lens.scale * pi
 
 
@@ -346,7 +203,9 @@ def _or_zero(tangent, like):
     return jnp.zeros_like(like) if tangent is None else tangent
 
 
-def epl_deflection(t, theta_e, e1, e2, x, y):
+def epl_deflection(
+    t: Scalar, theta_e: Scalar, e1: Scalar, e2: Scalar, x: Coordinates, y: Coordinates
+) -> tuple[Field, Field]:
     r"""Deflection of an elliptical power law, :math:`\kappa = (2-t)/2\,(\theta_E/R)^t`.
 
     Args:
@@ -364,49 +223,3 @@ def epl_deflection(t, theta_e, e1, e2, x, y):
     e1, e2, _ = bounded_ellipticity(e1, e2)
     scalars = (jnp.asarray(p, x.dtype) for p in (t, theta_e, e1, e2))
     return _epl_deflection(*scalars, x, y)
-
-
-# --- light ---------------------------------------------------------------------------------------
-
-
-def sersic_shape(square, n):
-    r"""Sersic profile of the squared radius, :math:`e^{-b_n (\rho^{1/2n} - 1)}`, one at 1.
-
-    The derivative is a few products of what the value has computed.
-
-    Args:
-        square: squared radius over squared half-light radius, array, positive.
-        n: Sersic index, scalar.
-
-    Returns:
-        Brightness over that at the half-light radius, shaped like square.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> sersic_shape(jnp.ones(()), 4.0)
-        Array(1., dtype=float32)
-    """
-    return _sersic_shape(square, jnp.asarray(n, square.dtype))
-
-
-@jax.custom_jvp
-def _sersic_shape(square, n):
-    return _sersic(square, n)[0]
-
-
-def _sersic(square, n):
-    """The profile and what its derivative needs again."""
-    b, log_square = 1.9992 * n - 0.3271, jnp.log(square)
-    # Far outside a flat profile the power overflows and its derivative would be 0 * inf.
-    power = jnp.exp(jnp.minimum((0.5 / n) * log_square, 20.0))
-    return jnp.exp(-b * (power - 1.0)), b, power, log_square
-
-
-@_sersic_shape.defjvp
-def _sersic_shape_jvp(primals, tangents):
-    square, n = primals
-    out, b, power, log_square = _sersic(square, n)
-    dsquare, dn = jnp.broadcast_arrays(*tangents)
-    in_square = (-0.5 * b / n) * power / square
-    in_n = (0.5 * b / n**2) * power * log_square - 1.9992 * (power - 1.0)
-    return out, out * (in_square * dsquare + in_n * dn)
