@@ -25,9 +25,7 @@ import jax
 import jax.numpy as jnp
 
 from numpyro_lens._types import Array
-
-#: Steps of a second attempt for each of the first, and as many times smaller.
-_RETRY_STEPS = 4
+from numpyro_lens.sampler.maps import AbstractMap
 
 
 @dataclass(frozen=True)
@@ -63,30 +61,34 @@ class Point(NamedTuple):
 
     Args:
         z: unconstrained (C, d).
-        potential_energy: minus the log density (C,).
-        z_grad: gradient of the potential energy (C, d).
+        log_density: (C,).
+        gradient: of the log density (C, d).
         u: whitened (C, d).
-        u_grad: gradient of the potential energy with respect to u (C, d).
+        score: gradient of the log density with respect to u (C, d).
         momentum: of u (C, d).
     """
 
     z: Any
-    potential_energy: Any
-    z_grad: Any
+    log_density: Any
+    gradient: Any
     u: Any
-    u_grad: Any
+    score: Any
     momentum: Any
 
     @property
     def energy(self) -> Array:
         """Potential plus kinetic energy (C,)."""
-        return self.potential_energy + 0.5 * jnp.sum(self.momentum**2, axis=-1)
+        return 0.5 * jnp.sum(self.momentum**2, axis=-1) - self.log_density
+
+    def reversed(self) -> "Point":
+        """With the momentum the other way."""
+        return self._replace(momentum=-self.momentum)
 
 
 def integrate(
     integrator: Integrator,
     evaluate: Callable,
-    transport: Any,
+    map: AbstractMap,
     start: Point,
     step_size: Array,
     num_steps: Array,
@@ -98,7 +100,7 @@ def integrate(
         integrator: see ``Integrator``.
         evaluate: log density (C,) and its gradient (C, d) of unconstrained vectors (C, d) and of
             ``active``.
-        transport: unconstrained vectors of whitened ones.
+        map: unconstrained vectors of whitened ones.
         start: where they begin.
         step_size: in whitened coordinates.
         num_steps: how many.
@@ -107,14 +109,14 @@ def integrate(
     flow = _orbit if integrator.harmonic else _straight_line
 
     def kick(point, fraction):
-        force = point.u - point.u_grad if integrator.harmonic else -point.u_grad
+        force = point.u + point.score if integrator.harmonic else point.score
         return point._replace(momentum=point.momentum + fraction * step_size * force)
 
     def drift(point, fraction):
         u, momentum = flow(point.u, point.momentum, fraction * step_size)
-        z, pull_back = jax.vjp(transport, u)
-        value, gradient = evaluate(z, active)
-        return Point(z, -value, -gradient, u, pull_back(-gradient)[0], momentum)
+        z, pull_back = jax.vjp(map, u)
+        log_density, gradient = evaluate(z, active)
+        return Point(z, log_density, gradient, u, pull_back(gradient)[0], momentum)
 
     def step(_, point):
         point = kick(point, integrator.kicks[0])
@@ -181,8 +183,35 @@ class Attempts(NamedTuple):
         return new, energy_error(self.start, last)
 
 
+#: Points of a transition: where it starts, and where its three legs end, in their order.
+START, FIRST, SECOND, BACK = range(4)
+
+
+class Leg(NamedTuple):
+    """One of the trajectories of a transition.
+
+    Args:
+        origin: the point that it sets out from: ``START``, ``FIRST`` or ``SECOND``.
+        direction: 1, or -1 with the momentum reversed.
+        step_size: in whitened coordinates.
+        num_steps: how many.
+    """
+
+    origin: Any
+    direction: Any
+    step_size: Any
+    num_steps: Any
+
+
 def attempt(
-    follow: Callable, start: Point, step_size: Array, num_steps: Array, threshold: float, most: int
+    follow: Callable,
+    start: Point,
+    step_size: Array,
+    num_steps: Array,
+    *,
+    retry_below: float,
+    retry_steps: int,
+    max_num_steps: int,
 ) -> Attempts:
     """Trajectories from a start; those that fail are tried again with smaller steps.
 
@@ -190,33 +219,42 @@ def attempt(
         follow: ``integrate`` as a function of its last four arguments.
         start: where they begin.
         step_size, num_steps: of the first attempt.
-        threshold: acceptance probability below which a trajectory has failed.
-        most: steps of a second attempt at most.
+        retry_below: acceptance probability below which a trajectory has failed.
+        retry_steps: steps of a second attempt for each of the first, and as many times smaller.
+        max_num_steps: steps of a second attempt at most.
     """
-    retry_steps = jnp.minimum(_RETRY_STEPS * num_steps, most)
-    # One loop over the three trajectories, so that the gradient is compiled once.
-    origin = jnp.array([0, 0, 2])
-    direction = jnp.array([1.0, 1.0, -1.0], start.momentum.dtype)
-    step_sizes = step_size / jnp.array([1.0, _RETRY_STEPS, 1.0])
-    nums_steps = jnp.stack([num_steps, retry_steps, num_steps])
+    num_small = jnp.minimum(retry_steps * num_steps, max_num_steps)
+    legs = (
+        Leg(START, 1.0, step_size, num_steps),  # leads to FIRST
+        Leg(START, 1.0, step_size / retry_steps, num_small),  # to SECOND
+        Leg(SECOND, -1.0, step_size, num_steps),  # to BACK
+    )
+    points, failed = _walk(follow, start, legs, retry_below)
+    total = num_steps + jnp.where(failed, num_small + num_steps, 0)
+    ends = (_at(points, name) for name in (START, FIRST, SECOND, BACK))
+    return Attempts(*ends, failed, total, retry_below)
+
+
+def _walk(follow, start, legs, retry_below):
+    """The four points, stacked, and which chains failed at the first leg: only they go on."""
+    # One loop over the legs, so that the gradient is compiled once.
+    stacked = jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(x) for x in leaves]), *legs)
 
     def advance(carry):
         i, points, active = carry
-        begin = _at(points, origin[i])
-        begin = begin._replace(momentum=direction[i] * begin.momentum)
-        end = follow(begin, step_sizes[i], nums_steps[i], active)
+        leg = _at(stacked, i)
+        origin = _at(points, leg.origin)
+        momentum = leg.direction.astype(start.momentum.dtype) * origin.momentum
+        end = follow(origin._replace(momentum=momentum), leg.step_size, leg.num_steps, active)
         points = jax.tree.map(lambda leaf, new: leaf.at[i + 1].set(new), points, end)
-        return i + 1, points, accept_prob(_at(points, 0), _at(points, 1)) < threshold
+        return i + 1, points, accept_prob(_at(points, START), _at(points, FIRST)) < retry_below
 
     points = jax.tree.map(lambda leaf: jnp.stack(4 * [leaf]), start)
+    all_active = jnp.ones(start.z.shape[0], dtype=bool)
     _, points, failed = jax.lax.while_loop(
-        lambda carry: (carry[0] < 3) & jnp.any(carry[2]),
-        advance,
-        (0, points, jnp.ones(start.z.shape[0], dtype=bool)),
+        lambda carry: (carry[0] < len(legs)) & jnp.any(carry[2]), advance, (0, points, all_active)
     )
-    total = num_steps + jnp.where(failed, retry_steps + num_steps, 0)
-    start, first, second, back = (_at(points, i) for i in range(4))
-    return Attempts(start, first, second, back, failed, total, threshold)
+    return points, failed
 
 
 def energy_error(start: Point, end: Point) -> Array:
@@ -230,8 +268,8 @@ def accept_prob(start: Point, end: Point) -> Array:
     return jnp.exp(jnp.minimum(-energy_error(start, end), 0.0))
 
 
-def _at(points, index):
-    return jax.tree.map(lambda leaf: leaf[index], points)
+def _at(tree, index):
+    return jax.tree.map(lambda leaf: leaf[index], tree)
 
 
 def _where(chosen, one, other):

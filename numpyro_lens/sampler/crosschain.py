@@ -1,0 +1,186 @@
+"""Hamiltonian Monte Carlo whose chains adapt together.
+
+All chains share one step size, one trajectory length and one map, learned from all of them at
+once. That adapts faster than chains on their own, and as all trajectories have the same number of
+steps, hardly a chain waits for another.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from numpyro_lens._types import Array
+from numpyro_lens.sampler.adaptation import Adaptation, first_adaptation, learn, plan, refit
+from numpyro_lens.sampler.maps import AbstractMap, strongly_typed
+from numpyro_lens.sampler.settings import CrossChain
+from numpyro_lens.sampler.trajectory import Point, attempt, integrate
+from numpyro_lens.target import evaluate, values_and_gradients
+
+
+class CrossChainState(NamedTuple):
+    """State of all chains; every field but the last four has a leading chain axis.
+
+    Attributes:
+        z: unconstrained positions (C, d).
+        log_density: (C,).
+        gradient: of the log density (C, d).
+        energy: minus the log density, plus the kinetic energy of the accepted point (C,).
+        accept_prob, num_steps, step_size, trajectory_length, diverging: of the last transition
+            (C,); ``num_steps`` counts gradients.
+        i: transitions so far.
+        map: unconstrained vectors of whitened ones, in which the mass matrix is the identity.
+        adaptation: what else is learned, see ``Adaptation``.
+        rng_key: JAX random key.
+    """
+
+    z: Any
+    log_density: Any
+    gradient: Any
+    energy: Any
+    accept_prob: Any
+    num_steps: Any
+    step_size: Any
+    trajectory_length: Any
+    diverging: Any
+    i: Any
+    map: Any
+    adaptation: Adaptation
+    rng_key: Any
+
+    @property
+    def potential_energy(self) -> Array:
+        """Minus the log density (C,), for NumPyro's ``extra_fields``."""
+        return -self.log_density
+
+
+def begin(
+    settings: CrossChain,
+    log_density: Callable,
+    start: Array,
+    map: AbstractMap,
+    num_warmup: int,
+    key: Array,
+    batch_size: int | None = None,
+) -> tuple[CrossChainState, int]:
+    """State of chains that start at given positions, the map fitted.
+
+    Args:
+        settings: how the chains move and adapt.
+        log_density: of one vector (d,), a pytree such as ``target.log_density``, or
+            ``jax.tree_util.Partial(function)``.
+        start: positions (C, d).
+        map: to start from; fitted to ``settings.num_fit_draws`` draws of its own normal.
+        num_warmup: transitions of the burn-in.
+        key: JAX random key.
+        batch_size: chains evaluated at once on a device; see ``target.map_batch``.
+
+    Returns:
+        The state, and the number of gradients that this has taken.
+    """
+    key_fit, key = jax.random.split(key)
+    map, start = strongly_typed(map), strongly_typed(start)
+    if settings.num_fit_draws:
+        u = jax.random.normal(key_fit, (settings.num_fit_draws, start.shape[1]), start.dtype)
+        z = map(u)
+        map = _fit(map, z, evaluate(log_density, z, batch_size)[1])
+    value, gradient = evaluate(log_density, start, batch_size)
+    state = CrossChainState(
+        z=start,
+        log_density=value,
+        gradient=gradient,
+        energy=-value,
+        accept_prob=jnp.zeros_like(value),
+        num_steps=jnp.zeros(len(start), dtype=int),
+        step_size=jnp.full_like(value, settings.init_step_size),
+        trajectory_length=jnp.zeros_like(value),
+        diverging=jnp.zeros(len(start), dtype=bool),
+        i=jnp.zeros((), dtype=int),
+        map=map,
+        adaptation=first_adaptation(settings, num_warmup, start),
+        rng_key=key,
+    )
+    return state, len(start) + settings.num_fit_draws
+
+
+@jax.jit
+def _fit(map, z, gradient):
+    return map.fit(z, gradient)
+
+
+def transition(
+    settings: CrossChain,
+    log_density: Callable,
+    num_warmup: int,
+    state: CrossChainState,
+    batch_size: int | None = None,
+) -> CrossChainState:
+    """One transition of all chains, and during burn-in one step of adaptation.
+
+    Args:
+        settings: how the chains move and adapt.
+        log_density: as of ``begin``.
+        num_warmup: transitions of the burn-in.
+        state: of the chains.
+        batch_size: as of ``begin``.
+    """
+    key, key_momentum, key_accept = jax.random.split(state.rng_key, 3)
+    planned = plan(settings, state.adaptation, state.i, state.i < num_warmup)
+    tried = attempt(
+        _follow(settings, log_density, state.map, batch_size),
+        _start(state, key_momentum),
+        planned.step_size,
+        planned.num_steps,
+        retry_below=settings.retry_below,
+        retry_steps=settings.retry_steps,
+        max_num_steps=settings.max_num_steps,
+    )
+    new, energy_error = tried.settle(
+        jax.random.uniform(key_accept, (2, len(state.z)), state.z.dtype)
+    )
+    map, adaptation = _learned(settings, num_warmup, state, tried, new, planned.jitter)
+    return CrossChainState(
+        z=new.z,
+        log_density=new.log_density,
+        gradient=new.gradient,
+        energy=new.energy,
+        accept_prob=tried.accept_prob,
+        num_steps=tried.num_steps * settings.integrator.num_gradients,
+        step_size=jnp.full_like(new.log_density, planned.step_size),
+        trajectory_length=jnp.full_like(new.log_density, planned.length),
+        diverging=energy_error > settings.max_energy_error,
+        i=state.i + 1,
+        map=map,
+        adaptation=adaptation,
+        rng_key=key,
+    )
+
+
+def _follow(settings, log_density, map, batch_size):
+    def evaluate_active(z, active):
+        return values_and_gradients(log_density, z, batch_size, active)
+
+    return functools.partial(integrate, settings.integrator, evaluate_active, map)
+
+
+def _start(state, key):
+    """Where the trajectories begin, with fresh momenta."""
+    momentum = jax.random.normal(key, state.z.shape, dtype=state.z.dtype)
+    u = state.map.whiten(state.z)
+    score = state.map.pull_back(u, state.gradient)
+    return Point(state.z, state.log_density, state.gradient, u, score, momentum)
+
+
+def _learned(settings, num_warmup, state, tried, new, jitter):
+    """Map and adaptation after a transition: unchanged after burn-in."""
+    if num_warmup == 0:
+        return state.map, state.adaptation
+    adaptation = jax.lax.cond(
+        state.i < num_warmup,
+        lambda adaptation: learn(settings, adaptation, state.i, tried, new, jitter),
+        lambda adaptation: adaptation,
+        state.adaptation,
+    )
+    return refit(settings, num_warmup, state.i, state.map, adaptation)
