@@ -1,27 +1,18 @@
-"""The three steps as one object, and the interface of GIGA-Lens on top of it."""
+"""GIGA-Lens's interface to the three steps."""
 
 import dataclasses
-import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from os import PathLike
 from typing import Any
 
 import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
-from numpyro_lens._types import Array
-from numpyro_lens.infer import hmc as hmc_stage
-from numpyro_lens.infer import map as map_stage
-from numpyro_lens.infer import svi as svi_stage
-from numpyro_lens.infer.checkpoint import fingerprint, kept
-from numpyro_lens.infer.density import FlatModel, flat_model
-from numpyro_lens.infer.kernels import CrossChain
-from numpyro_lens.infer.physical import PhysicalModel, ProbabilisticModel, SimulatorConfig
-from numpyro_lens.infer.posterior import HMCResult
-from numpyro_lens.infer.precision import check_precision
-from numpyro_lens.infer.results import MAPResult, SVIResult
+from numpyro_lens import infer
+from numpyro_lens.fitting import LensFit, fit_target, source_map
+from numpyro_lens.gigalens.model import PhysicalModel, ProbabilisticModel, SimulatorConfig
+from numpyro_lens.infer import CrossChain, MAPResult, SVIResult, Target
 
 
 class ModellingSequenceInterface(ABC):
@@ -97,8 +88,7 @@ class ModellingSequence(ModellingSequenceInterface):
         fitted.
     """
 
-    flat: FlatModel
-    args: tuple
+    target: Target
 
     def __init__(
         self, phys_model: PhysicalModel, prob_model: ProbabilisticModel, sim_config: SimulatorConfig
@@ -123,8 +113,7 @@ class ModellingSequence(ModellingSequenceInterface):
         return sequence
 
     def _set_model(self, model: Callable, *args: Any) -> None:
-        self.args = args
-        self.flat = flat_model(model, args)
+        self.target = Target.of(model, *args)
 
     def MAP(
         self,
@@ -149,7 +138,7 @@ class ModellingSequence(ModellingSequenceInterface):
         Returns:
             The unconstrained parameters (n_samples, d), with their log density.
         """
-        settings = map_stage.MAP(
+        settings = infer.MAP(
             num_starts=n_samples,
             num_screened=None,
             num_steps=num_steps,
@@ -157,9 +146,7 @@ class ModellingSequence(ModellingSequenceInterface):
             num_polished=0,
             max_searches=1,
         )
-        return settings.run(
-            self.flat, self.args, jax.random.key(seed), start=start, progress=progress
-        )
+        return settings.run(self.target, jax.random.key(seed), start=start, progress=progress)
 
     def SVI(
         self,
@@ -192,7 +179,7 @@ class ModellingSequence(ModellingSequenceInterface):
             optimizer, start = start, optimizer
         if start is None:
             raise ValueError("SVI starts from a point: pass `start=map_result.best`.")
-        settings = svi_stage.SVI(
+        settings = infer.SVI(
             num_particles=n_vi,
             num_steps=num_steps,
             optimizer=optimizer,
@@ -200,11 +187,10 @@ class ModellingSequence(ModellingSequenceInterface):
             whiten=False,
         )
         return settings.run(
-            self.flat,
-            self.args,
+            self.target,
             jax.random.key(seed),
             start=start,
-            scale_tril=_scale_tril(init_scales, self.flat.dim),
+            scale_tril=_scale_tril(init_scales, self.target.dim),
             progress=progress,
         )
 
@@ -221,7 +207,7 @@ class ModellingSequence(ModellingSequenceInterface):
         *,
         kernel: Any = None,
         progress: bool = True,
-    ) -> HMCResult:
+    ) -> LensFit:
         """Draw chains from the posterior.
 
         Args:
@@ -244,105 +230,28 @@ class ModellingSequence(ModellingSequenceInterface):
             init_trajectory_length=init_eps * init_l,
             max_num_steps=max_leapfrog_steps,
         )
-        settings = hmc_stage.HMC(
+        settings = infer.HMC(
             kernel=kernel or default,
             num_chains=n_hmc,
             num_burnin_steps=num_burnin_steps,
             num_results=num_results,
             max_results=num_results,
+            make_map=source_map,
         )
-        result = settings.run(
-            self.flat, self.args, jax.random.key(seed), svi=q_z, progress=progress
-        )
-        return dataclasses.replace(result, seed=seed)
+        result = settings.run(self.target, jax.random.key(seed), svi=q_z, progress=progress)
+        return LensFit.of(dataclasses.replace(result, seed=seed))
 
-    def fit(
-        self,
-        seed: int = 0,
-        *,
-        target_ess: float | None = None,
-        progress: bool = True,
-        map: map_stage.MAP | None = None,
-        svi: svi_stage.SVI | None = None,
-        hmc: hmc_stage.HMC | None = None,
-        callback: Callable[[str, Any], None] | None = None,
-        checkpoint: str | PathLike | None = None,
-    ) -> HMCResult:
-        """Run the three steps.
+    def fit(self, seed: int = 0, **settings: Any) -> LensFit:
+        """Run the three steps with settings that need no hand.
 
         Args:
             seed: the same seed gives the same result.
-            target_ess: smallest bulk and tail effective sample size to draw; by default as many as
-                the verdict asks for.
-            progress: draw progress bars.
-            map, svi, hmc: settings of each step.
-            callback: called with ``"map"``, ``"svi"`` or ``"hmc"`` and the result as each step
-                ends.
-            checkpoint: folder to which every stage and every block of draws is written. Called
-                again with the same folder, ``fit`` goes on where it was, or adds draws when more
-                are asked for.
+            **settings: of ``numpyro_lens.fit``.
 
         Returns:
             The posterior, with ``.map`` and ``.svi``.
-
-        Raises:
-            ValueError: the checkpoint belongs to another fit.
         """
-        map, svi, hmc = map or map_stage.MAP(), svi or svi_stage.SVI(), hmc or hmc_stage.HMC()
-        if target_ess is not None:
-            hmc = dataclasses.replace(hmc, target_ess=target_ess)
-        callback = callback or (lambda _stage, _result: None)
-        keys = jax.random.split(jax.random.key(seed), 3)
-        model = self.flat, self.args
-        keep = functools.partial(self._kept, checkpoint)
-        best = keep("map", map, keys[0], lambda: map.run(*model, keys[0], progress=progress))
-        callback("map", best)
-        tril = map_stage.laplace_scale_tril(best.hessian)
-        check_precision(*model, best.best, tril)
-        start = {"start": best.best, "scale_tril": tril}
-        gaussian = keep(
-            "svi", svi, keys[1], lambda: svi.run(*model, keys[1], **start, progress=progress)
-        )
-        callback("svi", gaussian)
-        result = hmc.run(
-            *model, keys[2], svi=gaussian, map=best, progress=progress, checkpoint=checkpoint
-        )
-        settings = {"map": map, "svi": svi, "hmc": hmc}
-        result = dataclasses.replace(
-            result, seed=seed, settings={name: _plain(stage) for name, stage in settings.items()}
-        )
-        callback("hmc", result)
-        return result
-
-    def _kept(
-        self,
-        checkpoint: str | PathLike | None,
-        stage: str,
-        settings: Any,
-        key: Array,
-        run: Callable,
-    ) -> Any:
-        manifest = fingerprint(self.flat, self.args, key) | {"settings": _plain(settings)}
-        return kept(checkpoint, stage, manifest, self.flat, self.args, run)
-
-
-def fit(model: Callable, *args: Any, seed: int = 0, **settings: Any) -> HMCResult:
-    """Fit a NumPyro model in one call: MAP, SVI, HMC.
-
-    Args:
-        model: NumPyro model function.
-        *args: its arguments, usually one ``Observation``.
-        seed: the same seed gives the same result.
-        **settings: of ``ModellingSequence.fit``: ``target_ess``, ``progress``, ``map``, ``svi``,
-        ``hmc``, ``callback``, ``checkpoint``.
-
-    Returns:
-        The posterior, with ``.map``, ``.svi`` and ``.num_gradients``.
-
-    Raises:
-        ValueError: the model cannot be fitted, or no start reached a finite log density.
-    """
-    return ModellingSequence.from_model(model, *args).fit(seed, **settings)
+        return fit_target(self.target, seed, **settings)
 
 
 def _is_optimizer(value: Any) -> bool:
@@ -360,17 +269,3 @@ def _scale_tril(init_scales: ArrayLike, dim: int) -> np.ndarray:
             "`np.linalg.cholesky(covariance)`."
         )
     return scales
-
-
-def _plain(value: Any) -> Any:
-    """Settings as nested dicts of what JSON can hold."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        plain = {
-            field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)
-        }
-        return {"type": type(value).__name__, **plain}
-    if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
-        return [_plain(entry) for entry in value]
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    return getattr(value, "__name__", type(value).__name__)

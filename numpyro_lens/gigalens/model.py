@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from numpyro_lens._types import Array, Image
 from numpyro_lens.linear import solve_amplitudes
-from numpyro_lens.models import observe
+from numpyro_lens.models import observe, observe_image
 from numpyro_lens.noise import AbstractNoise, NoiseMap, PoissonNoise
 from numpyro_lens.observation import Observation
 from numpyro_lens.psf import PSF
@@ -175,8 +175,7 @@ class ForwardProbModel(ProbabilisticModel):
 
         def model(observation: Observation) -> None:
             masses, lens_light, source = phys_model.build(self.sample_prior(phys_model))
-            image = render(observation, mass=masses, source=source, lens_light=lens_light)
-            observe("image", image, observation)
+            observe("image", observation, mass=masses, source=source, lens_light=lens_light)
 
         return model
 
@@ -199,7 +198,7 @@ class BackwardProbModel(ProbabilisticModel):
         def model(observation: Observation) -> None:
             params = self.sample_prior(phys_model)
             image, _ = _solved_image(phys_model, params, observation)
-            observe("image", image, observation)
+            observe_image("image", image, observation)
 
         return model
 

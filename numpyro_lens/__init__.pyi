@@ -1,0 +1,47 @@
+# What `import numpyro_lens as nl` offers; each name is imported when it is first used.
+from . import coordinates as coordinates
+from . import cosmology as cosmology
+from . import exchange as exchange
+from . import fitting as fitting
+from . import gigalens as gigalens
+from . import images as images
+from . import infer as infer
+from . import lensing as lensing
+from . import light as light
+from . import linear as linear
+from . import mass as mass
+from . import models as models
+from . import plot as plot
+from . import priors as priors
+from . import sampler as sampler
+from . import simulate as simulate
+from . import target as target
+from .citations import citation as citation
+from .fitting import LensFit as LensFit
+from .fitting import fit as fit
+from .fitting import load as load
+from .gigalens import BackwardProbModel as BackwardProbModel
+from .gigalens import ForwardProbModel as ForwardProbModel
+from .gigalens import LensSimulator as LensSimulator
+from .gigalens import ModellingSequence as ModellingSequence
+from .gigalens import ModellingSequenceInterface as ModellingSequenceInterface
+from .gigalens import PhysicalModel as PhysicalModel
+from .gigalens import SimulatorConfig as SimulatorConfig
+from .io import read_fits as read_fits
+from .io import write_fits as write_fits
+from .linear import Linear as Linear
+from .models import observe as observe
+from .models import observe_image as observe_image
+from .models import sample as sample
+from .noise import NoiseMap as NoiseMap
+from .noise import PoissonNoise as PoissonNoise
+from .observation import Observation as Observation
+from .psf import PSF as PSF
+from .psf import GaussianPSF as GaussianPSF
+from .report import write_report as write_report
+from .scene import Plane as Plane
+from .scene import Scene as Scene
+from .simulate import mock as mock
+from .simulate import render as render
+
+__version__: str

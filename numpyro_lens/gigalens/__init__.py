@@ -1,0 +1,12 @@
+"""GIGA-Lens's interface, a thin layer over `infer`, so that its users move over."""
+
+from numpyro_lens.gigalens.inference import ModellingSequence as ModellingSequence
+from numpyro_lens.gigalens.inference import (
+    ModellingSequenceInterface as ModellingSequenceInterface,
+)
+from numpyro_lens.gigalens.model import BackwardProbModel as BackwardProbModel
+from numpyro_lens.gigalens.model import ForwardProbModel as ForwardProbModel
+from numpyro_lens.gigalens.model import LensSimulator as LensSimulator
+from numpyro_lens.gigalens.model import PhysicalModel as PhysicalModel
+from numpyro_lens.gigalens.model import ProbabilisticModel as ProbabilisticModel
+from numpyro_lens.gigalens.model import SimulatorConfig as SimulatorConfig
