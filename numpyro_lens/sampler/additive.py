@@ -24,7 +24,14 @@ from jax.scipy.linalg import solve_triangular
 from jax.typing import ArrayLike
 
 from numpyro_lens._types import Array
-from numpyro_lens.sampler.maps import AbstractMap, Affine, fit_affine, strongly_typed, weights
+from numpyro_lens.sampler.maps import (
+    AbstractMap,
+    Affine,
+    finite_or,
+    fit_affine,
+    strongly_typed,
+    weights,
+)
 from numpyro_lens.sampler.quadratic import Quadratic
 
 
@@ -111,7 +118,8 @@ class Additive(AbstractMap):
         v, gradient = draws.before(coefficients)
         gradient = jnp.where(draws.usable[:, None], gradient, jnp.nan)
         inner = self.inner.upon(metric).fit(v, gradient)
-        return eqx.tree_at(lambda m: (m.coefficients, m.inner), self, (coefficients, inner))
+        fitted = finite_or((coefficients, inner), (self.coefficients, self.inner))
+        return eqx.tree_at(lambda map: (map.coefficients, map.inner), self, fitted)
 
 
 class Draws(NamedTuple):
