@@ -5,7 +5,7 @@
 Every run has 600 transitions of burn-in and 1,000 draws of each chain, in double precision. NUTS is
 NumPyro's with its defaults: it adapts its step size and a diagonal metric, chain by chain; a second
 row gives it a dense one. Gradients are those of all chains; NUTS's own search for a first step size
-is not counted. The effective sample size is the smallest over parameters and over means and squares.
+is not counted. The effective sample size is the smallest over parameters, of means and of squares.
 """
 
 import argparse
@@ -134,10 +134,10 @@ def row(name: str, label: str, runs: list[Figures]) -> str:
     figures = Figures(*np.median(np.array(runs), axis=0))
     after = 1000.0 * figures.ess / figures.sampling
     whole = 1000.0 * figures.ess / (figures.sampling + figures.burn_in)
-    return (
-        f"| {name} | {label} | {figures.burn_in:,.0f} | {figures.sampling:,.0f} | {figures.ess:,.0f}"
-        f" | {after:.1f} | {whole:.1f} | {figures.r_hat:.3f} | {100 * figures.divergent:.1f} % |"
-    )
+    divergent = f"{100 * figures.divergent:.1f} %"
+    numbers = f"{figures.burn_in:,.0f} | {figures.sampling:,.0f} | {figures.ess:,.0f}"
+    rates = f"{after:.1f} | {whole:.1f} | {figures.r_hat:.3f} | {divergent}"
+    return f"| {name} | {label} | {numbers} | {rates} |"
 
 
 def main() -> None:

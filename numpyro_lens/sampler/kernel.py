@@ -63,7 +63,7 @@ class CrossChainHMC(MCMCKernel):
     ) -> None:
         _check_arguments(model, potential_fn, unknown)
         self._model = model
-        self._from_potential = None if potential_fn is None else _minus(potential_fn)
+        self._plain: Any = None if potential_fn is None else _minus(potential_fn)
         self.settings = settings
         self.map = map
         self.batch_size = batch_size
@@ -97,8 +97,8 @@ class CrossChainHMC(MCMCKernel):
         return state
 
     def _log_density(self, model_args: tuple) -> Callable:
-        if self._from_potential is not None:
-            return self._from_potential
+        if self._model is None:
+            return self._plain
         return Target.of(self._model, *model_args).log_density
 
     def _starts(self, keys: Array, init_params: Any, model_args: tuple) -> Array:
