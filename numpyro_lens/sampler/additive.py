@@ -29,7 +29,6 @@ from numpyro_lens.sampler.maps import (
     Affine,
     finite_or,
     fit_affine,
-    strongly_typed,
     weights,
 )
 from numpyro_lens.sampler.quadratic import Quadratic
@@ -93,7 +92,7 @@ class Additive(AbstractMap):
         resolution = jnp.asarray(resolution, dtype)
         shapes = (len(resolution),), (dim, len(resolution)), (len(resolution), dim)
         coefficients = Coefficients(*(jnp.zeros(shape, dtype) for shape in shapes))
-        return cls(strongly_typed(features), resolution, coefficients, inner)
+        return cls(features, resolution, coefficients, inner)
 
     def __call__(self, u: Array) -> Array:
         """Unconstrained vectors (n, d) of whitened ones."""
