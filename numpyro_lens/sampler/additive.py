@@ -24,7 +24,13 @@ from jax.scipy.linalg import solve_triangular
 from jax.typing import ArrayLike
 
 from numpyro_lens._types import Array
-from numpyro_lens.sampler.maps import AbstractMap, Affine, fit_affine, strongly_typed, weights
+from numpyro_lens.sampler.maps import (
+    AbstractMap,
+    Affine,
+    finite_or,
+    fit_affine,
+    weights,
+)
 from numpyro_lens.sampler.quadratic import Quadratic
 
 
@@ -86,7 +92,7 @@ class Additive(AbstractMap):
         resolution = jnp.asarray(resolution, dtype)
         shapes = (len(resolution),), (dim, len(resolution)), (len(resolution), dim)
         coefficients = Coefficients(*(jnp.zeros(shape, dtype) for shape in shapes))
-        return cls(strongly_typed(features), resolution, coefficients, inner)
+        return cls(features, resolution, coefficients, inner)
 
     def __call__(self, u: Array) -> Array:
         """Unconstrained vectors (n, d) of whitened ones."""
@@ -111,7 +117,8 @@ class Additive(AbstractMap):
         v, gradient = draws.before(coefficients)
         gradient = jnp.where(draws.usable[:, None], gradient, jnp.nan)
         inner = self.inner.upon(metric).fit(v, gradient)
-        return eqx.tree_at(lambda m: (m.coefficients, m.inner), self, (coefficients, inner))
+        fitted = finite_or((coefficients, inner), (self.coefficients, self.inner))
+        return eqx.tree_at(lambda map: (map.coefficients, map.inner), self, fitted)
 
 
 class Draws(NamedTuple):

@@ -15,7 +15,7 @@ from numpyro_lens.sampler.crosschain import CrossChainState, begin, transition
 from numpyro_lens.sampler.maps import AbstractMap, Affine
 from numpyro_lens.sampler.quadratic import Quadratic
 from numpyro_lens.sampler.settings import CrossChain
-from numpyro_lens.target import Target
+from numpyro_lens.target import Target, evaluate
 
 
 class CrossChainHMC(MCMCKernel):
@@ -63,7 +63,7 @@ class CrossChainHMC(MCMCKernel):
     ) -> None:
         _check_arguments(model, potential_fn, unknown)
         self._model = model
-        self._from_potential = None if potential_fn is None else _minus(potential_fn)
+        self._plain: Any = None if potential_fn is None else _minus(potential_fn)
         self.settings = settings
         self.map = map
         self.batch_size = batch_size
@@ -92,11 +92,13 @@ class CrossChainHMC(MCMCKernel):
             map = Quadratic.of(Affine(jnp.mean(start, axis=0), jnp.eye(start.shape[1])))
         self._num_warmup, self._sample_fn = num_warmup, self._log_density
         log_density, key = self._log_density(model_args), jax.random.fold_in(rng_key[0], 1)
-        return begin(settings, log_density, start, map, num_warmup, key, self.batch_size)[0]
+        state, _ = begin(settings, log_density, start, map, num_warmup, key, self.batch_size)
+        _check_finite(state.log_density)
+        return state
 
     def _log_density(self, model_args: tuple) -> Callable:
-        if self._from_potential is not None:
-            return self._from_potential
+        if self._model is None:
+            return self._plain
         return Target.of(self._model, *model_args).log_density
 
     def _starts(self, keys: Array, init_params: Any, model_args: tuple) -> Array:
@@ -108,7 +110,7 @@ class CrossChainHMC(MCMCKernel):
                 "A `potential_fn` says nothing of where the chains may start. Pass "
                 "`mcmc.run(key, init_params=start)` with `start` of shape (num_chains, d)."
             )
-        return jax.vmap(target.prior_draw)(keys)
+        return _prior_draws(target, keys, self.batch_size)
 
     def sample(
         self,
@@ -136,6 +138,27 @@ class CrossChainHMC(MCMCKernel):
 
 def _minus(potential_fn):
     return Partial(lambda z: -potential_fn(z))
+
+
+def _prior_draws(target, keys, batch_size):
+    """One draw (C, d) for each key; those without a finite density are drawn again."""
+    z = jax.vmap(target.prior_draw)(keys)
+    for attempt in range(1, 21):
+        finite = jnp.isfinite(evaluate(target.log_density, z, batch_size)[0])
+        if jnp.all(finite):
+            break
+        again = jax.vmap(target.prior_draw)(jax.vmap(jax.random.fold_in, (0, None))(keys, attempt))
+        z = jnp.where(finite[:, None], z, again)
+    return z
+
+
+def _check_finite(log_density):
+    number = int(jnp.sum(~jnp.isfinite(log_density)))
+    if number:
+        raise ValueError(
+            f"{number} of {len(log_density)} chains start at a log density that is not finite. "
+            "Pass `init_params`, unconstrained vectors of shape (num_chains, d) where it is."
+        )
 
 
 def _check_arguments(model, potential_fn, unknown):

@@ -10,7 +10,7 @@ Reference: Hyvärinen 2005, JMLR 6, 695 (Fisher divergence).
 
 import abc
 import math
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import equinox as eqx
 import jax
@@ -18,6 +18,8 @@ import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 
 from numpyro_lens._types import Array
+
+T = TypeVar("T")
 
 
 class AbstractMap(eqx.Module):
@@ -91,8 +93,8 @@ class Affine(AbstractMap):
         return finite_or(self.after(inner), self)
 
 
-def finite_or(new: AbstractMap, old: AbstractMap) -> AbstractMap:
-    """The new map, or the old one if any number of the new is not finite."""
+def finite_or(new: T, old: T) -> T:
+    """The new pytree, or the old one if any number of the new is not finite."""
     finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(new)]))
     return jax.tree.map(lambda n, o: jnp.where(finite, n, o), new, old)
 

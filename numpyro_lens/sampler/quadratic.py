@@ -105,12 +105,14 @@ class Quadratic(AbstractMap):
         """
         num_layers, dim = 1 + len(widest) + num_single, len(metric.loc)
         num_directions = max((*widest, 1))
-        first = jnp.arange(num_layers) == 0
+        num_pairs = num_directions * (num_directions + 1) // 2
+        zeros = functools.partial(jnp.zeros, dtype=jnp.asarray(metric.loc).dtype)
+        identity = jnp.eye(dim, dtype=zeros(()).dtype)
         layers = Layer(
-            jnp.where(first[:, None], metric.loc[None], 0.0),
-            jnp.where(first[:, None, None], metric.scale_tril[None], jnp.eye(dim)[None]),
-            jnp.zeros((num_layers, num_directions, dim)),
-            jnp.zeros((num_layers, num_directions * (num_directions + 1) // 2, dim)),
+            zeros((num_layers, dim)).at[0].set(metric.loc),
+            jnp.tile(identity[None], (num_layers, 1, 1)).at[0].set(metric.scale_tril),
+            zeros((num_layers, num_directions, dim)),
+            zeros((num_layers, num_pairs, dim)),
         )
         return cls(layers, tuple(widest), ridge)
 

@@ -231,8 +231,8 @@ def attempt(
     )
     points, failed = _walk(follow, start, legs, retry_below)
     total = num_steps + jnp.where(failed, num_small + num_steps, 0)
-    ends = (_at(points, name) for name in (START, FIRST, SECOND, BACK))
-    return Attempts(*ends, failed, total, retry_below)
+    first, second, back = (_at(points, name) for name in (FIRST, SECOND, BACK))
+    return Attempts(start, first, second, back, failed, total, retry_below)
 
 
 def _walk(follow, start, legs, retry_below):
