@@ -212,6 +212,7 @@ def test_shapelets_of_order_20_are_finite_near_and_far(r, x64):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(out))
 
 
+@pytest.mark.wrong_types
 @pytest.mark.parametrize("shape", [(), (2,), (3, 1)])
 def test_shapelets_teach_their_number_of_amplitudes(shape):
     with pytest.raises(ValueError, match="1, 3, 6, 10, 15"):
