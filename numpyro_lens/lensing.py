@@ -6,7 +6,6 @@ import contourpy
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 
 from numpyro_lens._types import Array, Coordinates, Field, Scalar
 from numpyro_lens.mass import AbstractMass, Masses, as_mass, convergence_of
@@ -34,7 +33,7 @@ def ray_trace(mass: Masses, x: Coordinates, y: Coordinates) -> tuple[Field, Fiel
 
 
 def deflection_jacobian(
-    mass: Masses, x: ArrayLike, y: ArrayLike
+    mass: Masses, x: Coordinates, y: Coordinates
 ) -> tuple[Field, Field, Field, Field]:
     r"""Derivatives of the deflection, :math:`\partial \alpha_i / \partial \theta_j`.
 
@@ -59,7 +58,7 @@ def deflection_jacobian(
     return xx, xy, yx, yy
 
 
-def convergence(mass: Masses, x: ArrayLike, y: ArrayLike) -> Field:
+def convergence(mass: Masses, x: Coordinates, y: Coordinates) -> Field:
     r"""Convergence, :math:`\kappa = \tfrac12 \nabla\cdot\alpha`.
 
     Args:
@@ -77,7 +76,7 @@ def convergence(mass: Masses, x: ArrayLike, y: ArrayLike) -> Field:
     return convergence_of(as_mass(mass), *as_float(x, y))
 
 
-def shear(mass: Masses, x: ArrayLike, y: ArrayLike) -> tuple[Field, Field]:
+def shear(mass: Masses, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
     r"""Shear, :math:`\gamma_1 = (\alpha_{x,x} - \alpha_{y,y})/2, \gamma_2 = \alpha_{x,y}`.
 
     Args:
@@ -97,7 +96,7 @@ def shear(mass: Masses, x: ArrayLike, y: ArrayLike) -> tuple[Field, Field]:
     return 0.5 * (xx - yy), xy
 
 
-def inverse_magnification(mass: Masses, x: ArrayLike, y: ArrayLike) -> Field:
+def inverse_magnification(mass: Masses, x: Coordinates, y: Coordinates) -> Field:
     r"""Determinant of the lens map, :math:`\mu^{-1} = \det(1 - \partial\alpha/\partial\theta)`.
 
     Args:
@@ -116,7 +115,7 @@ def inverse_magnification(mass: Masses, x: ArrayLike, y: ArrayLike) -> Field:
     return (1.0 - xx) * (1.0 - yy) - xy * yx
 
 
-def magnification(mass: Masses, x: ArrayLike, y: ArrayLike) -> Field:
+def magnification(mass: Masses, x: Coordinates, y: Coordinates) -> Field:
     r"""Signed magnification :math:`\mu` of a point source.
 
     Args:

@@ -53,7 +53,7 @@ class Sersic(AbstractMass):
         return _profile(self, 0.0, frame(self, x, y).square, 0.0)[0]
 
 
-def _profile(lens: Sersic, log_s: Scalar, ur: Field, ui: Coordinates) -> tuple[Field, Field]:
+def _profile(lens: Sersic, log_s: Coordinates, ur: Field, ui: Coordinates) -> tuple[Field, Field]:
     """Convergence at the complex squared radius s u, the real part of u positive, as a pair."""
     b = b_n(lens.n_sersic)
     half = 0.5 / lens.n_sersic
