@@ -9,7 +9,9 @@ import jax
 import numpy as np
 from numpyro import handlers
 
+from numpyro_lens import mass
 from numpyro_lens.infer import HMCResult, SVIResult
+from numpyro_lens.light import components
 from numpyro_lens.noise import NoiseMap
 from numpyro_lens.observation import Observation
 from numpyro_lens.simulate import Scene, record_scenes
@@ -76,8 +78,9 @@ def _empty() -> Observation:
 
 def _kinds(scene: Scene) -> list[type]:
     """Classes of the profiles in a scene, each once."""
-    parts = [part for part in scene if part is not None]
-    profiles = [p for part in parts for p in getattr(part, "components", (part,))]
+    lights = [light for light in (scene.source, scene.lens_light) if light is not None]
+    deflectors = () if scene.mass is None else mass.components(scene.mass)
+    profiles = (*deflectors, *(p for light in lights for p in components(light)))
     return list(dict.fromkeys(type(profile) for profile in profiles))
 
 

@@ -26,11 +26,11 @@ class Distances(NamedTuple):
         1950.0
     """
 
-    lens: float
-    source: float
-    between: float
-    critical_density_3d: float = 1.5e11
-    z_lens: float = 0.0
+    lens: Scalar
+    source: Scalar
+    between: Scalar
+    critical_density_3d: Scalar = 1.5e11
+    z_lens: Scalar = 0.0
 
     @property
     def time_delay_distance(self) -> Scalar:

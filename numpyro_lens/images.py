@@ -2,17 +2,16 @@
 
 import jax
 import numpy as np
-from jax.typing import ArrayLike
 
 from numpyro_lens._constants import constants
-from numpyro_lens._types import Array, Field, Scalar, Vector
+from numpyro_lens._types import Array, Coordinates, Field, Scalar, Vector
 from numpyro_lens.lensing import deflection_jacobian, ray_trace
 from numpyro_lens.mass import AbstractMass, Masses, as_mass, potential_of
 from numpyro_lens.numerics.safe import as_float
 
 
 def fermat_potential(
-    mass: Masses, x: ArrayLike, y: ArrayLike, source_x: Scalar, source_y: Scalar
+    mass: Masses, x: Coordinates, y: Coordinates, source_x: Scalar, source_y: Scalar
 ) -> Field:
     r"""Fermat potential, :math:`\phi = \tfrac12|\theta-\beta|^2 - \psi(\theta)`.
 
@@ -41,8 +40,8 @@ def fermat_potential(
 
 def time_delays(
     mass: Masses,
-    x: ArrayLike,
-    y: ArrayLike,
+    x: Coordinates,
+    y: Coordinates,
     source_x: Scalar,
     source_y: Scalar,
     *,
@@ -74,7 +73,13 @@ def time_delays(
 
 
 def polish_images(
-    mass: Masses, x: ArrayLike, y: ArrayLike, source_x: Scalar, source_y: Scalar, *, steps: int = 1
+    mass: Masses,
+    x: Coordinates,
+    y: Coordinates,
+    source_x: Scalar,
+    source_y: Scalar,
+    *,
+    steps: int = 1,
 ) -> tuple[Vector, Vector]:
     r"""Newton steps on the lens equation, by :math:`A^{-1}(\beta - \beta(\theta))`.
 

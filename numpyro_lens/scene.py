@@ -210,8 +210,9 @@ def ray_trace(
 
     Example:
         >>> from numpyro_lens.mass import Shear
-        >>> ray_trace(Shear(gamma1=0.1, gamma2=0.0), 1.0, 1.0)
-        (0.9, 1.1)
+        >>> beta_x, beta_y = ray_trace(Shear(gamma1=0.25, gamma2=0.0), 1.0, 1.0)
+        >>> float(beta_x), float(beta_y)
+        (0.75, 1.25)
     """
     alpha_x, alpha_y = as_deflector(lens, to).deflection(x, y)
     return x - alpha_x, y - alpha_y

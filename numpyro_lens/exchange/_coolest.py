@@ -21,6 +21,7 @@ from astropy.io import fits
 from numpy.typing import ArrayLike
 
 from numpyro_lens import light, mass
+from numpyro_lens.exchange._profiles import profiles_of
 from numpyro_lens.observation import Observation
 from numpyro_lens.psf import PSF
 from numpyro_lens.simulate import Scene, render
@@ -195,9 +196,7 @@ def _entities(
 
 def _profiles(wholes: Sequence, known: Sequence[_Entry], turn: np.ndarray) -> list[dict[str, Any]]:
     """The profiles of the first mass or light, with the spread over those after it."""
-    if wholes[0] is None:
-        return []
-    draws = zip(*(getattr(whole, "components", (whole,)) for whole in wholes), strict=True)
+    draws = zip(*map(profiles_of, wholes), strict=True)
     return [_profile(profiles, known, turn) for profiles in draws]
 
 

@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 
 from numpyro_lens import light, mass
+from numpyro_lens.exchange._profiles import profiles_of
 from numpyro_lens.noise import NoiseMap, PoissonNoise
 from numpyro_lens.observation import Observation
 from numpyro_lens.psf import PSF
@@ -63,8 +64,7 @@ def to_lenstronomy(scene: Scene) -> dict[str, list]:
     """
     lists: dict[str, list] = {}
     for part, (names, kwargs, known) in _PARTS.items():
-        whole = getattr(scene, part)
-        profiles = () if whole is None else getattr(whole, "components", (whole,))
+        profiles = profiles_of(getattr(scene, part))
         lists[names] = [_name(profile, known) for profile in profiles]
         lists[kwargs] = [_values(profile) for profile in profiles]
     return lists
