@@ -14,12 +14,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from numpyro_lens import plot
-from numpyro_lens.infer import HMCResult, MAPResult, SVIResult
+from numpyro_lens.fitting import LensFit, model_name
+from numpyro_lens.infer import MAPResult, SVIResult
 from numpyro_lens.infer.diagnostics import ESS_LIMIT, RHAT_LIMIT
-from numpyro_lens.infer.saved import model_name
 
 
-def write_report(result: HMCResult, path: str | PathLike) -> list[str]:
+def write_report(result: LensFit, path: str | PathLike) -> list[str]:
     """Write the page.
 
     Args:
@@ -51,36 +51,9 @@ def write_report(result: HMCResult, path: str | PathLike) -> list[str]:
     return missing
 
 
-def _checks(result: HMCResult) -> Iterator[tuple[str, str, str]]:
+def _checks(result: LensFit) -> Iterator[tuple[str, str, str]]:
     """What was looked at, what came, and what to do about it."""
-    verdict = result.verdict
-    rhat, worst = verdict.max_r_hat
-    yield _check(
-        f"Chains agree: R-hat below {RHAT_LIMIT}",
-        rhat < RHAT_LIMIT,
-        f"largest {rhat:.4f} ({worst})",
-        "Draw more: target_ess=2000. If it stays, look for several modes among the basins.",
-    )
-    ess, least = verdict.min_ess
-    yield _check(
-        f"Enough independent draws: effective sample size above {ESS_LIMIT}",
-        ess > ESS_LIMIT,
-        f"smallest {ess:.0f} ({least})",
-        "Draw more with a larger target_ess.",
-    )
-    few = verdict.num_divergent <= 1e-3 * result.z.shape[0] * result.z.shape[1]
-    yield _check(
-        "No sharp corners: divergent transitions",
-        few,
-        f"{verdict.num_divergent}",
-        "Reparametrise the model, or compute in 64 bit.",
-    )
-    yield _check(
-        "No parameter at a bound of its prior",
-        not verdict.at_bounds,
-        ", ".join(verdict.at_bounds) or "none",
-        "Widen the prior, unless the bound is physical.",
-    )
+    yield from _checks_of_chains(result)
     if isinstance(result.svi, SVIResult):
         yield _check(
             "The Gaussian stands in for the posterior: Pareto k below 0.7",
@@ -98,11 +71,41 @@ def _checks(result: HMCResult) -> Iterator[tuple[str, str, str]]:
         )
 
 
+def _checks_of_chains(result: LensFit) -> Iterator[tuple[str, str, str]]:
+    verdict = result.verdict
+    rhat, worst = verdict.max_r_hat
+    yield _check(
+        f"Chains agree: R-hat below {RHAT_LIMIT}",
+        rhat < RHAT_LIMIT,
+        f"largest {rhat:.4f} ({worst})",
+        "Draw more: target_ess=2000. If it stays, look for several modes among the basins.",
+    )
+    ess, least = verdict.min_ess
+    yield _check(
+        f"Enough independent draws: effective sample size above {ESS_LIMIT}",
+        ess > ESS_LIMIT,
+        f"smallest {ess:.0f} ({least})",
+        "Draw more with a larger target_ess.",
+    )
+    yield _check(
+        "No sharp corners: divergent transitions",
+        verdict.num_divergent <= 1e-3 * result.z.shape[0] * result.z.shape[1],
+        f"{verdict.num_divergent}",
+        "Reparametrise the model, or compute in 64 bit.",
+    )
+    yield _check(
+        "No parameter at a bound of its prior",
+        not verdict.at_bounds,
+        ", ".join(verdict.at_bounds) or "none",
+        "Widen the prior, unless the bound is physical.",
+    )
+
+
 def _check(what: str, passed: bool, came: str, remedy: str) -> tuple[str, str, str]:
     return what, f"{'&#10003;' if passed else '&#10007;'} {came}", "" if passed else remedy
 
 
-def _pictures(result: HMCResult) -> tuple[list[str], list[str]]:
+def _pictures(result: LensFit) -> tuple[list[str], list[str]]:
     drawn: list[str] = []
     missing: list[str] = []
     for title, draw in _drawings(result).items():
@@ -115,19 +118,26 @@ def _pictures(result: HMCResult) -> tuple[list[str], list[str]]:
     return drawn, missing
 
 
-def _drawings(result: HMCResult) -> dict[str, Callable]:
-    drawings: dict[str, Callable] = {
-        "Fit": lambda: plot.plot_fit(result)[0],
-        "Posterior of the image": lambda: plot.plot_prediction(result)[0],
-        "Convergence": lambda: plot.plot_convergence(result)[0],
-        "Magnification": lambda: plot.plot_magnification(result)[0],
-        "Posterior": lambda: plot.plot_corner(result)[0],
-    }
+def _drawings(result: LensFit) -> dict[str, Callable]:
+    drawings: dict[str, Callable] = {"Fit": lambda: plot.plot_fit(result)[0]}
+    names = list(result.observations) or [None]
+    for name in names:
+        of = f" of {html.escape(str(name))}" if len(names) > 1 else ""
+        for title, function in _OF_AN_IMAGE.items():
+            drawings[title + of] = lambda f=function, n=name: f(result, name=n)[0]
+    drawings["Posterior"] = lambda: plot.plot_corner(result)[0]
     if isinstance(result.map, MAPResult):
         drawings["Starts of the search"] = lambda: plot.plot_starts(result.map)[0]
     if isinstance(result.svi, SVIResult) and len(result.svi.losses):
         drawings["Evidence lower bound"] = lambda: plot.plot_elbo(result.svi)[0]
     return drawings
+
+
+_OF_AN_IMAGE: dict[str, Callable] = {
+    "Posterior of the image": plot.plot_prediction,
+    "Convergence": plot.plot_convergence,
+    "Magnification": plot.plot_magnification,
+}
 
 
 def _embedded(figure: Figure, title: str) -> str:
@@ -153,7 +163,7 @@ def _number(value: Any) -> str:
     return f"{value:.4g}" if is_number else html.escape(str(value))
 
 
-def _stages(result: HMCResult) -> str:
+def _stages(result: LensFit) -> str:
     timings: Mapping[str, Mapping[str, float]] = result.timings
     rows = [
         (name, f"{seconds['compile_s']:.1f}", f"{seconds['run_s']:.1f}")
@@ -162,13 +172,13 @@ def _stages(result: HMCResult) -> str:
     return _rows([("stage", "compiling [s]", "running [s]"), *rows])
 
 
-def _facts(result: HMCResult) -> Iterator[tuple[Any, ...]]:
+def _facts(result: LensFit) -> Iterator[tuple[Any, ...]]:
     yield "model", html.escape(model_name(result.model))
     yield "draws", f"{result.z.shape[0]} chains of {result.z.shape[1]}"
     yield "seed", result.seed
     yield "gradients", ", ".join(f"{k}: {v}" for k, v in result.num_gradients.items())
-    if result.args:
-        yield "data", html.escape(repr(result.observation))
+    for name, observation in result.observations.items():
+        yield html.escape(f"data, {name}"), html.escape(repr(observation))
     yield from result.versions.items()
 
 

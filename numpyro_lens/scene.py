@@ -1,7 +1,7 @@
 """What is in the sky: planes of mass and light, and the rays through them."""
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import equinox as eqx
 
@@ -195,9 +195,7 @@ def rays(scene: Scene, x: Coordinates, y: Coordinates, num: int | None = None) -
     return met
 
 
-def ray_trace(
-    lens: Lens, x: Coordinates, y: Coordinates, *, to: int = -1
-) -> tuple[Field, Field]:
+def ray_trace(lens: Lens, x: Coordinates, y: Coordinates, *, to: int = -1) -> tuple[Field, Field]:
     r"""Where a ray comes from: the lens equation :math:`\beta = \theta - \alpha(\theta)`.
 
     Args:

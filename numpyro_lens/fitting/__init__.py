@@ -1,4 +1,4 @@
-"""The lens side of a fit: scenes and observations by name, the source that follows the mass, files."""
+"""The lens side of a fit: scenes and observations by name, the source that follows the mass."""
 
 from numpyro_lens.fitting.files import load as load
 from numpyro_lens.fitting.files import model_name as model_name

@@ -116,7 +116,7 @@ class LensFit(AbstractPosterior):
         save(self, path)
 
     def plot(self) -> "Figure":
-        """Data, model, normalised residuals and source plane of every image; see `plot.plot_fit`."""
+        """Data, model, residuals and source plane of every image; see `plot.plot_fit`."""
         from numpyro_lens import plot
 
         return plot.plot_fit(self)[0]

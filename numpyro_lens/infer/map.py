@@ -112,7 +112,7 @@ class MAP:
         )
 
     def _searches(self, target: Target, key: Array, progress: bool) -> tuple["_Found", int]:
-        """Searches from prior draws until one can be believed, and the draws that were screened."""
+        """Searches from prior draws until one can be believed, and the number of draws screened."""
         num_screened = self._num_draws if self.num_screened is not None else 0
         found = self._search(target, self._screen(target, key), progress)
         improved = True

@@ -230,9 +230,7 @@ def _importance_k(target: Target, key: Array, fitted: Affine, settings: SVI) -> 
     return pareto_k(np.where(np.isfinite(log_weights), log_weights, -np.inf))
 
 
-def _checked(
-    start: ArrayLike, scale_tril: ArrayLike, target: Target
-) -> tuple[Array, Array]:
+def _checked(start: ArrayLike, scale_tril: ArrayLike, target: Target) -> tuple[Array, Array]:
     dtype = jnp.result_type(float)
     start, scale_tril = jnp.asarray(start, dtype), jnp.asarray(scale_tril, dtype)
     if start.size != target.dim:
