@@ -120,9 +120,8 @@ def _pictures(result: LensFit) -> tuple[list[str], list[str]]:
 
 def _drawings(result: LensFit) -> dict[str, Callable]:
     drawings: dict[str, Callable] = {"Fit": lambda: plot.plot_fit(result)[0]}
-    names = list(result.observations) or [None]
-    for name in names:
-        of = f" of {html.escape(str(name))}" if len(names) > 1 else ""
+    for name in result.observations:
+        of = f" of {html.escape(name)}" if len(result.observations) > 1 else ""
         for title, function in _OF_AN_IMAGE.items():
             drawings[title + of] = lambda f=function, n=name: f(result, name=n)[0]
     drawings["Posterior"] = lambda: plot.plot_corner(result)[0]

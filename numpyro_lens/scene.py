@@ -5,11 +5,11 @@ from typing import TypeAlias
 
 import equinox as eqx
 
-from numpyro_lens._types import Array, Coordinates, Field
+from numpyro_lens._types import Array, Coordinates
 from numpyro_lens.light import AbstractLight, Lights, as_light
 from numpyro_lens.mass import AbstractMass, ConvergenceSheet, Masses, as_mass
 
-Rays: TypeAlias = tuple[Field, Field]
+Rays: TypeAlias = tuple[Coordinates, Coordinates]
 """Where rays meet a plane, x and y [arcsec]."""
 
 
@@ -195,7 +195,7 @@ def rays(scene: Scene, x: Coordinates, y: Coordinates, num: int | None = None) -
     return met
 
 
-def ray_trace(lens: Lens, x: Coordinates, y: Coordinates, *, to: int = -1) -> tuple[Field, Field]:
+def ray_trace(lens: Lens, x: Coordinates, y: Coordinates, *, to: int = -1) -> Rays:
     r"""Where a ray comes from: the lens equation :math:`\beta = \theta - \alpha(\theta)`.
 
     Args:

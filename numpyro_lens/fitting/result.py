@@ -172,17 +172,17 @@ def _observations(target: Target, z: np.ndarray) -> dict[str, Observation]:
 def _layout(images: dict[str, Observation], names: set[str]) -> Layout:
     # A variable of the name of a dimension would vanish from its group.
     short = len(images) == 1 and not names & {"x", "y"}
-    dims, coords, constants, constant_dims = {}, {}, {}, {}
+    found = Layout({}, {}, {}, {})
     for name, observation in images.items():
         prefix = "" if short else f"{name}_"
-        dims[name] = [f"{prefix}y", f"{prefix}x"]
         x, y = _pixel_offsets(observation)
-        coords |= {f"{prefix}x": x, f"{prefix}y": y}
+        found.dims[name] = [f"{prefix}y", f"{prefix}x"]
+        found.coords.update({f"{prefix}x": x, f"{prefix}y": y})
         prefix = "" if len(images) == 1 else f"{name}_"
-        constants[f"{prefix}mask"] = np.asarray(observation.mask)
-        constants[f"{prefix}transform_pix2angle"] = np.asarray(observation.transform_pix2angle)
-        constant_dims[f"{prefix}mask"] = dims[name]
-    return Layout(dims, coords, constants, constant_dims)
+        found.constant_dims[f"{prefix}mask"] = found.dims[name]
+        for field in ("mask", "transform_pix2angle"):
+            found.constant_data[prefix + field] = np.asarray(getattr(observation, field))
+    return found
 
 
 def _pixel_offsets(observation: Observation) -> tuple[np.ndarray, np.ndarray]:

@@ -112,7 +112,7 @@ class MAP:
         )
 
     def _searches(self, target: Target, key: Array, progress: bool) -> tuple["_Found", int]:
-        """Searches from prior draws until one can be believed, and the number of draws screened."""
+        """Searches from prior draws until one is believed, and the draws screened."""
         num_screened = self._num_draws if self.num_screened is not None else 0
         found = self._search(target, self._screen(target, key), progress)
         improved = True
@@ -239,9 +239,12 @@ class _Found(NamedTuple):
 
 def _merge(one: _Found, two: _Found) -> _Found:
     better = two.basins[0].log_density > one.basins[0].log_density
-    joined = (np.concatenate(pair) for pair in zip(one[:5], two[:5], strict=True))
     hessian = two.hessian if better else one.hessian
-    return _Found(*joined, hessian, one.num_gradients + two.num_gradients)
+    both = {
+        name: np.concatenate([getattr(one, name), getattr(two, name)])
+        for name in _Found._fields[:5]
+    }
+    return _Found(**both, hessian=hessian, num_gradients=one.num_gradients + two.num_gradients)
 
 
 @jax.jit
@@ -257,9 +260,8 @@ def _improbability(target: Target, z: Array, key: Array) -> Array:
 
     def log_likelihood(key: Array) -> Array:
         keys = jax.random.split(key, len(sites))
-        return sum(
-            jnp.sum(s["fn"].log_prob(s["fn"].sample(k))) for s, k in zip(sites, keys, strict=True)
-        )
+        pairs = zip(sites, keys, strict=True)
+        return sum((jnp.sum(s["fn"].log_prob(s["fn"].sample(k))) for s, k in pairs), jnp.zeros(()))
 
     data = sum(jnp.sum(s["fn"].log_prob(s["value"])) for s in sites)
     replicates = jax.vmap(log_likelihood)(jax.random.split(key, 32))

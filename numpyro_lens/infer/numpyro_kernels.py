@@ -100,9 +100,7 @@ def _with_metric(
 def _in_whitened(kernel: Callable, target: Target, start: Array, gaussian: Affine) -> Setup:
     """Any other kernel finds the metric in its coordinates."""
     built = kernel(functools.partial(flat_model, frame=gaussian))
-    return Setup(
-        built, (target,), {"z": gaussian.whiten(start)}, lambda s: gaussian(np.asarray(s["z"]))
-    )
+    return Setup(built, (target,), {"z": gaussian.whiten(start)}, lambda s: gaussian(s["z"]))
 
 
 class Draws(NamedTuple):

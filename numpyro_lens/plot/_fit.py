@@ -10,6 +10,7 @@ from matplotlib.colors import AsinhNorm, Normalize
 from matplotlib.figure import Figure
 
 from numpyro_lens import lensing
+from numpyro_lens.light import AbstractLight
 from numpyro_lens.observation import Observation
 from numpyro_lens.plot import _panel
 from numpyro_lens.plot._panel import panel
@@ -130,7 +131,7 @@ def _source_panel(axis: Axes, observation: Observation, scene: Scene | None) -> 
         axis.text(0.5, 0.5, "no source", transform=axis.transAxes, ha="center", va="center")
         return
     caustics = _panel.curves_of(lensing.caustics, observation, scene)
-    centre, half = _source_window(observation, scene, caustics)
+    centre, half = _source_window(observation, scene.source, caustics)
     step = np.linspace(-half, half, 300)
     x, y = np.meshgrid(centre[0] + step, centre[1] + step)
     brightness = np.asarray(scene.source.brightness(x, y))
@@ -147,13 +148,13 @@ def _source_panel(axis: Axes, observation: Observation, scene: Scene | None) -> 
 
 
 def _source_window(
-    observation: Observation, scene: Scene, caustics: list[np.ndarray]
+    observation: Observation, source: AbstractLight, caustics: list[np.ndarray]
 ) -> tuple[np.ndarray, float]:
     """Centre and half side [arcsec] of a square around the caustics and the brightest spot."""
     x, y = (np.asarray(axis) for axis in (observation.x, observation.y))
     step = [np.linspace(axis.min(), axis.max(), 200) for axis in (x, y)]
     grid = np.meshgrid(*step)
-    brightness = np.asarray(scene.source.brightness(*grid))
+    brightness = np.asarray(source.brightness(*map(jnp.asarray, grid)))
     peak = np.unravel_index(np.argmax(brightness), brightness.shape)
     bright = np.stack([axis[brightness > 0.1 * brightness[peak]] for axis in grid], axis=-1)
     points = np.concatenate([bright, *caustics])
