@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from numpyro_lens._types import Array
+from numpyro_lens.fitting import files
 from numpyro_lens.infer import AbstractPosterior
 from numpyro_lens.infer.posterior import Layout
 from numpyro_lens.linear import with_amplitudes
@@ -111,9 +112,7 @@ class LensFit(AbstractPosterior):
 
     def save(self, path: str | PathLike) -> None:
         """Write netCDF: for ``numpyro_lens.load``, and for ``arviz.from_netcdf``."""
-        from numpyro_lens.fitting.files import save
-
-        save(self, path)
+        files.save(self, self.observations, path)
 
     def plot(self) -> "Figure":
         """Data, model, residuals and source plane of every image; see `plot.plot_fit`."""

@@ -112,7 +112,7 @@ class MAP:
         )
 
     def _searches(self, target: Target, key: Array, progress: bool) -> tuple["_Found", int]:
-        """Searches from prior draws until one is believed, and the draws screened."""
+        """Searches from prior draws until one is believed, and draws screened."""
         num_screened = self._num_draws if self.num_screened is not None else 0
         found = self._search(target, self._screen(target, key), progress)
         improved = True
@@ -145,7 +145,7 @@ class MAP:
         return max(self.num_screened or 0, self.num_starts)
 
     def _screen(self, target: Target, key: Array, best: Array | None = None) -> Array:
-        """The most probable of the prior draws, each with one component of the best start so far."""
+        """The most probable of the prior draws, each with a component of the best start so far."""
         draws = prior_draws(target, jax.random.split(key, self._num_draws))
         if best is not None:
             key_component = jax.random.fold_in(key, self._num_draws)
