@@ -188,7 +188,7 @@ def test_a_checkpoint_is_of_one_call(files, fake_fit):
     assert run(*arguments).exit_code == 0
     answer = run(*arguments, "--cutout", 10)
     assert answer.exit_code == 2
-    assert "its read_fits is" in answer.stderr
+    assert "its read_fits: cutout is None, this one's is 10" in answer.stderr
     assert run("resume", files / "kept").exit_code == 0
     assert [call["observation"].shape for call in fake_fit.calls] == [(24, 24), (24, 24)]
 

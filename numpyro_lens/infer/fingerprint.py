@@ -120,7 +120,8 @@ def check_same(folder: str | os.PathLike, old: dict[str, Any], new: dict[str, An
         ValueError: they differ; it names in what.
     """
     tolerance = _TOLERANCE.get(str(new.get("dtype")), 0.0)
-    differences = list(_differences(old, new, tolerance))
+    asked = {name: old.get(name) for name in new}
+    differences = list(_differences(asked, new, tolerance))
     if not differences:
         return
     name, before, now = differences[0]
