@@ -16,7 +16,12 @@ from matplotlib.figure import Figure
 from numpyro_lens import plot
 from numpyro_lens.fitting import LensFit, model_name
 from numpyro_lens.infer import MAPResult, SVIResult
-from numpyro_lens.infer.diagnostics import ESS_LIMIT, RHAT_LIMIT
+from numpyro_lens.infer.diagnostics import (
+    DIVERGENT_LIMIT,
+    ESS_LIMIT,
+    PARETO_K_LIMIT,
+    RHAT_LIMIT,
+)
 
 
 def write_report(result: LensFit, path: str | PathLike) -> list[str]:
@@ -56,8 +61,8 @@ def _checks(result: LensFit) -> Iterator[tuple[str, str, str]]:
     yield from _checks_of_chains(result)
     if isinstance(result.svi, SVIResult):
         yield _check(
-            "The Gaussian stands in for the posterior: Pareto k below 0.7",
-            result.svi.pareto_k < 0.7,
+            f"The Gaussian stands in for the posterior: Pareto k below {PARETO_K_LIMIT}",
+            result.svi.pareto_k < PARETO_K_LIMIT,
             f"{result.svi.pareto_k:.2f}",
             "Nothing: HMC estimates its metric again. Do not use the draws of the Gaussian.",
         )
@@ -89,7 +94,7 @@ def _checks_of_chains(result: LensFit) -> Iterator[tuple[str, str, str]]:
     )
     yield _check(
         "No sharp corners: divergent transitions",
-        verdict.num_divergent <= 1e-3 * result.z.shape[0] * result.z.shape[1],
+        verdict.num_divergent <= DIVERGENT_LIMIT * result.z.shape[0] * result.z.shape[1],
         f"{verdict.num_divergent}",
         "Reparametrise the model, or compute in 64 bit.",
     )

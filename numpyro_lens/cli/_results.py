@@ -79,11 +79,9 @@ def _prediction(observation: "Observation", draws: Any) -> tuple[dict[str, Any],
     import numpy as np
 
     mean = draws.mean(axis=0)
-    sigma = np.asarray(observation.noise.sigma(jnp.asarray(mean)))
-    used = np.asarray(observation.mask)
-    residual = np.where(used, (np.asarray(observation.image) - mean) / sigma, np.nan)
-    chi2 = float(np.mean(residual[used] ** 2))
-    return {"MEAN": mean, "STD": draws.std(axis=0), "RESIDUAL": residual}, chi2
+    residuals = np.where(observation.mask, observation.residuals(jnp.asarray(mean)), np.nan)
+    chi2 = float(observation.mean_square(jnp.asarray(mean)))
+    return {"MEAN": mean, "STD": draws.std(axis=0), "RESIDUAL": residuals}, chi2
 
 
 def report(

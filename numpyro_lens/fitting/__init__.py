@@ -1,9 +1,9 @@
 """The lens side of a fit: scenes and observations by name, the source that follows the mass."""
 
 from numpyro_lens.fitting.files import model_name as model_name
+from numpyro_lens.fitting.loading import load as load
 from numpyro_lens.fitting.pipeline import fit as fit
 from numpyro_lens.fitting.pipeline import fit_target as fit_target
-from numpyro_lens.fitting.pipeline import load as load
 from numpyro_lens.fitting.result import LensFit as LensFit
 from numpyro_lens.fitting.result import View as View
 from numpyro_lens.fitting.source_map import source_map as source_map

@@ -10,6 +10,7 @@ from matplotlib.colors import AsinhNorm, Normalize
 from matplotlib.figure import Figure
 
 from numpyro_lens import lensing
+from numpyro_lens._types import Array
 from numpyro_lens.light import AbstractLight
 from numpyro_lens.observation import Observation
 from numpyro_lens.plot import _panel
@@ -85,14 +86,13 @@ def _chosen(result: Any, names: str | Sequence[str] | None) -> list[str]:
 
 def _draw_view(axes: np.ndarray, view: Any) -> None:
     observation, model, scene = view.observation, np.asarray(view.image), view.scene
-    sigma = np.asarray(observation.noise.sigma(jnp.asarray(model)))
     norm = _norm(observation, model)
     _data_panel(axes[0], observation, norm)
     panel(axes[1], observation, model, "Model", norm=norm, label="flux per pixel")
     _panel.outline(axes[1], observation, np.asarray(observation.mask))
     critical = _panel.curves_of(lensing.critical_curves, observation, scene)
     _panel.draw_curves(axes[1], critical, "critical curves")
-    _residual_panel(axes[2], observation, (np.asarray(observation.image) - model) / sigma)
+    _residual_panel(axes[2], observation, jnp.asarray(model))
     _source_panel(axes[3], observation, scene)
 
 
@@ -108,14 +108,13 @@ def _data_panel(axis: Axes, observation: Observation, norm: Normalize) -> None:
     _panel.compass(axis, observation)
 
 
-def _residual_panel(axis: Axes, observation: Observation, residual: np.ndarray) -> None:
-    used = np.asarray(observation.mask)
-    chi2 = float(np.mean(residual[used] ** 2))
+def _residual_panel(axis: Axes, observation: Observation, model: Array) -> None:
+    residuals = np.where(observation.mask, observation.residuals(model), np.nan)
     panel(
         axis,
         observation,
-        np.where(used, residual, np.nan),
-        f"Normalised residuals  (mean square {chi2:.2f})",
+        residuals,
+        f"Normalised residuals  (mean square {float(observation.mean_square(model)):.2f})",
         label="(data $-$ model) / $\\sigma$",
         cmap=_panel.SIGNED,
         vmin=-5,
