@@ -149,7 +149,7 @@ class MAP:
         draws = prior_draws(target, jax.random.split(key, self._num_draws))
         if best is not None:
             key_component = jax.random.fold_in(key, self._num_draws)
-            taken = _one_component(target, key_component, self._num_draws)
+            taken = one_component(target, key_component, self._num_draws)
             draws = jnp.where(taken, best[None], draws)
         if self.num_screened is None:
             return draws
@@ -216,7 +216,8 @@ class _Ends(NamedTuple):
 
     def keep_better(self, index: np.ndarray, new: Any) -> None:
         """Put the points of ``new`` in the place of those at ``index`` that are no higher."""
-        better = new.value >= self.log_density[index]
+        # An ascent that never found a finite point has no gradient to offer either.
+        better = np.isfinite(new.value) & (new.value >= self.log_density[index])
         for mine, its in zip(self, (new.z, new.value, new.gradient), strict=True):
             mine[index[better]] = its[better]
 
@@ -277,7 +278,7 @@ def _explains(target: Target, z: Array, key: Array) -> bool:
     return not float(excess) > 5.0
 
 
-def _one_component(target: Target, key: Array, number: int) -> Array:
+def one_component(target: Target, key: Array, number: int) -> Array:
     """Which entries (number, d) belong to a component, drawn for each row: ``lens`` and the like.
 
     A site without a dot in its name is a component of its own. None is drawn where there is but
