@@ -112,8 +112,8 @@ class StellarRing(nl.light.AbstractLight):
 # ## Fit with both
 
 # %%
-camera = nl.Observation(
-    np.zeros((36, 36)), pixel_scale=0.1, noise=nl.NoiseMap(0.01), psf=nl.GaussianPSF(0.15)
+camera = nl.Observation.blank(
+    (36, 36), pixel_scale=0.1, noise=nl.NoiseMap(0.01), psf=nl.GaussianPSF(0.15)
 )
 observation = nl.mock(
     camera,
@@ -139,7 +139,7 @@ def model(observation):
         center_x=dist.Normal(0, 0.1),
         center_y=dist.Normal(0, 0.1),
     )
-    nl.observe("image", nl.render(observation, mass=mass + shear, source=source), observation)
+    nl.observe("image", observation, mass=mass + shear, source=source)
 
 
 fit = nl.fit(model, observation, seed=0)
