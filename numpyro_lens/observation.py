@@ -171,6 +171,41 @@ class Observation(eqx.Module):
         _check_is_noise(noise)
         return eqx.tree_at(lambda o: o.noise, self, noise)
 
+    def residuals(self, model_image: Image) -> Image:
+        r"""Normalised residuals, :math:`(d - m)/\sigma(m)`; zero where a pixel is out of use.
+
+        Args:
+            model_image: noise-free image ``(ny, nx)``.
+
+        Returns:
+            ``(ny, nx)``, standard normal if the model is right.
+
+        Example:
+            >>> from numpyro_lens.noise import NoiseMap
+            >>> data = Observation(np.ones((2, 2)), pixel_scale=0.1, noise=NoiseMap(0.5))
+            >>> float(data.residuals(jnp.zeros((2, 2)))[0, 0])
+            2.0
+        """
+        normalised = (self.image - model_image) / self.noise.sigma(model_image)
+        return jnp.where(self.mask, normalised, 0.0)
+
+    def mean_square(self, model_image: Image) -> Array:
+        """Mean square of the normalised residuals over the pixels in use, the reduced chi-square.
+
+        Args:
+            model_image: noise-free image ``(ny, nx)``.
+
+        Returns:
+            Scalar, near one if the model is right.
+
+        Example:
+            >>> from numpyro_lens.noise import NoiseMap
+            >>> data = Observation(np.ones((2, 2)), pixel_scale=0.1, noise=NoiseMap(0.5))
+            >>> float(data.mean_square(jnp.zeros((2, 2))))
+            4.0
+        """
+        return jnp.sum(self.residuals(model_image) ** 2) / jnp.sum(self.mask)
+
     def _repr_html_(self) -> str:
         return f"{_thumbnail(self)}<div>{html.escape(repr(self))}</div>"
 

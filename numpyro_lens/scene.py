@@ -1,13 +1,14 @@
 """What is in the sky: planes of mass and light, and the rays through them."""
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import equinox as eqx
 
 from numpyro_lens._types import Array, Coordinates, Field
 from numpyro_lens.light import AbstractLight, Lights, as_light
 from numpyro_lens.mass import AbstractMass, ConvergenceSheet, Masses, as_mass
+from numpyro_lens.numerics.safe import as_float
 
 Rays: TypeAlias = tuple[Field, Field]
 """Where rays meet a plane, x and y [arcsec]."""
@@ -157,7 +158,7 @@ class _Planes(AbstractMass):
     scene: Scene
     to: int = eqx.field(static=True)
 
-    def deflection(self, x: Coordinates, y: Coordinates) -> Rays:
+    def deflection(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
         beta_x, beta_y = rays(self.scene, x, y, self.to + 1)[-1]
         return x - beta_x, y - beta_y
 
@@ -179,6 +180,7 @@ def rays(scene: Scene, x: Coordinates, y: Coordinates, num: int | None = None) -
         >>> float(beta_x)
         2.0
     """
+    x, y = as_float(x, y)
     met: list[Rays] = []
     deflections: list[Rays | None] = []
     for j, plane in enumerate(scene.planes[:num]):
@@ -197,7 +199,7 @@ def rays(scene: Scene, x: Coordinates, y: Coordinates, num: int | None = None) -
 
 def ray_trace(
     lens: Lens, x: Coordinates, y: Coordinates, *, to: int = -1
-) -> tuple[Field, Field]:
+) -> tuple[Coordinates, Coordinates]:
     r"""Where a ray comes from: the lens equation :math:`\beta = \theta - \alpha(\theta)`.
 
     Args:

@@ -5,22 +5,22 @@ import numpy as np
 import numpyro.distributions as dist
 
 import numpyro_lens as nl
-from numpyro_lens.infer import HMCResult, MAPResult, SVIResult, flat_model
+from numpyro_lens.fitting import LensFit
+from numpyro_lens.infer import Basin, MAPResult, SVIResult, Target
 
 
 def model(observation):
     lens = nl.sample("lens", nl.mass.SIS, theta_E=dist.Uniform(0.2, 0.8))
-    amp = nl.sample("sky", nl.light.Uniform, amp=dist.Normal(0, 1))
+    sky = nl.sample("sky", nl.light.Uniform, amp=dist.Normal(0, 1))
     source = nl.light.Gaussian(amp=1.0, sigma=0.1)
-    image = nl.render(observation, mass=lens, source=source, lens_light=amp)
-    nl.observe("image", image, observation)
+    nl.observe("image", observation, mass=lens, source=source, lens_light=sky)
 
 
 def observation():
     mask = np.ones((12, 14), dtype=bool)
     mask[0] = False
-    empty = nl.Observation(
-        np.zeros((12, 14)),
+    empty = nl.Observation.blank(
+        (12, 14),
         transform_pix2angle=[[-0.1, 0.0], [0.0, 0.1]],
         noise=nl.PoissonNoise(0.01, np.full((12, 14), 500.0)),
         psf=nl.GaussianPSF(0.2),
@@ -30,36 +30,36 @@ def observation():
     return nl.mock(empty, jax.random.key(0), mass=nl.mass.SIS(theta_E=0.5))
 
 
-def fitted(model=model, *args):
+def fitted(model=model, *args, kind=LensFit):
     """A result with the shape of a real one, without the fitting."""
     args, rng = args or (observation(),), np.random.default_rng(0)
-    flat = flat_model(model, args)
-    shared = {"flat": flat, "args": args, "timing": {"compile_s": 1.0, "run_s": 2.0}}
+    target = Target.of(model, *args)
+    shared = {"target": target, "timing": {"compile_s": 1.0, "run_s": 2.0}}
     start = MAPResult(
-        params=rng.normal(size=(3, flat.dim)),
+        params=rng.normal(size=(3, target.dim)),
         log_density=np.array([1.0, 2.0, np.nan]),
         losses=np.arange(4.0),
         num_nonfinite={"log_density": 1, "gradient": 0},
-        basins=(nl.infer.Basin(2.0, 2, 1),),
-        hessian=np.eye(flat.dim),
+        basins=(Basin(2.0, 2, 1),),
+        hessian=np.eye(target.dim),
         num_gradients={"screening": 3, "map": 4},
         **shared,
     )
     svi = SVIResult(
-        mean=np.zeros(flat.dim),
-        scale_tril=np.eye(flat.dim),
+        mean=np.zeros(target.dim),
+        scale_tril=np.eye(target.dim),
         losses=np.arange(5.0),
         pareto_k=0.25,
         num_gradients={"svi": 5},
         **shared,
     )
     shape = (4, 30)
-    return HMCResult(
-        z=rng.normal(size=(*shape, flat.dim)).astype(np.float32),
+    return kind(
+        z=rng.normal(size=(*shape, target.dim)).astype(np.float32),
         statistics={"lp": rng.normal(size=shape), "diverging": np.zeros(shape, dtype=bool)},
         svi=svi,
         map=start,
-        stage_gradients={"burn_in": 6, "sampling": 7},
+        own_gradients={"burn_in": 6, "sampling": 7},
         hmc_settings=None,
         seed=3,
         settings={"hmc": {"num_chains": 4}},

@@ -5,10 +5,10 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 from numpyro import handlers
+from numpyro_lens.infer.batching import evaluate
 
 import numpyro_lens as nl
 from numpyro_lens.infer import flat_model
-from numpyro_lens.infer.batching import evaluate
 from numpyro_lens.infer.map import prior_draws
 
 

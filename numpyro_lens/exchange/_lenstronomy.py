@@ -16,7 +16,7 @@ from numpyro_lens.exchange._profiles import profiles_of
 from numpyro_lens.noise import NoiseMap, PoissonNoise
 from numpyro_lens.observation import Observation
 from numpyro_lens.psf import PSF
-from numpyro_lens.simulate import Scene
+from numpyro_lens.scene import Scene
 
 #: lenstronomy's name of each profile whose parameters agree with it by name and meaning.
 _MASSES: dict[type, str] = {
@@ -58,7 +58,7 @@ def to_lenstronomy(scene: Scene) -> dict[str, list]:
 
     Example:
         >>> import numpyro_lens as nl
-        >>> scene = nl.simulate.Scene(mass=nl.mass.SIS(theta_E=1.2))
+        >>> scene = nl.Scene.of(mass=nl.mass.SIS(theta_E=1.2))
         >>> nl.exchange.to_lenstronomy(scene)["kwargs_lens"]
         [{'theta_E': 1.2, 'center_x': 0.0, 'center_y': 0.0}]
     """
@@ -87,7 +87,7 @@ def from_lenstronomy(
         lens_light_model_list, kwargs_lens_light: the same of the lens light.
 
     Returns:
-        The scene, for ``nl.render(observation, **scene._asdict())``.
+        The scene, for ``nl.simulate.render_scene(observation, scene)``.
 
     Raises:
         ValueError: a name has no counterpart, or the lists differ in length.
@@ -97,7 +97,7 @@ def from_lenstronomy(
         >>> nl.exchange.from_lenstronomy(["SIS"], [{"theta_E": 1.2}]).mass.theta_E
         1.2
     """
-    return Scene(
+    return Scene.of(
         mass=_profiles(lens_model_list, kwargs_lens, _MASSES, mass.as_mass),
         source=_profiles(source_light_model_list, kwargs_source, _LIGHTS, light.as_light),
         lens_light=_profiles(lens_light_model_list, kwargs_lens_light, _LIGHTS, light.as_light),

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from numpyro.distributions import Distribution
 
 from numpyro_lens._types import Array
 from numpyro_lens.target import Target, evaluate
@@ -68,10 +69,17 @@ def _priors(target: Target, z: np.ndarray) -> dict[str, Any]:
     return {name: _distribution(fn) for name, fn in jax.jit(look)(target, z).items()}
 
 
-def _distribution(fn: Any) -> dict[str, Any]:
+def _distribution(fn: Any) -> Any:
+    """A distribution by the names of its fields: NumPyro's order differs between processes."""
+    if isinstance(fn, Distribution):
+        names = [n for n in sorted(type(fn).gather_pytree_data_fields()) if n in vars(fn)]
+        fields = {name: _distribution(getattr(fn, name)) for name in names}
+        return {"type": type(fn).__name__, **{n: f for n, f in fields.items() if f is not None}}
+    if isinstance(fn, list | tuple):
+        return [_distribution(entry) for entry in fn]
     values = [np.asarray(leaf, dtype=float) for leaf in jax.tree.leaves(fn)]
     small = [v.ravel().tolist() if v.size <= 100 else digest(v) for v in values]
-    return {"type": type(fn).__name__, "values": small}
+    return small[0] if len(small) == 1 else small or None
 
 
 def plain(value: Any) -> Any:
@@ -120,7 +128,8 @@ def check_same(folder: str | os.PathLike, old: dict[str, Any], new: dict[str, An
         ValueError: they differ; it names in what.
     """
     tolerance = _TOLERANCE.get(str(new.get("dtype")), 0.0)
-    differences = list(_differences(old, new, tolerance))
+    asked = {name: old.get(name) for name in new}
+    differences = list(_differences(asked, new, tolerance))
     if not differences:
         return
     name, before, now = differences[0]
@@ -139,8 +148,18 @@ def _differences(
         for key in {**new, **old}:
             path = f"{name}: {key}" if name else key
             yield from _differences(old.get(key), new.get(key), tolerance, path)
+    elif _same_nesting(old, new):  # each list of numbers has a scale of its own
+        for index, (before, now) in enumerate(zip(old, new, strict=True)):
+            yield from _differences(before, now, tolerance, f"{name}[{index}]")
     elif not _agree(old, new, tolerance):
         yield name, old, new
+
+
+def _same_nesting(old: Any, new: Any) -> bool:
+    """Whether both are lists, not of numbers, of one length."""
+    if not (isinstance(old, list) and isinstance(new, list)) or len(old) != len(new):
+        return False
+    return any(isinstance(entry, list | str) for entry in (*old, *new))
 
 
 def _agree(old: Any, new: Any, tolerance: float) -> bool:

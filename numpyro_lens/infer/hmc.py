@@ -243,9 +243,7 @@ def _joined(blocks: tuple[dict[str, np.ndarray], ...], name: str) -> np.ndarray:
     return np.concatenate([block[name] for block in blocks]).swapaxes(0, 1)
 
 
-@functools.partial(
-    jax.jit, static_argnames=("settings", "num_warmup", "num_steps", "batch_size")
-)
+@functools.partial(jax.jit, static_argnames=("settings", "num_warmup", "num_steps", "batch_size"))
 def _advance(
     settings: CrossChain,
     log_density: Callable,

@@ -151,7 +151,7 @@ class AbstractPosterior(abc.ABC):
     def verdict(self) -> diagnostics.Verdict:
         """Whether the chains can be trusted, in numbers and in words (``str``)."""
         return diagnostics.verdict(
-            self.names, self.z, self.statistics["diverging"], _at_bounds(self.target, self.z)
+            self.names, self.z, self.statistics["diverging"], at_bounds(self.target, self.z)
         )
 
     def summary(self, var_names: Sequence[str] | None = None) -> Any:
@@ -308,7 +308,7 @@ def _pixels_in_use(
     return kept, coords
 
 
-def _at_bounds(target: Target, z: np.ndarray, threshold: float = 0.15) -> list[str]:
+def at_bounds(target: Target, z: np.ndarray, threshold: float = 0.15) -> list[str]:
     """Names of coordinates with bounded support whose draws pile up at one of the bounds.
 
     They do when the 5 % quantile of the distance to the bound is below ``threshold`` times the

@@ -1,4 +1,4 @@
-"""Any NumPyro model as a log density over one unconstrained vector, and many values of it at once."""
+"""Any NumPyro model as a log density over one unconstrained vector."""
 
 from numpyro_lens.target.batching import evaluate as evaluate
 from numpyro_lens.target.batching import map_batch as map_batch

@@ -225,7 +225,8 @@ def conditioned(
     Returns:
         The sites, and for each of them its variables by name.
     """
-    out, variables = {}, {}
+    out: Sites = {}
+    variables: dict[str, dict[str, Array]] = {}
     for index, (name, site) in enumerate(sites.items()):
         out[name], variables[name] = site, {}
         if isinstance(site["fn"], AbstractMarginal):

@@ -30,7 +30,7 @@ def fit(num_devices, path):
         [sys.executable, "-c", FIT, str(num_devices), str(path)],
         capture_output=True,
         text=True,
-        cwd=Path(__file__).parent,
+        cwd=Path(__file__).parents[1],
         env=environment,
     )
     assert run.returncode == 0, run.stderr

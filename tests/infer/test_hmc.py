@@ -9,9 +9,8 @@ from gaussians import COVARIANCE, gaussian
 
 from numpyro_lens import infer
 from numpyro_lens.infer import HMC
-from numpyro_lens.infer.density import Affine
 from numpyro_lens.infer.diagnostics import ess, r_hat
-from numpyro_lens.infer.hmc import _numpyro_kernel
+from numpyro_lens.infer.numpyro_kernels import setup
 
 
 def run(fit, kernel, num_chains=4, num_results=250, num_burnin_steps=150):
@@ -23,7 +22,7 @@ def run(fit, kernel, num_chains=4, num_results=250, num_burnin_steps=150):
         num_burnin_steps=num_burnin_steps,
     )
     with jax.enable_x64(True):
-        return settings.run(fit.flat, fit.args, jax.random.key(5), svi=fit.svi, progress=False)
+        return settings.run(fit.target, jax.random.key(5), svi=fit.svi, progress=False)
 
 
 def check_moments(z, data):
@@ -60,13 +59,12 @@ def test_numpyro_hmc_does_not_resonate(gaussian_fit):
 
 def test_the_vi_covariance_is_kept_as_it_is(gaussian_fit):
     """Adaptation would throw it away, and its regularisation swamp variances of 1e-6."""
-    svi, args = gaussian_fit.svi, gaussian_fit.args
+    svi, target = gaussian_fit.svi, gaussian_fit.target
     with jax.enable_x64(True):
-        frame = Affine(jnp.asarray(svi.mean), jnp.asarray(svi.scale_tril))
         start = svi.sample(jax.random.key(0), (1,))
-        kernel, init, _ = _numpyro_kernel(numpyro.infer.NUTS, gaussian_fit.flat, args, start, frame)
-        mcmc = numpyro.infer.MCMC(kernel, num_warmup=60, num_samples=1, progress_bar=False)
-        mcmc.run(jax.random.key(0), *args, init_params={"z": init["z"][0]})
+        ready = setup(numpyro.infer.NUTS, target, start, svi.gaussian)
+        mcmc = numpyro.infer.MCMC(ready.kernel, num_warmup=60, num_samples=1, progress_bar=False)
+        mcmc.run(jax.random.key(0), *ready.args, init_params={"z": ready.init_params["z"][0]})
     (matrix,) = mcmc.last_state.adapt_state.inverse_mass_matrix.values()
     np.testing.assert_allclose(matrix, svi.covariance_matrix, rtol=1e-10)
 
@@ -92,11 +90,7 @@ def test_draws_go_on_until_the_target(gaussian_fit):
     with jax.enable_x64(True):
         settings = HMC(num_results=50, max_results=2000, target_ess=3000)
         result = settings.run(
-            gaussian_fit.flat,
-            gaussian_fit.args,
-            jax.random.key(0),
-            svi=gaussian_fit.svi,
-            progress=False,
+            gaussian_fit.target, jax.random.key(0), svi=gaussian_fit.svi, progress=False
         )
     assert ess(result.z).min() >= 3000
     assert 50 < result.z.shape[1] < 2000
@@ -114,7 +108,31 @@ def test_a_second_data_set_compiles_nothing(gaussian_fit):
     assert [timing["compile_s"] for timing in again.timings.values()] == [0.0, 0.0, 0.0]
 
 
+def small_fit(seed):
+    hmc = HMC(num_chains=4, num_burnin_steps=40, num_results=50, max_results=50)
+    with jax.enable_x64(True):
+        return infer.fit(gaussian, jnp.arange(5.0) / 5.0, seed=seed, hmc=hmc, progress=False)
+
+
 def test_same_seed_same_draws(gaussian_fit):
     with jax.enable_x64(True):
         again = infer.fit(gaussian, *gaussian_fit.args, seed=1, progress=False)
     np.testing.assert_array_equal(again.z, gaussian_fit.z)
+    np.testing.assert_array_equal(again.svi.mean, gaussian_fit.svi.mean)
+    np.testing.assert_array_equal(again.map.params, gaussian_fit.map.params)
+
+
+def test_another_seed_other_draws():
+    """At every stage: not one of them has a key of its own."""
+    one, other = small_fit(2), small_fit(3)
+    assert not np.isin(one.z, other.z).any()
+    assert not np.isin(one.map.params, other.map.params).all()
+    assert not np.isin(one.svi.mean, other.svi.mean).any()
+
+
+def test_the_result_is_generic(gaussian_fit):
+    """No lens, no image: ArviZ's own names."""
+    assert type(gaussian_fit) is infer.HMCResult
+    assert gaussian_fit.names == ("z", "a[0]", "a[1]", "a[2]", "m")
+    assert gaussian_fit.to_arviz()["observed_data"]["y"].dims == ("y_dim_0",)
+    assert not hasattr(gaussian_fit, "observations")

@@ -6,8 +6,9 @@ import numpyro.distributions as dist
 import optax
 import pytest
 
-from numpyro_lens.infer import MAP, flat_model
-from numpyro_lens.infer.map import _explains, _one_component, laplace_scale_tril, newton
+from numpyro_lens.infer import MAP, Target
+from numpyro_lens.infer.map import laplace_scale_tril, one_component
+from numpyro_lens.infer.newton import ascend
 
 
 def log_normal(data):
@@ -32,9 +33,8 @@ QUICK = {"num_screened": None, "num_starts": 6, "num_steps": 50, "num_polished":
 
 
 def run(model, args=ARGS, seed=0, start=None, **settings):
-    flat = flat_model(model, args)
     settings = MAP(**{**QUICK, **settings})
-    return settings.run(flat, args, jax.random.key(seed), start=start, progress=False)
+    return settings.run(Target.of(model, *args), jax.random.key(seed), start=start, progress=False)
 
 
 def test_mode_is_that_of_the_unconstrained_density():
@@ -88,8 +88,9 @@ def test_a_factor_explains_itself():
         x = numpyro.sample("x", dist.Normal(0.0, 1.0))
         numpyro.factor("likelihood", -1000.0 * (x - 3.0) ** 2)
 
-    flat = flat_model(model, ARGS)
-    assert _explains(flat, jnp.zeros(1), ARGS, jax.random.key(0))
+    result = run(model, num_screened=20)
+    assert result.basins[0].num_starts > 1
+    assert result.num_gradients["screening"] == 20  # there was no second look
 
 
 def test_new_starts_keep_one_component_of_the_best():
@@ -98,7 +99,7 @@ def test_new_starts_keep_one_component_of_the_best():
             numpyro.sample(name, dist.Normal(0.0, 1.0))
         numpyro.factor("nothing", 0.0 * data)
 
-    kept = _one_component(flat_model(model, ARGS), jax.random.key(0), 100)
+    kept = one_component(Target.of(model, *ARGS), jax.random.key(0), 100)
     patterns = {tuple(row) for row in np.asarray(kept).astype(int)}
     assert patterns == {(1, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1)}
 
@@ -107,7 +108,7 @@ def test_log_density_is_that_of_the_parameters():
     result = run(two_modes, (jnp.asarray(4.0),))
     for z, value in zip(result.params, result.log_density, strict=True):
         np.testing.assert_allclose(
-            result.flat.log_density(jnp.asarray(z), result.args), value, rtol=1e-5
+            result.target.log_density(jnp.asarray(z)), value, rtol=1e-5
         )
 
 
@@ -115,6 +116,29 @@ def test_a_nan_gradient_is_counted_though_the_value_is_finite():
     result = run(broken, start=np.array([[-1.0], [1.0], [-2.0]]), num_polished=0)
     assert result.num_nonfinite == {"log_density": 0, "gradient": 2}
     assert result.basins[0].start == 1
+
+
+def impossible(data):
+    """The density is zero below zero, and its gradient NaN."""
+    x = numpyro.sample("x", dist.Normal(0.0, 1.0))
+    numpyro.factor("root", jnp.where(x < 0, -jnp.inf, jnp.sqrt(x)))
+    numpyro.sample("y", dist.Normal(x, 1.0), obs=data)
+
+
+@pytest.mark.parametrize("model", [broken, impossible])
+@pytest.mark.parametrize("num_polished", [0, 1, 4])
+def test_what_is_not_finite_is_counted_where_the_starts_end(model, num_polished):
+    """After the polish: of the parameters, values and gradients that the result holds."""
+    start = np.array([[-1.0], [1.0], [-2.0], [0.3]])
+    result = run(model, start=start, num_steps=3, num_polished=num_polished)
+    density = jax.value_and_grad(result.target.log_density)
+    value, gradient = jax.vmap(density)(jnp.asarray(result.params))
+    expected = {
+        "log_density": int(np.sum(~np.isfinite(value))),
+        "gradient": int(np.sum(~np.isfinite(gradient))),
+    }
+    assert expected["gradient"] == 2
+    assert result.num_nonfinite == expected
 
 
 def test_a_start_that_fails_leaves_the_others_alone():
@@ -154,14 +178,13 @@ def test_newton_reaches_the_mode_of_a_curved_valley():
         y = numpyro.sample("y", dist.Normal(x**2, 0.05))
         numpyro.sample("data", dist.Normal(x + y, 0.1), obs=data)
 
-    args = (jnp.asarray(2.0),)
-    flat = flat_model(banana, args)
-    climbed = newton(flat, jnp.array([[-3.0, 5.0], [2.0, 0.0]]), args)
+    target = Target.of(banana, jnp.asarray(2.0))
+    climbed = ascend(target, jnp.array([[-3.0, 5.0], [2.0, 0.0]]))
     assert int(jnp.max(climbed.num_steps)) <= 20
-    for point in climbed.z:
-        assert float(jnp.linalg.norm(jax.grad(flat.log_density)(point, args))) < 1.0
-    expected = -jax.hessian(flat.log_density)(climbed.z[0], args)
-    np.testing.assert_allclose(climbed.hessian[0], expected, rtol=1e-8)
+    for point in climbed.best.z:
+        assert float(jnp.linalg.norm(jax.grad(target.log_density)(point))) < 1.0
+    expected = -jax.hessian(target.log_density)(climbed.best.z[0])
+    np.testing.assert_allclose(climbed.best.hessian[0], expected, rtol=1e-8)
 
 
 def test_laplace_covariance_is_floored():

@@ -24,25 +24,22 @@ POINTS, TRIL = np.array([[0.0], [0.3]]), np.array([[0.1]])
 
 
 def test_a_posterior_that_single_precision_loses():
-    args = (jnp.full(10, 1e4),)
-    flat = infer.flat_model(model, args)
-    assert precision_error(flat, args, POINTS, TRIL) > 1.0
+    target = infer.Target.of(model, jnp.full(10, 1e4))
+    assert precision_error(target, POINTS, TRIL) > 1.0
     with pytest.warns(UserWarning, match="JAX_ENABLE_X64=1"):
-        check_precision(flat, args, POINTS, TRIL)
+        check_precision(target, POINTS, TRIL)
 
 
 def test_a_posterior_that_it_does_not_lose():
-    args = (jnp.full(10, 0.1),)
-    flat = infer.flat_model(easy, args)
-    assert precision_error(flat, args, POINTS, TRIL) < 1e-4
-    check_precision(flat, args, POINTS, TRIL)  # a warning would be an error
+    target = infer.Target.of(easy, jnp.full(10, 0.1))
+    assert precision_error(target, POINTS, TRIL) < 1e-4
+    check_precision(target, POINTS, TRIL)  # a warning would be an error
 
 
 def test_a_gradient_that_is_not_finite_is_told():
-    args = (jnp.full(10, 0.1),)
-    flat = infer.flat_model(easy, args)
+    target = infer.Target.of(easy, jnp.full(10, 0.1))
     with pytest.warns(UserWarning, match="not enough"):
-        check_precision(flat, args, np.array([[np.inf]]), TRIL)
+        check_precision(target, np.array([[np.inf]]), TRIL)
 
 
 def test_fit_checks(monkeypatch):
@@ -56,5 +53,6 @@ def test_fit_checks(monkeypatch):
 
 
 def test_double_precision_is_not_checked(double):
-    check_precision(None, (), POINTS, TRIL)
+    target = infer.Target.of(model, jnp.full(10, 1e4))
+    check_precision(target, POINTS, TRIL)  # a warning would be an error
     assert jax.config.read("jax_enable_x64")

@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -6,8 +8,9 @@ import optax
 import pytest
 from gaussians import COVARIANCE, gaussian
 
-from numpyro_lens.infer import SVI, StickingTheLanding, flat_model
-from numpyro_lens.infer.density import Affine
+from numpyro_lens.infer import SVI, StickingTheLanding, Target
+from numpyro_lens.sampler import Affine
+from numpyro_lens.target import flat_model, flat_site
 
 
 def exact_gaussian(args):
@@ -41,13 +44,11 @@ def test_the_elbo_reaches_the_evidence(gaussian_fit):
 
 @pytest.mark.usefixtures("double")
 def test_a_start_that_is_off_is_corrected():
-    args = (jnp.zeros(5),)
-    flat = flat_model(gaussian, args)
-    exact_mean, exact = exact_gaussian(args)
+    target = Target.of(gaussian, jnp.zeros(5))
+    exact_mean, exact = exact_gaussian(target.args)
     tril = np.linalg.cholesky(exact)
     result = SVI(num_steps=400, patience=None).run(
-        flat,
-        args,
+        target,
         jax.random.key(0),
         start=exact_mean + tril @ np.ones(5),
         scale_tril=2.0 * tril,
@@ -58,18 +59,18 @@ def test_a_start_that_is_off_is_corrected():
 
 @pytest.mark.usefixtures("double")
 def test_gradient_has_no_variance_at_the_optimum():
-    args = (jnp.zeros(5),)
-    flat = flat_model(gaussian, args)
-    mean, covariance = exact_gaussian(args)
-    model = flat.as_numpyro(Affine(jnp.asarray(mean), jnp.asarray(np.linalg.cholesky(covariance))))
-    guide = numpyro.infer.autoguide.AutoMultivariateNormal(flat.flat_site, init_scale=1.0)
+    target = Target.of(gaussian, jnp.zeros(5))
+    mean, covariance = exact_gaussian(target.args)
+    frame = Affine(jnp.asarray(mean), jnp.asarray(np.linalg.cholesky(covariance)))
+    model = partial(flat_model, frame=frame)
+    guide = numpyro.infer.autoguide.AutoMultivariateNormal(flat_site, init_scale=1.0)
     elbo = StickingTheLanding(num_particles=4)
     svi = numpyro.infer.SVI(model, guide, numpyro.optim.Adam(1e-3), elbo)
-    svi.init(jax.random.key(0), *args)
+    svi.init(jax.random.key(0), target)
     best = {"auto_loc": jnp.zeros(5), "auto_scale_tril": jnp.eye(5)}
 
     def gradient(elbo, seed):
-        loss = lambda p: elbo.loss(jax.random.key(seed), p, model, guide, *args)  # noqa: E731
+        loss = lambda p: elbo.loss(jax.random.key(seed), p, model, guide, target)  # noqa: E731
         return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(jax.grad(loss)(best))])
 
     assert max(float(jnp.abs(gradient(elbo, seed)).max()) for seed in (1, 2)) < 1e-6
@@ -79,9 +80,8 @@ def test_gradient_has_no_variance_at_the_optimum():
 
 @pytest.mark.usefixtures("double")
 def test_numpyros_own_elbo_stays_available():
-    args = (jnp.zeros(5),)
-    flat = flat_model(gaussian, args)
-    mean, covariance = exact_gaussian(args)
+    target = Target.of(gaussian, jnp.zeros(5))
+    mean, covariance = exact_gaussian(target.args)
     settings = SVI(
         elbo=numpyro.infer.Trace_ELBO(num_particles=16),
         optimizer=optax.adam(1e-2),
@@ -90,7 +90,7 @@ def test_numpyros_own_elbo_stays_available():
     )
     tril = np.linalg.cholesky(covariance)
     result = settings.run(
-        flat, args, jax.random.key(0), start=mean[None], scale_tril=tril, progress=False
+        target, jax.random.key(0), start=mean[None], scale_tril=tril, progress=False
     )
     assert result.num_gradients == {"svi": 50 * 16 + 256}
     assert kl(result.mean, result.covariance_matrix, mean, covariance) < 1.0
@@ -113,6 +113,6 @@ def test_result_is_a_distribution(gaussian_fit):
     ],
 )
 def test_wrong_shapes(start, tril, message):
-    args = (jnp.zeros(5),)
+    target = Target.of(gaussian, jnp.zeros(5))
     with pytest.raises(ValueError, match=message):
-        SVI().run(flat_model(gaussian, args), args, jax.random.key(0), start=start, scale_tril=tril)
+        SVI().run(target, jax.random.key(0), start=start, scale_tril=tril)

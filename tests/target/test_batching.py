@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from gaussians import gaussian
 
-from numpyro_lens.infer import flat_model, map_batch
-from numpyro_lens.infer.batching import evaluate, values_and_gradients
+from numpyro_lens.target import Target, evaluate, map_batch, values_and_gradients
 
 
 @pytest.mark.parametrize("batch_size", [None, 1, 2, 7, 100])
@@ -21,28 +20,36 @@ def test_batch_size_changes_nothing(batch_size):
 
 
 def test_second_data_set_compiles_nothing():
-    flat = flat_model(gaussian, (jnp.zeros(5),))
     z = jnp.ones((16, 5))
-    evaluate(flat, z, (jnp.zeros(5),))
+    evaluate(Target.of(gaussian, jnp.zeros(5)).log_density, z)
     before = values_and_gradients._cache_size()
-    evaluate(flat_model(gaussian, (jnp.ones(5),)), z[:3], (jnp.ones(5),))
+    evaluate(Target.of(gaussian, jnp.ones(5)).log_density, z[:3])
     assert values_and_gradients._cache_size() == before
 
 
 def test_evaluate_is_values_and_gradients():
-    args = (jnp.zeros(5),)
-    flat = flat_model(gaussian, args)
+    log_density = Target.of(gaussian, jnp.zeros(5)).log_density
     z = jax.random.normal(jax.random.key(0), (21, 5))
     for one, other in zip(
-        evaluate(flat, z, args), values_and_gradients(flat, z, args), strict=True
+        evaluate(log_density, z), values_and_gradients(log_density, z), strict=True
     ):
         np.testing.assert_allclose(one, other, rtol=1e-5)
+
+
+def test_rows_that_are_not_active_are_zero_and_others_as_without():
+    log_density = Target.of(gaussian, jnp.zeros(5)).log_density
+    z = jax.random.normal(jax.random.key(0), (6, 5))
+    active = jnp.array([True, False, True, True, False, True])
+    every, some = (values_and_gradients(log_density, z, None, a) for a in (None, active))
+    for full, part in zip(every, some, strict=True):
+        np.testing.assert_allclose(part[active], full[active], rtol=1e-6)
+        assert not part[~active].any()
 
 
 SEVERAL_DEVICES = """
 import jax, jax.numpy as jnp, numpy as np
 jax.config.update("jax_num_cpu_devices", 3)
-from numpyro_lens.infer import map_batch
+from numpyro_lens.target import map_batch
 x = jnp.arange(7.0)
 f = jax.jit(lambda x: map_batch(lambda x, c: c * x**2, x, 3.0))
 np.testing.assert_allclose(f(x), 3.0 * np.arange(7.0) ** 2)
