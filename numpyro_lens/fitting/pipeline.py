@@ -1,4 +1,4 @@
-"""Fit a lens: the three steps of `infer`, with what they may know of a lens."""
+"""Fit a lens: the three steps of `infer`, with the map that uses the lens equation."""
 
 import dataclasses
 from collections.abc import Callable
@@ -43,7 +43,7 @@ def fit_target(
     Args:
         target: the density.
         seed: the same seed gives the same result.
-        hmc: settings of the last step; its chains begin with `source_map` unless told otherwise.
+        hmc: settings of the last step; ``make_map`` is `source_map` by default.
         callback: called with ``"map"``, ``"svi"`` or ``"hmc"`` and the result as each step ends.
         **settings: others of `infer.fit_target`.
 
