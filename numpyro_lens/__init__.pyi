@@ -14,6 +14,7 @@ from . import models as models
 from . import plot as plot
 from . import priors as priors
 from . import sampler as sampler
+from . import scene as scene
 from . import simulate as simulate
 from . import target as target
 from .citations import citation as citation
