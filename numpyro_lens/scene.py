@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 import equinox as eqx
 
-from numpyro_lens._types import Array, Coordinates, Field
+from numpyro_lens._types import Array, Coordinates, Field, Scalar
 from numpyro_lens.light import AbstractLight, Lights, as_light
 from numpyro_lens.mass import AbstractMass, ConvergenceSheet, Masses, as_mass
 from numpyro_lens.numerics.safe import as_float
@@ -140,6 +140,10 @@ class Scene(eqx.Module):
         """Light of the first plane."""
         return self.planes[0].light
 
+    def factor(self, i: int, j: int) -> Scalar:
+        """By how much the deflections of plane i are scaled for rays to plane j."""
+        return 1.0 if self.scaling is None else self.scaling[i, j]
+
     def deflector(self, to: int = -1) -> AbstractMass | None:
         """One deflector, whose deflection is that of all planes in front of plane ``to``."""
         deflecting = [plane.mass for plane in self.planes[:to] if plane.mass is not None]
@@ -187,8 +191,8 @@ def rays(scene: Scene, x: Coordinates, y: Coordinates, num: int | None = None) -
         at_x, at_y = x, y
         for i, alpha in enumerate(deflections):
             if alpha is not None:
-                share = 1.0 if scene.scaling is None else scene.scaling[i, j]
-                at_x, at_y = at_x - share * alpha[0], at_y - share * alpha[1]
+                factor = scene.factor(i, j)
+                at_x, at_y = at_x - factor * alpha[0], at_y - factor * alpha[1]
         met.append((at_x, at_y))
         last = j == len(scene.planes[:num]) - 1
         deflections.append(

@@ -80,6 +80,7 @@ def _observation_dataset(observation: Observation) -> xr.Dataset:
         "noise": type(observation.noise).__name__,
         "supersampling": observation.supersampling,
         "psf_sampling": observation.sampling,
+        "center": [float(np.mean(axis)) for axis in (observation.x, observation.y)],
     }
     variables = {name: (dims, np.asarray(value)) for name, (dims, value) in variables.items()}
     return xr.Dataset(variables, attrs=attrs)
@@ -101,7 +102,7 @@ def read_observation(path: str | PathLike, number: int) -> Observation:
             "arguments of the model: nl.load(path, args=(observation,))."
         )
     kernel = data["psf"].values if "psf" in data else None
-    return Observation(
+    observation = Observation(
         data["image"].values,
         transform_pix2angle=data["transform_pix2angle"].values,
         noise=kind(*(data[f"noise_{field.name}"].values for field in fields(kind))),
@@ -110,3 +111,6 @@ def read_observation(path: str | PathLike, number: int) -> Observation:
         supersampling=int(data.attrs["supersampling"]),
         sky_position=data["sky_position"].values if "sky_position" in data else None,
     )
+    center = np.asarray(data.attrs["center"])
+    is_moved = np.any(np.abs(center) > 1e-5 * np.sqrt(observation.pixel_area))
+    return observation.moved(*center) if is_moved else observation

@@ -84,7 +84,7 @@ def begin(
     map, start = strongly_typed(map), strongly_typed(start)
     if settings.num_fit_draws:
         u = jax.random.normal(key_fit, (settings.num_fit_draws, start.shape[1]), start.dtype)
-        z = map(u)
+        z = _apply(map, u)
         map = _fit(map, z, evaluate(log_density, z, batch_size)[1])
     value, gradient = evaluate(log_density, start, batch_size)
     state = CrossChainState(
@@ -103,6 +103,11 @@ def begin(
         rng_key=key,
     )
     return state, len(start) + settings.num_fit_draws
+
+
+@jax.jit
+def _apply(map, u):
+    return map(u)
 
 
 @jax.jit
