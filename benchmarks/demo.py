@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 import numpyro_lens as nl
-from numpyro_lens.target import Target
+from numpyro_lens.density import Target
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("NUMPYRO_LENS_DATA", ROOT / ".." / "shared" / "data"))

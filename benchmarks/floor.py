@@ -24,7 +24,7 @@ import typer
 from demo import demo_problem
 from measure import measure, measure_gradient, report, use_devices
 
-from numpyro_lens.target import map_batch
+from numpyro_lens.density import map_batch
 
 
 def transcendentals(scalars, shared):

@@ -14,7 +14,7 @@ import numpy as np
 import numpyro
 
 import numpyro_lens
-from numpyro_lens.target import values_and_gradients
+from numpyro_lens.density import values_and_gradients
 
 
 class Timing(NamedTuple):

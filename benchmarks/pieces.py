@@ -19,8 +19,8 @@ from measure import measure, measure_gradient, report, use_devices
 from numpyro import handlers
 
 from numpyro_lens import light, mass
+from numpyro_lens.density import Target, map_batch
 from numpyro_lens.simulate import observe_brightness
-from numpyro_lens.target import Target, map_batch
 
 
 class Piece(NamedTuple):

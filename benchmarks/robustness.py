@@ -35,9 +35,9 @@ import numpyro.distributions as dist
 
 import numpyro_lens as nl
 from numpyro_lens import infer
+from numpyro_lens.density import Target
 from numpyro_lens.fitting import fit_target
 from numpyro_lens.simulate import render_scene
-from numpyro_lens.target import Target
 
 MIN_SIGNAL_TO_NOISE = 20.0
 RESULTS = Path(__file__).with_suffix(".jsonl")

@@ -109,7 +109,7 @@ print(numpyro.util.format_shapes(trace))
 # %%
 draws = Predictive(model, num_samples=8)(jax.random.key(0), camera)
 print({name: values.shape for name, values in draws.items()})
-target = nl.target.Target.of(model, observation)
+target = nl.density.Target.of(model, observation)
 keys = jax.random.split(jax.random.key(3), 8)
 
 
@@ -132,7 +132,7 @@ for axis, image in zip(axes.flat, images, strict=True):
 
 # %%
 decentred = numpyro.handlers.reparam(model, config={"clumps.log_amp": LocScaleReparam(0.0)})
-nl.target.Target.of(decentred, observation).names
+nl.density.Target.of(decentred, observation).names
 
 # %% [markdown]
 # These clumps are bright: the data constrain each amplitude far better than the hierarchy does, and in the

@@ -11,13 +11,13 @@ import numpy as np
 from numpyro import handlers
 
 from numpyro_lens import mass
+from numpyro_lens.density import Sites
 from numpyro_lens.infer import AbstractPosterior, SVIResult
 from numpyro_lens.light import components
 from numpyro_lens.models import observations, scenes
 from numpyro_lens.noise import NoiseMap
 from numpyro_lens.observation import Observation
 from numpyro_lens.scene import Plane, Scene
-from numpyro_lens.target import Sites
 
 _METHODS = ("numpyro_lens", "jax", "numpyro")
 _STAGES = ("gu2022", "roeder2017", "hoffman2021", "vehtari2021", "arviz")

@@ -12,6 +12,7 @@ from numpyro.distributions import constraints
 
 from numpyro_lens import light, mass, priors
 from numpyro_lens._types import Array, Image, Mask
+from numpyro_lens.density import AbstractMarginal, Sites
 from numpyro_lens.light import Lights
 from numpyro_lens.linear import (
     Linear,
@@ -26,7 +27,6 @@ from numpyro_lens.noise import AbstractNoise
 from numpyro_lens.observation import Observation
 from numpyro_lens.scene import Plane, Scene
 from numpyro_lens.simulate import render_scene
-from numpyro_lens.target import AbstractMarginal, Sites
 
 Profile = TypeVar("Profile")
 

@@ -225,7 +225,7 @@ def test_prediction_needs_an_image():
 
 @pytest.fixture(scope="module")
 def two_bands(scene):
-    """Two images of different shape and pixel scale; the second source is a hundred times fainter."""
+    """Two images of different shape and scale; the second source is a hundred times fainter."""
     faint = nl.light.Sersic(amp=0.2, R_sersic=0.1, n_sersic=1.0, center_x=0.05, center_y=0.02)
     scenes = {"vis": scene, "nir": Scene.of(mass=scene.mass, source=faint)}
     noise = {"vis": 0.02, "nir": 2e-4}

@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from demo import demo_problem
 
-from numpyro_lens.target import values_and_gradients
+from numpyro_lens.density import values_and_gradients
 
 
 def fresh():

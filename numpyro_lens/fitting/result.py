@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from numpyro_lens._types import Array
+from numpyro_lens.density import Target, conditioned, observed_sites
 from numpyro_lens.fitting import files
 from numpyro_lens.infer import AbstractPosterior
 from numpyro_lens.infer.posterior import Layout
@@ -17,7 +18,6 @@ from numpyro_lens.linear import with_amplitudes
 from numpyro_lens.models import observations, scenes
 from numpyro_lens.observation import Observation
 from numpyro_lens.scene import Scene
-from numpyro_lens.target import Target, conditioned, observed_sites
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

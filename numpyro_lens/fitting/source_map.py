@@ -14,12 +14,12 @@ import jax
 import jax.numpy as jnp
 
 from numpyro_lens._types import Array
+from numpyro_lens.density import Target, conditioned, observed_sites
 from numpyro_lens.linear import with_amplitudes
 from numpyro_lens.models import observations, scenes
 from numpyro_lens.sampler import AbstractMap, Additive, Affine, Quadratic
 from numpyro_lens.scene import Plane, Scene, ray_trace
 from numpyro_lens.simulate import render_scene
-from numpyro_lens.target import Target, conditioned, observed_sites
 
 
 class Pixel(NamedTuple):

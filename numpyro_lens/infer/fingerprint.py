@@ -13,7 +13,7 @@ import optax
 from numpyro.distributions import Distribution
 
 from numpyro_lens._types import Array
-from numpyro_lens.target import Target, evaluate
+from numpyro_lens.density import Target, evaluate
 
 #: Values that are computed, not given, agree to this, relative to the largest: devices round.
 _TOLERANCE = {"float32": 1e-5, "float64": 1e-10}

@@ -14,11 +14,7 @@ from numpyro.infer.autoguide import AutoDelta
 from numpyro.optim import optax_to_numpyro
 
 from numpyro_lens._types import Array
-from numpyro_lens.infer.newton import ascend
-from numpyro_lens.infer.optimisation import in_blocks, prepared, updated
-from numpyro_lens.infer.results import Basin, MAPResult
-from numpyro_lens.infer.stage import timed
-from numpyro_lens.target import (
+from numpyro_lens.density import (
     Target,
     evaluate,
     flat_model,
@@ -27,6 +23,10 @@ from numpyro_lens.target import (
     observed_sites,
     unplaced,
 )
+from numpyro_lens.infer.newton import ascend
+from numpyro_lens.infer.optimisation import in_blocks, prepared, updated
+from numpyro_lens.infer.results import Basin, MAPResult
+from numpyro_lens.infer.stage import timed
 
 
 @functools.cache

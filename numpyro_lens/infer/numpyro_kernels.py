@@ -11,9 +11,9 @@ import numpyro.infer
 from numpyro.infer.mcmc import MCMCKernel
 
 from numpyro_lens._types import Array
+from numpyro_lens.density import Target, evaluate, flat_model
 from numpyro_lens.infer.stage import progress_bar
 from numpyro_lens.sampler import Affine
-from numpyro_lens.target import Target, evaluate, flat_model
 
 #: Per-draw statistics of NumPyro's HMC and NUTS, by the name ArviZ gives them.
 _STATISTICS = {

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from numpyro_lens._types import Array
+from numpyro_lens.density import Target, map_batch, unplaced
 from numpyro_lens.infer.diagnostics import PARETO_K_LIMIT
 from numpyro_lens.sampler import Affine
-from numpyro_lens.target import Target, map_batch, unplaced
 
 
 class Basin(NamedTuple):

@@ -16,12 +16,12 @@ from numpyro.infer.autoguide import AutoMultivariateNormal
 from numpyro.optim import optax_to_numpyro
 
 from numpyro_lens._types import Array
+from numpyro_lens.density import Target, evaluate, flat_model, flat_site, map_batch, unplaced
 from numpyro_lens.infer.diagnostics import pareto_k
 from numpyro_lens.infer.optimisation import in_blocks, prepared, updated
 from numpyro_lens.infer.results import SVIResult
 from numpyro_lens.infer.stage import timed
 from numpyro_lens.sampler import Affine
-from numpyro_lens.target import Target, evaluate, flat_model, flat_site, map_batch, unplaced
 
 
 @functools.cache

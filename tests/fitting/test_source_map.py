@@ -6,22 +6,18 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pytest
+from numpyro_lens.infer.coupling import (
+    CoupledTransport,
+    Pixel,
+    brightest_pixel,
+    features,
+)
+from numpyro_lens.infer.density import Affine
+from numpyro_lens.infer.transport import Transport
 
 import numpyro_lens as nl
 from numpyro_lens.infer import HMC, SVIResult, flat_model
-from numpyro_lens.infer.coupling import (
-    BoundTransport,
-    CoupledTransport,
-    Coupling,
-    Pixel,
-    brightest_pixel,
-    describe,
-    features,
-    fit_coupling,
-)
-from numpyro_lens.infer.density import Affine
 from numpyro_lens.infer.diagnostics import ess
-from numpyro_lens.infer.transport import Transport
 
 PIXEL = Pixel(0.9, 0.4, 0.1)
 

@@ -9,9 +9,9 @@ import pytest
 from jax.tree_util import Partial
 from known import ARGS, correlated, funnel
 
+from numpyro_lens.density import Target, unplaced
 from numpyro_lens.sampler import Additive, Affine, CrossChain, Quadratic, begin, transition
 from numpyro_lens.sampler.adaptation import van_der_corput
-from numpyro_lens.target import Target, unplaced
 
 UNFITTED = CrossChain(num_fit_draws=0)
 

@@ -8,8 +8,8 @@ import numpyro.distributions as dist
 import pytest
 from known import ARGS, correlated, distances, ess, r_hat, run, sample, twisted
 
+from numpyro_lens.density import Target
 from numpyro_lens.sampler import Affine, CrossChain, CrossChainHMC, Quadratic
-from numpyro_lens.target import Target
 
 
 @pytest.mark.parametrize(

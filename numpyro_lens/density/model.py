@@ -22,7 +22,7 @@ from numpyro.distributions.transforms import IndependentTransform
 from numpyro.infer import util
 
 from numpyro_lens._types import Array
-from numpyro_lens.target.transforms import NormalQuantileTransform, bijection
+from numpyro_lens.density.transforms import NormalQuantileTransform, bijection
 
 Sites: TypeAlias = dict[str, dict[str, Any]]
 """Sites of a NumPyro trace, by name."""
