@@ -1,5 +1,6 @@
 """Examples in docstrings run in a folder of their own, where ``fit`` is a small result."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -25,5 +26,5 @@ def _example(request, doctest_namespace):
         return
     request.getfixturevalue("monkeypatch").chdir(request.getfixturevalue("tmp_path"))
     doctest_namespace["nl"] = nl
-    if any("(fit" in example.source for example in request.node.dtest.examples):
+    if any(re.search(r"\bfit[.),]", example.source) for example in request.node.dtest.examples):
         doctest_namespace["fit"] = request.getfixturevalue("small_fit")

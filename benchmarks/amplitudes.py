@@ -50,7 +50,7 @@ def shapelets(p, observation):
     """Log density of a source of 66 shapelets, their amplitudes integrated out."""
     amp = nl.Linear(scale=jnp.full(66, 100.0), name="source.amp")
     source = nl.light.Shapelets(amp, **p["shapelets"], **p["shape"])
-    image = nl.linear.linear_image(observation, mass=deflector(p), source=source)
+    image = nl.linear.linear_image(observation, nl.Scene.of(mass=deflector(p), source=source))
     sigma = observation.noise.sigma(observation.image)
     return nl.linear.log_marginal(image, observation.image, sigma, observation.mask)
 

@@ -6,25 +6,29 @@ to the project; an equal lens is simulated when they are absent.
 
 import os
 import runpy
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
 import numpyro_lens as nl
+from numpyro_lens.density import Target
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("NUMPYRO_LENS_DATA", ROOT / ".." / "shared" / "data"))
 
 
 class Problem(NamedTuple):
-    """A log density, its data, and the points at which it is evaluated."""
+    """A log density with its data, and the points (batch, d) at which it is evaluated."""
 
-    flat: Any
-    observation: nl.Observation
+    target: Target
     z: np.ndarray
+
+    @property
+    def observation(self) -> nl.Observation:
+        """The argument of the model."""
+        return self.target.args[0]
 
 
 def demo_data():
@@ -49,20 +53,24 @@ def demo_problem(batch: int) -> Problem:
 
 def problem(model, observation, batch: int) -> Problem:
     """Any model at ``batch`` draws from its prior."""
-    flat = nl.infer.flat_model(model, (observation,))
-    draw = jax.jit(jax.vmap(flat.prior_draw, in_axes=(0, None)))
+    target = Target.of(model, observation)
     keys = jax.random.split(jax.random.key(0), batch)
-    return Problem(flat, observation, np.asarray(draw(keys, (observation,))))
+    return Problem(target, np.asarray(_drawn(target, keys)))
 
 
-@partial(jax.jit, static_argnames="flat")
-def _constrained(flat, z, args):
-    return jax.vmap(flat.constrain, in_axes=(0, None))(z, args)
+@jax.jit
+def _drawn(target, keys):
+    return jax.vmap(target.prior_draw)(keys)
+
+
+@jax.jit
+def _constrained(target, z):
+    return jax.vmap(target.constrain)(z)
 
 
 def site_values(p: Problem) -> dict[str, np.ndarray]:
     """Values (batch,) of each site, by name: what another code is given."""
-    values = _constrained(p.flat, p.z, (p.observation,))
+    values = _constrained(p.target, p.z)
     return {name: np.asarray(value) for name, value in values.items()}
 
 

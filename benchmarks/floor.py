@@ -24,7 +24,7 @@ import typer
 from demo import demo_problem
 from measure import measure, measure_gradient, report, use_devices
 
-from numpyro_lens.infer import map_batch
+from numpyro_lens.density import map_batch
 
 
 def transcendentals(scalars, shared):
@@ -46,7 +46,7 @@ def transforms(scalars, shared):
 
 
 def both(scalars, shared):
-    """The floor: the one and the other."""
+    """The floor: both together."""
     return transcendentals(scalars, shared[0]) + transforms(scalars, shared[1])
 
 

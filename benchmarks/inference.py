@@ -17,12 +17,14 @@ import jax
 import numpyro.infer
 
 from numpyro_lens import infer
+from numpyro_lens.fitting import fit_target, source_map
 from numpyro_lens.infer import diagnostics
+from numpyro_lens.sampler import MINIMUM_NORM, VELOCITY_VERLET, CrossChain
 
 
 def report(name, result, seconds):
     """One line of figures."""
-    count = result.stage_gradients
+    count = result.own_gradients
     smallest = {kind: float(diagnostics.ess(result.z, kind).min()) for kind in ("bulk", "tail")}
     line = {
         "name": name,
@@ -51,25 +53,22 @@ def main():
     parser.add_argument("--seeds", type=int, default=3, help="fits of the default")
     parser.add_argument("--peers", action="store_true", help="NumPyro's kernels too")
     options = parser.parse_args()
-    problem = demo.demo_problem(1)
-    sequence = infer.ModellingSequence.from_model(problem.flat.model, problem.observation)
-    hmc = infer.HMC(target_ess=options.target, max_results=100_000)
+    target = demo.demo_problem(1).target
+    hmc = infer.HMC(target_ess=options.target, max_results=100_000, make_map=source_map)
     for seed in range(options.seeds):
         began = time.perf_counter()
-        fit = sequence.fit(seed, hmc=hmc, progress=False)
+        fit = fit_target(target, seed, hmc=hmc, progress=False)
         report("numpyro_lens default", fit, time.perf_counter() - began)
     kernels = {
         "numpyro.infer.NUTS, VI metric": numpyro.infer.NUTS,
         "numpyro.infer.HMC, VI metric": numpyro.infer.HMC,
-        "CrossChain, velocity Verlet": infer.CrossChain(integrator=infer.VELOCITY_VERLET),
-        "CrossChain, minimum norm": infer.CrossChain(integrator=infer.MINIMUM_NORM),
+        "CrossChain, velocity Verlet": CrossChain(integrator=VELOCITY_VERLET),
+        "CrossChain, minimum norm": CrossChain(integrator=MINIMUM_NORM),
     }
     for name, kernel in kernels.items() if options.peers else ():
         settings = dataclasses.replace(hmc, kernel=kernel, num_results=500, max_results=500)
         began = time.perf_counter()
-        result = settings.run(
-            sequence.flat, sequence.args, jax.random.key(0), svi=fit.svi, progress=False
-        )
+        result = settings.run(target, jax.random.key(0), svi=fit.svi, progress=False)
         report(name, result, time.perf_counter() - began)
 
 

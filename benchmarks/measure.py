@@ -14,7 +14,7 @@ import numpy as np
 import numpyro
 
 import numpyro_lens
-from numpyro_lens.infer.batching import values_and_gradients
+from numpyro_lens.density import values_and_gradients
 
 
 class Timing(NamedTuple):
@@ -51,19 +51,18 @@ def measure(function, *args, repeats: int = 9) -> Timing:
 
 def measure_gradient(problem, batch_size=None, repeats: int = 9) -> Timing:
     """The value and gradient of a log density at a batch of points, as every stage takes them."""
-    flat, observation, z = problem
 
     @jax.jit
-    def run(z, args):
-        return values_and_gradients(flat, z, args, batch_size)
+    def run(z, target):
+        return values_and_gradients(target.log_density, z, batch_size)
 
-    return measure(run, z, (observation,), repeats=repeats)
+    return measure(run, problem.z, problem.target, repeats=repeats)
 
 
 def report(name: str, timing: Timing, *, batch: int, pixels: int, **more) -> dict:
     """Print one JSON object, and return it.
 
-    ``cpu_ms_per_sample``, summed over the threads, hardly feels other work on the machine.
+    ``cpu_ms_per_sample``, summed over the threads, depends little on other work on the machine.
     """
     runs, threads = (1e3 * np.asarray(s) / batch for s in (timing.runs_s, timing.threads_s))
     record = {

@@ -19,8 +19,7 @@ from measure import measure, measure_gradient, report, use_devices
 from numpyro import handlers
 
 from numpyro_lens import light, mass
-from numpyro_lens.infer import map_batch
-from numpyro_lens.infer.density import FlatModel
+from numpyro_lens.density import Target, map_batch
 from numpyro_lens.simulate import observe_brightness
 
 
@@ -70,19 +69,23 @@ def likelihood(image, observation):
 
 def pieces(problem) -> dict[str, Piece]:
     """The pieces at the demo's draws."""
-    flat, observation, z = problem
+    target, observation, z = problem.target, problem.observation, problem.z
     values = site_values(problem)
 
     def of(group):
         found = {name[len(group) + 1 :]: v for name, v in values.items() if name.startswith(group)}
         return {"amp" if name == "Ie" else name: v for name, v in found.items()}
 
-    prior = FlatModel(handlers.block(flat.model, hide=["image"]), flat.sites)
+    prior = handlers.block(target.model, hide=["image"])
+
+    def log_prior(z, observation):
+        return Target(prior, target.sites, (observation,)).log_density(z)
+
     noise = jax.random.uniform(jax.random.key(1), (len(z), *observation.sub_x.shape))
     flat_noise = noise.reshape(len(z), -1)
     x, y = (p + a * flat_noise for p, a in zip(positions(observation), (0.05, -0.05), strict=True))
     return {
-        "prior": Piece(lambda z, observation: prior.log_density(z, (observation,)), z),
+        "prior": Piece(log_prior, z),
         "epl": Piece(epl, of("lenses.0")),
         "shear": Piece(shear, of("lenses.1")),
         "sersic_lens": Piece(sersic_lens, of("lens_light.0")),
@@ -119,9 +122,8 @@ def main(
             run = jax.jit(lambda s, a, f=function: map_batch(f, s, a))
             timing = measure(run, piece.inputs, (problem.observation, weights), repeats=repeats)
             report(f"{name} {suffix}", timing, batch=batch, pixels=pixels)
-    flat, observation, z = problem
-    run = jax.jit(lambda z, args: map_batch(flat.log_density, z, args))
-    timing = measure(run, z, (observation,), repeats=repeats)
+    run = jax.jit(lambda z, target: map_batch(lambda z, t: t.log_density(z), z, target))
+    timing = measure(run, problem.z, problem.target, repeats=repeats)
     report("whole forward", timing, batch=batch, pixels=pixels)
     timing = measure_gradient(problem, repeats=repeats)
     report("whole gradient", timing, batch=batch, pixels=pixels)

@@ -1,4 +1,4 @@
-"""A hundred lenses from a wide prior, each fitted with the defaults and without a hand.
+"""A hundred lenses from a wide prior, each fitted with the defaults and without intervention.
 
     python benchmarks/robustness.py            # the lenses that robustness.jsonl lacks
     python benchmarks/robustness.py --again    # those too that were stopped before they converged
@@ -14,9 +14,9 @@ exposure 100 and a Gaussian PSF of 0.16". A lens is drawn again when its source 
 arc: when the signal-to-noise ratio of the lensed source, over all pixels in quadrature, is below
 20.
 
-Sources have their cusp flattened inside a third of the footprint of a sub-pixel. Half of the prior
-has Sersic indices above 4.25, and the brightness that such a source has at the end of a ray jumps
-as the ray moves: the log density has a peak for each ray, and every one is a basin.
+Sources have their cusp softened on the scale of a sub-pixel's footprint. Half of the prior has
+Sersic indices above 4.25, and the brightness of such a source at one ray changes abruptly as the
+source moves: without softening the log density has a local maximum for each ray.
 
 A fit is in the best basin when its best log density is not more than 3 nats below where Newton
 steps from the truth end.
@@ -35,6 +35,9 @@ import numpyro.distributions as dist
 
 import numpyro_lens as nl
 from numpyro_lens import infer
+from numpyro_lens.density import Target
+from numpyro_lens.fitting import fit_target
+from numpyro_lens.simulate import render_scene
 
 MIN_SIGNAL_TO_NOISE = 20.0
 RESULTS = Path(__file__).with_suffix(".jsonl")
@@ -57,8 +60,7 @@ def lens_model(observation, smoothing=nl.light.Footprint()):  # noqa: B008 it is
     )
     lens_light = _sersic("lens_light", (1.6, 0.25), (0.1, 0.15), 0.02, (300.0, 0.5))
     source = _sersic("source", (0.25, 0.25), (0.3, 0.5), 0.5, (150.0, 0.9), smoothing)
-    image = nl.render(observation, mass=lens + shear, source=source, lens_light=lens_light)
-    nl.observe("image", image, observation)
+    nl.observe("image", observation, mass=lens + shear, source=source, lens_light=lens_light)
 
 
 def _sersic(name, radius, ellipticity, center, amplitude, smoothing=0.0):
@@ -80,8 +82,8 @@ def _sersic(name, radius, ellipticity, center, amplitude, smoothing=0.0):
 
 def instrument():
     """The telescope, without data."""
-    return nl.Observation(
-        np.zeros((80, 80)),
+    return nl.Observation.blank(
+        (80, 80),
         pixel_scale=0.065,
         psf=nl.GaussianPSF(0.16),
         noise=nl.PoissonNoise(0.2, 100.0),
@@ -95,10 +97,9 @@ def draw_lens(number: int):
     for attempt in range(1000):
         key_truth, key_noise = jax.random.split(jax.random.fold_in(key, attempt))
         seeded = numpyro.handlers.seed(lens_model, key_truth)
-        with nl.simulate.record_scenes() as scenes:
-            trace = numpyro.handlers.trace(seeded).get_trace(telescope)
-        scene = scenes[0]
-        image = nl.render(telescope, **scene._asdict())
+        trace = numpyro.handlers.trace(seeded).get_trace(telescope)
+        scene = nl.models.scenes(trace)["image"]
+        image = render_scene(telescope, scene)
         arc = nl.render(telescope, mass=scene.mass, source=scene.source)
         ratio = float(np.sqrt(np.sum((arc / telescope.noise.sigma(image)) ** 2)))
         if ratio >= MIN_SIGNAL_TO_NOISE:
@@ -108,22 +109,20 @@ def draw_lens(number: int):
         for name, site in trace.items()
         if site["type"] == "sample" and not site["is_observed"]
     }
-    return nl.mock(telescope, key_noise, **scene._asdict()), truth, ratio, attempt
+    return nl.mock(telescope, key_noise, planes=scene.planes), truth, ratio, attempt
 
 
 def fit_lens(number: int, max_seconds: float | None = None) -> dict:
     """Fit one lens with the defaults, and compare with the peak that the truth is on."""
     data, truth, ratio, redrawn = draw_lens(number)
-    sequence = infer.ModellingSequence.from_model(lens_model, data)
+    target = Target.of(lens_model, data)
     began = time.perf_counter()
-    result = sequence.fit(number, hmc=infer.HMC(max_seconds=max_seconds), progress=False)
+    result = fit_target(target, number, hmc=infer.HMC(max_seconds=max_seconds), progress=False)
     seconds = time.perf_counter() - began
-    start = np.asarray(sequence.flat.unconstrain(truth, sequence.args))
+    start = np.asarray(target.unconstrain(truth))
     # As many starts as the fit polishes, so that nothing compiles again; they all are the truth.
     starts = np.broadcast_to(start, (infer.MAP().num_polished, start.size))
-    best = infer.MAP(num_steps=0).run(
-        sequence.flat, sequence.args, jax.random.key(0), start=starts, progress=False
-    )
+    best = infer.MAP(num_steps=0).run(target, jax.random.key(0), start=starts, progress=False)
     found, from_truth = (float(m.log_density.max()) for m in (result.map, best))
     verdict = result.verdict
     return {
@@ -145,7 +144,7 @@ def fit_lens(number: int, max_seconds: float | None = None) -> dict:
 
 
 def _commit():
-    """Asked for before the first fit: later it may not be that of the code in use."""
+    """The commit, read before the first fit: later it may not be that of the code in use."""
     command = ["git", "-C", str(RESULTS.parent), "rev-parse", "--short", "HEAD"]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 

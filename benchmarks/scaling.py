@@ -51,7 +51,7 @@ def lens(num_masses, num_lights, observation):
         )
         for i in range(num_lights)
     ]
-    nl.observe("image", nl.render(observation, mass=masses, source=lights), observation)
+    nl.observe("image", observation, mass=masses, source=lights)
 
 
 def instrument(side, supersampling):

@@ -1,7 +1,7 @@
 """The public names of the package, and the reference pages that list them.
 
-A name is public when it stands in a public namespace, has no leading underscore and was not merely
-imported there. Nobody keeps a list: a new profile is in the reference once it is exported.
+A name is public when a public namespace holds it, has no leading underscore and was not merely
+imported there. No list is kept by hand: a new profile is in the reference once it is exported.
 """
 
 import importlib
@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpyro_lens
 
@@ -17,22 +18,25 @@ def namespaces() -> dict[str, ModuleType]:
     """The package itself and the modules that it exports, by dotted name."""
     modules = {
         f"numpyro_lens.{name}": value
-        for name, value in vars(numpyro_lens).items()
-        if inspect.ismodule(value) and f"import {name} as {name}" in _source(numpyro_lens)
+        for name, value in _members(numpyro_lens).items()
+        if inspect.ismodule(value)
     }
     return {"numpyro_lens": numpyro_lens} | dict(sorted(modules.items()))
 
 
-def _source(module: ModuleType) -> str:
-    return Path(str(module.__file__)).read_text(encoding="utf-8")
+def _members(module: ModuleType) -> dict[str, Any]:
+    """What a namespace holds; the package imports its own names when they are first used."""
+    if module is numpyro_lens:
+        return {name: getattr(numpyro_lens, name) for name in numpyro_lens.__all__}
+    return vars(module)
 
 
 def public_names(module: ModuleType) -> list[str]:
-    """Classes and functions that belong to a namespace, in the order of their definition."""
+    """Classes and functions that belong to a namespace, in the order in which it lists them."""
     inside = "numpyro_lens." if module is numpyro_lens else module.__name__
     return [
         name
-        for name, value in vars(module).items()
+        for name, value in _members(module).items()
         if not name.startswith("_")
         and (inspect.isclass(value) or callable(value))
         and getattr(value, "__module__", "").startswith(inside)

@@ -18,7 +18,6 @@
 
 # %%
 import jax
-import numpy as np
 import numpyro.distributions as dist
 
 import numpyro_lens as nl
@@ -27,12 +26,12 @@ import numpyro_lens as nl
 # ## Something to fit
 #
 # An `Observation` is an image with everything that explains its pixels: their size, the noise, the
-# PSF. Of a FITS file `nl.read_fits` makes one; here an empty image describes a camera, and `nl.mock`
-# looks at a lens with it.
+# PSF. `nl.read_fits` reads one from a FITS file. Here `Observation.blank` describes an instrument without
+# data, and `nl.mock` simulates what it would record of a lens.
 
 # %%
-camera = nl.Observation(
-    np.zeros((40, 40)),
+camera = nl.Observation.blank(
+    (40, 40),
     pixel_scale=0.08,
     noise=nl.PoissonNoise(background_rms=0.01, exposure_time=1000.0),
     psf=nl.GaussianPSF(0.12),
@@ -57,7 +56,8 @@ observation
 # ## A model
 #
 # A model is a NumPyro function. `nl.sample` places the parameters of a profile: a distribution is
-# sampled, a number is fixed, and what is left out keeps its default.
+# sampled, a number is fixed, and what is left out keeps its default. `nl.observe` renders the scene and
+# compares it with the data.
 
 
 # %%
@@ -78,15 +78,14 @@ def model(observation):
         center_x=dist.Normal(0, 0.1),
         center_y=dist.Normal(0, 0.1),
     )
-    image = nl.render(observation, mass=lens, source=source)
-    nl.observe("image", image, observation)
+    nl.observe("image", observation, mass=lens, source=source)
 
 
 # %% [markdown]
 # ## Fit
 #
 # One call runs three stages: a search from many starts (MAP), a Gaussian approximation (SVI), and
-# Hamiltonian Monte Carlo (HMC) that starts from it.
+# Hamiltonian Monte Carlo (HMC), started from that Gaussian.
 
 # %%
 fit = nl.fit(model, observation, seed=0)
@@ -94,11 +93,11 @@ fit
 
 # %% [markdown]
 # The sentence above the table is the verdict: it says whether the chains agree, and what to do if
-# not. R-hat should be below 1.01 and both effective sample sizes above 400.
+# they do not. R-hat should be below 1.01 and both effective sample sizes above 400.
 #
 # ## Look
 #
-# Residuals should be noise. The blue line on the model is the critical curve; on the source it is
+# Residuals should look like noise. The blue line on the model is the critical curve; on the source it is
 # the caustic.
 
 # %%
@@ -113,8 +112,8 @@ fit.plot_corner(truths=truth, other=fit.svi)
 # %% [markdown]
 # ## Keep
 #
-# `posterior.nc` opens with `nl.load` and with ArviZ. The file holds the draws, not the model function:
-# give it along.
+# `posterior.nc` opens with `nl.load` and with ArviZ. The file holds the draws, not the model function,
+# so `nl.load` is given that as well.
 
 # %%
 import tempfile

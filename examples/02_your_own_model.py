@@ -28,8 +28,8 @@ from numpyro.infer.reparam import LocScaleReparam
 
 import numpyro_lens as nl
 
-camera = nl.Observation(
-    np.zeros((40, 40)), pixel_scale=0.08, noise=nl.NoiseMap(0.01), psf=nl.GaussianPSF(0.12)
+camera = nl.Observation.blank(
+    (40, 40), pixel_scale=0.08, noise=nl.NoiseMap(0.01), psf=nl.GaussianPSF(0.12)
 )
 positions = [(0.12, 0.05), (-0.05, 0.1), (0.0, -0.12)]
 observation = nl.mock(
@@ -88,12 +88,11 @@ def model(observation):
         )
         for i in range(len(guess))
     ]
-    image = nl.render(observation, mass=lens, source=source, lens_light=light)
-    nl.observe("image", image, observation)
+    nl.observe("image", observation, mass=lens, source=source, lens_light=light)
 
 
 # %% [markdown]
-# NumPyro prints what it understood: sites, their shapes, plates.
+# NumPyro lists what it finds in the model: sites, their shapes, plates.
 
 # %%
 with numpyro.handlers.seed(rng_seed=0):
@@ -103,17 +102,19 @@ print(numpyro.util.format_shapes(trace))
 # %% [markdown]
 # ## Prior predictive
 #
-# Before any fit: could the prior have produced data like these? Every panel is a draw of parameters,
-# seen through the camera with noise.
+# Before any fit: could the prior have produced data like these? `Predictive` draws parameters from the
+# prior. A `Target` is the model and its arguments as a density over one vector; here it gives the
+# noise-free images of such draws, one for each panel.
 
 # %%
-draws = Predictive(model, num_samples=8)(jax.random.key(0), camera.with_image(np.zeros((40, 40))))
-flat = nl.infer.flat_model(model, (observation,))
+draws = Predictive(model, num_samples=8)(jax.random.key(0), camera)
+print({name: values.shape for name, values in draws.items()})
+target = nl.density.Target.of(model, observation)
 keys = jax.random.split(jax.random.key(3), 8)
 
 
 def image_of(key):
-    return flat.trace(flat.prior_draw(key, (observation,)), (observation,))["image"]["fn"].mean
+    return target.trace(target.prior_draw(key))["image"]["fn"].mean
 
 
 images = jax.lax.map(image_of, keys)
@@ -124,26 +125,26 @@ for axis, image in zip(axes.flat, images, strict=True):
 # %% [markdown]
 # ## Which coordinates?
 #
-# In a hierarchy the scatter and its members make a funnel: when the scatter is small the members must
-# be close. Where the data say little about each member, HMC moves better when members are written as
-# `mean + scatter * standard normal`. NumPyro does that from outside; the model stays as it is.
+# The joint density of a scatter and its members has the shape of a funnel: when the scatter is small the
+# members must be close to their mean. Where the data constrain each member little, HMC moves better when
+# members are written as `mean + scatter * standard normal`. NumPyro's handler `reparam` does that; the
+# model stays as it is.
 
 # %%
 decentred = numpyro.handlers.reparam(model, config={"clumps.log_amp": LocScaleReparam(0.0)})
-nl.infer.flat_model(decentred, (observation,)).names
+nl.density.Target.of(decentred, observation).names
 
 # %% [markdown]
-# These clumps are bright: the data know each amplitude far better than the hierarchy does, and in the
-# other coordinates that knowledge would tie the mean, the scatter and every member together. Chains of
-# `decentred` still disagree (R-hat 1.4) after five times the gradients with which those of the model
-# as it is written have converged.
+# These clumps are bright: the data constrain each amplitude far better than the hierarchy does, and in the
+# other coordinates that constraint would correlate the mean, the scatter and every member. So we fit the
+# model as it is written; fit `decentred` too to compare their verdicts and `num_gradients`.
 
 # %%
 fit = nl.fit(model, observation, seed=0)
 fit
 
 # %% [markdown]
-# The brightnesses that went in are found again:
+# The posterior of the brightnesses, beside the true values:
 
 # %%
 log_amp = fit.samples["clumps.log_amp"]

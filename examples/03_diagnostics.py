@@ -13,8 +13,8 @@
 # %% [markdown]
 # # Diagnostics with ArviZ
 #
-# When may I believe a posterior? Here are the pictures that answer, what good ones and bad ones look
-# like, and what to do about the bad.
+# When can a posterior be trusted? This notebook shows the diagnostics that tell, what good and bad ones
+# look like, and what to do about the bad ones.
 
 # %%
 import warnings
@@ -30,8 +30,8 @@ import numpyro.distributions as dist
 
 import numpyro_lens as nl
 
-camera = nl.Observation(
-    np.zeros((32, 32)), pixel_scale=0.1, noise=nl.NoiseMap(0.02), psf=nl.GaussianPSF(0.15)
+camera = nl.Observation.blank(
+    (32, 32), pixel_scale=0.1, noise=nl.NoiseMap(0.02), psf=nl.GaussianPSF(0.15)
 )
 observation = nl.mock(
     camera,
@@ -57,7 +57,7 @@ def model(observation, high=2.0):
         center_x=dist.Normal(0, 0.1),
         center_y=dist.Normal(0, 0.1),
     )
-    nl.observe("image", nl.render(observation, mass=lens, source=source), observation)
+    nl.observe("image", observation, mass=lens, source=source)
 
 
 fit = nl.fit(model, observation, seed=0)
@@ -68,7 +68,7 @@ names = ["lens.theta_E", "lens.e1", "source.sigma"]
 # ## The stages before
 #
 # How many starts reached the best mode? If few did, there may be a better one that none reached:
-# more starts. If two basins have nearly the same log density, the posterior has two modes.
+# use more starts. If two basins have nearly the same log density, the posterior has two modes.
 
 # %%
 nl.plot.plot_starts(fit.map)[0]
@@ -94,7 +94,7 @@ az.plot_rank(data, var_names=names)
 plt.show()
 
 # %% [markdown]
-# **Pair**: which parameters trade against each other? Curved or forked shapes ask for another
+# **Pair**: which parameters are correlated? Strongly curved shapes or separate modes suggest another
 # parametrisation.
 
 # %%
@@ -113,8 +113,8 @@ plt.show()
 # ## Does the model fit?
 #
 # **Posterior predictive**: simulate images from the posterior, and compare a number that matters with
-# that of the data. Here it is the mean square of the residuals. A model that fits puts the data
-# amid the simulations; a p-value near 0 or 1 says that it does not.
+# that of the data. Here it is the mean square of the residuals. For a model that fits, the value of the
+# data lies within the distribution of the simulated ones; a p-value near 0 or 1 says that it does not.
 
 # %%
 replicas = data["posterior_predictive"]["image"].values.reshape(-1, *observation.shape)
@@ -130,8 +130,8 @@ print("p =", np.mean(simulated > observed))
 
 # %% [markdown]
 # **LOO** estimates how well each pixel is predicted by all the others. Compare two source models by
-# the difference of their `elpd`, in units of its standard error. Pixels with Pareto k above 0.7 are those
-# that a model explains by bending to them.
+# the difference of their `elpd`, in units of its standard error. Pixels with Pareto k above 0.7 are
+# influential: the posterior would change noticeably without them.
 
 # %%
 print(az.loo(data))
@@ -139,8 +139,8 @@ print(az.loo(data))
 # %% [markdown]
 # ## What bad looks like
 #
-# **Too short.** Few draws from one chain per core is the habit of other samplers. Then R-hat is large
-# and the verdict says no. What to do: draw more.
+# **Too short.** After a short burn-in and ten draws R-hat is large, and the verdict says that the chains
+# have not converged. What to do: draw more.
 
 # %%
 short = nl.infer.HMC(num_burnin_steps=5, num_results=10, max_results=10, num_chains=4)
@@ -165,7 +165,7 @@ figure, axes = nl.plot.plot_corner(
 figure
 
 # %% [markdown]
-# Its residuals show it as well:
+# The residuals show it as well:
 
 # %%
 trapped.plot()

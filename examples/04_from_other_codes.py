@@ -29,8 +29,8 @@ import optax
 import numpyro_lens as nl
 
 kernel = np.exp(-0.5 * np.sum(np.mgrid[-4:5, -4:5] ** 2, axis=0) / 1.2**2)
-camera = nl.Observation(
-    np.zeros((40, 40)),
+camera = nl.Observation.blank(
+    (40, 40),
     pixel_scale=0.08,
     noise=nl.PoissonNoise(background_rms=0.02, exposure_time=500.0),
     psf=nl.PSF(kernel),
@@ -76,7 +76,7 @@ prior_source = {
 def model(observation):
     mass = nl.sample("lens", nl.mass.SIE, **prior_lens)
     light = nl.sample("source", nl.light.Sersic, **prior_source)
-    nl.observe("image", nl.render(observation, mass=mass, source=light), observation)
+    nl.observe("image", observation, mass=mass, source=light)
 
 
 fit = nl.fit(model, observation, seed=0)
@@ -85,7 +85,7 @@ print(fit.verdict)
 # %% [markdown]
 # ## GIGA-Lens
 #
-# A GIGA-Lens script keeps its shape: change the imports, and `tfd.` to `dist.`. Priors are lists of
+# A GIGA-Lens script keeps its structure: change the imports, and `tfd.` to `dist.`. Priors are lists of
 # dictionaries, one for each profile; numbers are fixed values.
 
 # %%
@@ -102,7 +102,7 @@ chains = sequence.HMC(gaussian, n_hmc=16, num_burnin_steps=150, num_results=250)
 print(chains.verdict)
 
 # %% [markdown]
-# The two posteriors are one, up to Monte Carlo noise:
+# The two posteriors agree up to Monte Carlo noise:
 
 # %%
 for ours, theirs in (("lens.theta_E", "lenses.0.theta_E"), ("source.amp", "source_light.0.amp")):
@@ -142,11 +142,10 @@ if importlib.util.find_spec("lenstronomy"):
     print("largest difference:", np.abs(theirs - np.asarray(ours)).max() / theirs.max())
 
 # %% [markdown]
-# The best draw goes back to lenstronomy as its keyword dictionaries:
+# The best draw as lenstronomy's lists of names and keyword dictionaries:
 
 # %%
-best = fit.scene()
-{name: float(value) for name, value in vars(best.mass).items()}
+nl.exchange.to_lenstronomy(fit.scene())
 
 # %% [markdown]
 # ## herculens
@@ -164,9 +163,9 @@ best = fit.scene()
 #         numpyro.sample("obs", dist.Independent(dist.Normal(image, jnp.sqrt(variance)), 2), obs=data)
 # ```
 #
-# Move such a function over by making profiles of the dictionaries, `nl.mass.SIE(**lens[0])`, and by calling
-# `nl.render` and `nl.observe`. One number changes: herculens' `R_sersic` is on the major axis, so
-# multiply it by the square root of the axis ratio.
+# To convert such a function, make profiles of the dictionaries, `nl.mass.SIE(**lens[0])`, and end in
+# `nl.observe`. One number changes: herculens' `R_sersic` is on the major axis, so multiply it by the
+# square root of the axis ratio.
 
 # %%
 q, _ = nl.coordinates.from_ellipticity(0.2, 0.1)

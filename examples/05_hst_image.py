@@ -37,8 +37,8 @@ if path.exists():
     )
 else:
     print(f"{path} is not here: simulating a stand-in")
-    camera = nl.Observation(
-        np.zeros((88, 88)),
+    camera = nl.Observation.blank(
+        (88, 88),
         transform_pix2angle=[[-0.04, 0.0], [0.0, 0.04]],
         noise=nl.PoissonNoise(0.0017, 2000.0),
         psf=nl.GaussianPSF(0.08),
@@ -53,7 +53,7 @@ else:
 observation
 
 # %% [markdown]
-# Where the file knows its place on the sky, x grows with right ascension and y with declination.
+# Where the file has a WCS, x grows with right ascension and y with declination.
 # Masked pixels are hatched.
 
 # %%
@@ -90,8 +90,7 @@ def model(observation):
         center_x=dist.Normal(0, 0.2),
         center_y=dist.Normal(0, 0.2),
     )
-    image = nl.render(observation, mass=lens + shear, source=source)
-    nl.observe("image", image, observation)
+    nl.observe("image", observation, mass=lens + shear, source=source)
 
 
 search = nl.infer.MAP(num_starts=24, num_screened=1000)
@@ -102,8 +101,8 @@ fit
 fit.plot()
 
 # %% [markdown]
-# Does what is left look like noise? If not, the source is no Sersic profile, and the intervals below
-# are too narrow: they know nothing of that. See "Calibration" in the documentation.
+# Do the residuals look like noise? If not, the source is no Sersic profile, and the intervals below
+# are too narrow, since they do not account for that. See "Calibration" in the documentation.
 
 # %%
 fit.plot_corner(["lens.theta_E", "lens.e1", "lens.e2", "shear.gamma1", "shear.gamma2"])

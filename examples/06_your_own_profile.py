@@ -15,7 +15,9 @@
 # # Your own profile
 #
 # A profile is a class with its parameters as fields and one method. Written in a notebook, it works
-# everywhere in the package: no registration, no subclass of a concrete profile.
+# everywhere in the package: no registration, no subclass of a concrete profile. A mass needs
+# `deflection(x, y)`; if the potential is what you know, derive from `nl.mass.AbstractPotential` and
+# write `potential(x, y)`.
 #
 # Here is the softened isothermal sphere, $\psi = \theta_E \sqrt{r^2 + s^2}$ with a core $s$, up to a
 # term that makes it lens like the real one outside.
@@ -56,7 +58,7 @@ class CoredSphere(nl.mass.AbstractMass):
 # %%
 lens = CoredSphere(theta_E=1.0, core=0.1)
 print("Einstein radius:", nl.lensing.einstein_radius(lens))
-print("convergence at the centre:", float(lens.convergence(0.0, 0.0)))
+print("convergence at the centre:", float(nl.lensing.convergence(lens, 0.0, 0.0)))
 
 # %% [markdown]
 # ## Check it
@@ -79,7 +81,8 @@ np.testing.assert_allclose(xy, yx, atol=1e-5)
 # %% [markdown]
 # ## A light profile
 #
-# A light needs `brightness(x, y)`, per square arcsecond. This one is a ring of stars.
+# A light needs `brightness(x, y)`, per square arcsecond. This one is a ring of stars. Its linear
+# parameter is called `amp`; if yours is called `flux`, say, write `linear_field = "flux"` in the class.
 
 
 # %%
@@ -109,8 +112,8 @@ class StellarRing(nl.light.AbstractLight):
 # ## Fit with both
 
 # %%
-camera = nl.Observation(
-    np.zeros((36, 36)), pixel_scale=0.1, noise=nl.NoiseMap(0.01), psf=nl.GaussianPSF(0.15)
+camera = nl.Observation.blank(
+    (36, 36), pixel_scale=0.1, noise=nl.NoiseMap(0.01), psf=nl.GaussianPSF(0.15)
 )
 observation = nl.mock(
     camera,
@@ -136,7 +139,7 @@ def model(observation):
         center_x=dist.Normal(0, 0.1),
         center_y=dist.Normal(0, 0.1),
     )
-    nl.observe("image", nl.render(observation, mass=mass + shear, source=source), observation)
+    nl.observe("image", observation, mass=mass + shear, source=source)
 
 
 fit = nl.fit(model, observation, seed=0)

@@ -2,8 +2,8 @@
 
     python examples/shapelet_source.py hst_f390w_ring.fits
 
-Both models have the same lens, the same lens light and the noise of the data, so that their
-evidence-like numbers compare: the Laplace approximation at the MAP, and the leave-one-out
+Both models have the same lens, the same lens light and the noise of the data, so that two numbers
+can be compared: the Laplace approximation at the MAP, and the leave-one-out
 prediction of single pixels by ArviZ. Both fits converge with the defaults, and both numbers prefer
 the shapelets: by 94 in log evidence, by 199 +- 26 in elpd. The lens changes with the source, by
 more than its intervals say: theta_E from 1.210 +- 0.003 to 1.220 +- 0.002, the slope from 2.88 to
@@ -61,9 +61,7 @@ def one_sersic(observation):
         center_x=dist.Normal(0.0, 0.3),
         center_y=dist.Normal(0.0, 0.3),
     )
-    nl.observe_marginal(
-        "image", observation, mass=lens + shear, source=source, lens_light=lens_light
-    )
+    nl.observe("image", observation, mass=lens + shear, source=source, lens_light=lens_light)
 
 
 MODELS = {"one Sersic": one_sersic, "shapelets": nl.models.epl_shear_shapelets}
@@ -84,7 +82,7 @@ def laplace_evidence(result):
 
 def reduced_chi2(fit):
     """Of the mean prediction, per pixel inside the mask, with the noise of the data."""
-    observation = fit.observation
+    observation = fit.observations["image"]
     image = fit.predict(100)["image"].mean(axis=0)
     residual = (observation.image - image) / observation.noise.sigma(observation.image)
     return float(np.mean(np.square(residual)[observation.mask]))

@@ -1,6 +1,7 @@
 # What `import numpyro_lens as nl` offers; each name is imported when it is first used.
 from . import coordinates as coordinates
 from . import cosmology as cosmology
+from . import density as density
 from . import exchange as exchange
 from . import fitting as fitting
 from . import gigalens as gigalens
@@ -14,8 +15,8 @@ from . import models as models
 from . import plot as plot
 from . import priors as priors
 from . import sampler as sampler
+from . import scene as scene
 from . import simulate as simulate
-from . import target as target
 from .citations import citation as citation
 from .fitting import LensFit as LensFit
 from .fitting import fit as fit

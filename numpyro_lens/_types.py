@@ -2,19 +2,30 @@
 
 from typing import TYPE_CHECKING, TypeAlias
 
+import equinox as eqx
 import numpy as np
 from jaxtyping import Array as Array
 from jaxtyping import Bool, Float
+from numpy.typing import ArrayLike
 
 if TYPE_CHECKING:
     # For NumPy's stubs the product of its array and one of jax is NumPy's; it is jax's.
     _Number: TypeAlias = Array | float
     _Numbers: TypeAlias = Array | float
     _Several: TypeAlias = Array
+    _Pixels: TypeAlias = Array
+    _Given: TypeAlias = ArrayLike
+    # The `Linear` that stands for an amplitude defines the arithmetic of one, to say what it is.
+    _Amplitude: TypeAlias = Array | float
+    _Amplitudes: TypeAlias = Array
 else:
     _Number = Float[Array | np.ndarray, ""] | np.floating | float | int
     _Numbers = Float[Array | np.ndarray, "..."] | np.floating | float | int
     _Several = Float[Array | np.ndarray, " num"]
+    _Pixels = Float[Array | np.ndarray, "ny nx"]
+    _Given = _Number | _Pixels
+    _Amplitude = _Numbers | eqx.Module
+    _Amplitudes = _Several | eqx.Module
 
 Scalar: TypeAlias = _Number
 """A number: of Python, of NumPy, or an array without dimensions."""
@@ -25,6 +36,12 @@ Vector: TypeAlias = _Several
 Parameter: TypeAlias = _Numbers
 """A field of a profile: a number, or in a `mass.Population` one for each of its members."""
 
+Amplitude: TypeAlias = _Amplitude
+"""The linear field of a light: a number, or the `numpyro_lens.Linear` that stands for one."""
+
+Amplitudes: TypeAlias = _Amplitudes
+"""The same, of a light with several."""
+
 Coordinates: TypeAlias = _Numbers
 """Positions along one axis [arcsec], any shape; x and y share it."""
 
@@ -33,6 +50,12 @@ Field: TypeAlias = Float[Array, "..."]
 
 Image: TypeAlias = Float[Array, "ny nx"]
 """An image, indexed ``image[y, x]``."""
+
+Pixels: TypeAlias = _Pixels
+"""An image, also one of NumPy."""
+
+GivenPixels: TypeAlias = _Given
+"""What a user gives for all pixels: one number, or an image."""
 
 Mask: TypeAlias = Bool[Array, "ny nx"]
 """Pixels in use: True uses the pixel."""

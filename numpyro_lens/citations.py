@@ -2,17 +2,22 @@
 
 import inspect
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from numpyro import handlers
 
-from numpyro_lens.infer import HMCResult, SVIResult
+from numpyro_lens import mass
+from numpyro_lens.density import Sites
+from numpyro_lens.infer import AbstractPosterior, SVIResult
+from numpyro_lens.light import components
+from numpyro_lens.models import observations, scenes
 from numpyro_lens.noise import NoiseMap
 from numpyro_lens.observation import Observation
-from numpyro_lens.simulate import Scene, record_scenes
+from numpyro_lens.scene import Plane, Scene
 
 _METHODS = ("numpyro_lens", "jax", "numpyro")
 _STAGES = ("gu2022", "roeder2017", "hoffman2021", "vehtari2021", "arviz")
@@ -53,32 +58,39 @@ def citation(model: Any, *args: Any) -> None:
 
 def _entries(model: Any, args: tuple) -> Iterator[str]:
     keys = list(_METHODS)
-    if isinstance(model, HMCResult):
+    if isinstance(model, AbstractPosterior):
         keys += [k for k in _STAGES if k != "roeder2017" or isinstance(model.svi, SVIResult)]
-        scene = model.scene()
+        trace = model.target.trace(jnp.asarray(model.best_z))
     else:
-        scene = _scene(model, args or (_empty(),))
-    kinds = _kinds(scene)
+        trace = _trace(model, args or (_empty(),))
+    placed = scenes(trace)
+    kinds = _kinds(placed.values())
     keys += [key for kind in kinds for key in _PROFILES.get(kind.__name__, ())]
     yield from (_BIBTEX[key] for key in dict.fromkeys(keys))
     yield from (_comment(kind) for kind in kinds if kind.__name__ not in _PROFILES)
+    for name in observations(trace).keys() - placed.keys():
+        yield f"% {name}: an image of the model's own making, whose profiles are not known here"
 
 
-def _scene(model: Callable, args: tuple) -> Scene:
-    with record_scenes() as scenes, handlers.block():
-        handlers.seed(model, jax.random.key(0))(*args)
-    return scenes[-1] if scenes else Scene(None)
+def _trace(model: Callable, args: tuple) -> Sites:
+    with handlers.block():
+        return handlers.trace(handlers.seed(model, jax.random.key(0))).get_trace(*args)
 
 
 def _empty() -> Observation:
     return Observation(np.ones((9, 9)), pixel_scale=0.1, noise=NoiseMap(1.0))
 
 
-def _kinds(scene: Scene) -> list[type]:
-    """Classes of the profiles in a scene, each once."""
-    parts = [part for part in scene if part is not None]
-    profiles = [p for part in parts for p in getattr(part, "components", (part,))]
+def _kinds(placed: Iterable[Scene]) -> list[type]:
+    """Classes of the profiles in scenes, each once, nearest first."""
+    planes = [plane for scene in placed for plane in scene.planes]
+    profiles = (profile for plane in planes for profile in _profiles(plane))
     return list(dict.fromkeys(type(profile) for profile in profiles))
+
+
+def _profiles(plane: Plane) -> Iterator[Any]:
+    yield from () if plane.mass is None else mass.components(plane.mass)
+    yield from () if plane.light is None else components(plane.light)
 
 
 def _comment(kind: type) -> str:

@@ -1,25 +1,28 @@
 """Point sources: where their images are, and when they arrive."""
 
+from typing import Any
+
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 
 from numpyro_lens._constants import constants
-from numpyro_lens._types import Array, Field, Scalar, Vector
-from numpyro_lens.lensing import deflection_jacobian, ray_trace
-from numpyro_lens.mass import AbstractMass, Masses, as_mass, potential_of
+from numpyro_lens._types import Array, Coordinates, Field, Scalar, Vector
+from numpyro_lens.lensing import deflection_jacobian, inverse_magnification
+from numpyro_lens.mass import AbstractMass, potential_of
 from numpyro_lens.numerics.safe import as_float
+from numpyro_lens.scene import Lens, Scene, as_deflector, ray_trace, rays
 
 
 def fermat_potential(
-    mass: Masses, x: ArrayLike, y: ArrayLike, source_x: Scalar, source_y: Scalar
+    mass: Lens, x: Coordinates, y: Coordinates, source_x: Scalar, source_y: Scalar
 ) -> Field:
     r"""Fermat potential, :math:`\phi = \tfrac12|\theta-\beta|^2 - \psi(\theta)`.
 
     Its stationary points are the images of a source at beta.
 
     Args:
-        mass: a deflector, or a list of them.
+        mass: a deflector, a list of them, or a scene.
         x, y: positions in the image plane [arcsec], of one shape.
         source_x, source_y: position of the source [arcsec], scalars.
 
@@ -36,26 +39,27 @@ def fermat_potential(
     """
     x, y = as_float(x, y)
     offset = (x - source_x) ** 2 + (y - source_y) ** 2
-    return 0.5 * offset - potential_of(as_mass(mass), x, y)
+    return 0.5 * offset - potential_of(as_deflector(mass), x, y)
 
 
 def time_delays(
-    mass: Masses,
-    x: ArrayLike,
-    y: ArrayLike,
+    mass: Lens,
+    x: Coordinates,
+    y: Coordinates,
     source_x: Scalar,
     source_y: Scalar,
     *,
-    time_delay_distance: Scalar,
+    time_delay_distance: Scalar | Vector,
 ) -> Vector:
     r"""Arrival times of images, :math:`\Delta t_i = \frac{D_{\Delta t}}{c}(\phi_i - \phi_0)`.
 
     Args:
-        mass: a deflector, or a list of them.
+        mass: a deflector, a list of them, or a scene.
         x, y: positions of the images [arcsec], shape (n,).
         source_x, source_y: position of the source [arcsec], scalars.
         time_delay_distance: :math:`(1+z_d) D_d D_s / D_{ds}` [Mpc], say
-            `cosmology.Distances.time_delay_distance`.
+            `cosmology.Distances.time_delay_distance`; of a scene of several planes those between
+            neighbouring planes, `cosmology.time_delay_distances`, shape (num_planes - 1,).
 
     Returns:
         Arrival times after the first of the images given [day], shape (n,).
@@ -67,14 +71,56 @@ def time_delays(
         >>> round(float(delays[1]), 1)
         33.6
     """
-    fermat = fermat_potential(mass, x, y, source_x, source_y)
+    if isinstance(mass, Scene) and len(mass.planes) > 2:
+        path = _arrival(mass, x, y, source_x, source_y, jnp.asarray(time_delay_distance))
+    else:
+        fermat = fermat_potential(mass, x, y, source_x, source_y)
+        path = fermat * time_delay_distance
     light, _, arcsec, day, megaparsec = constants()
     days = megaparsec / light / day * arcsec**2
-    return (fermat - fermat[0]) * days * time_delay_distance
+    return (path - path[0]) * days
+
+
+def _arrival(
+    scene: Scene,
+    x: Coordinates,
+    y: Coordinates,
+    source_x: Scalar,
+    source_y: Scalar,
+    distances: Vector,
+) -> Field:
+    """Arrival time through several planes times the speed of light [Mpc arcsec²].
+
+    Schneider, Ehlers & Falco 1992, equation 9.14, from plane to plane.
+    """
+    num = len(scene.planes)
+    if distances.shape != (num - 1,):
+        raise ValueError(
+            f"Arrival times through {num} planes need the time-delay distances between "
+            f"neighbouring ones, {num - 1} numbers; got {distances.shape}. Take "
+            "cosmology.time_delay_distances(redshifts, cosmology)."
+        )
+    met = rays(scene, x, y)
+    met[-1] = (source_x + 0.0 * met[-1][0], source_y + 0.0 * met[-1][1])
+    total = jnp.zeros_like(met[0][0])
+    for i, plane in enumerate(scene.planes[:-1]):
+        (here_x, here_y), (next_x, next_y) = met[i], met[i + 1]
+        path = 0.5 * ((next_x - here_x) ** 2 + (next_y - here_y) ** 2)
+        if plane.mass is not None:
+            factor = scene.factor(i, i + 1)
+            path = path - factor * potential_of(plane.mass, here_x, here_y)
+        total = total + distances[i] * path
+    return total
 
 
 def polish_images(
-    mass: Masses, x: ArrayLike, y: ArrayLike, source_x: Scalar, source_y: Scalar, *, steps: int = 1
+    mass: Lens,
+    x: Coordinates,
+    y: Coordinates,
+    source_x: Scalar,
+    source_y: Scalar,
+    *,
+    steps: int = 1,
 ) -> tuple[Vector, Vector]:
     r"""Newton steps on the lens equation, by :math:`A^{-1}(\beta - \beta(\theta))`.
 
@@ -83,7 +129,7 @@ def polish_images(
     solving with `image_positions` once and polishing inside the model.
 
     Args:
-        mass: a deflector, or a list of them.
+        mass: a deflector, a list of them, or a scene.
         x, y: positions near the images [arcsec], shape (n,).
         source_x, source_y: position of the source [arcsec], scalars.
         steps: number of steps.
@@ -111,7 +157,7 @@ def polish_images(
 
 
 def image_positions(
-    mass: Masses,
+    mass: Lens,
     source_x: float,
     source_y: float,
     *,
@@ -126,14 +172,15 @@ def image_positions(
     raise num. The image at a singular centre is none, and is left out.
 
     Args:
-        mass: a deflector, or a list of them.
+        mass: a deflector, a list of them, or a scene.
         source_x, source_y: position of the source [arcsec], numbers.
         center: centre ``(x, y)`` of the square [arcsec].
         half_width: half of its side [arcsec].
         num: grid points a side.
 
     Returns:
-        ``(x, y)``, NumPy arrays of shape (n,) [arcsec], in the order of their arrival.
+        ``(x, y)``, NumPy arrays of shape (n,) [arcsec], in the order of their arrival; through
+        several planes, where that takes distances, the brightest first.
 
     Example:
         >>> from numpyro_lens.mass import SIS
@@ -141,7 +188,7 @@ def image_positions(
         >>> np.round(x, 3)
         array([ 1.2, -0.8])
     """
-    mass = as_mass(mass)
+    lens, mass = mass, as_deflector(mass)
     # An odd shift, so that no grid point is the singular centre of a lens.
     offsets = np.linspace(-half_width, half_width, num) + 0.137 * half_width / num
     x, y = np.meshgrid(center[0] + offsets, center[1] + offsets)
@@ -151,12 +198,20 @@ def image_positions(
         return np.empty(0), np.empty(0)
     step = 2.0 * half_width / (num - 1)
     images = _refined(mass, starts, (source_x, source_y), step)
-    x, y = images[np.argsort(_arrival(mass, *images.T, source_x, source_y))].T
+    x, y = images[np.argsort(_order(lens, mass, *images.T, source_x, source_y))].T
     return x, y
 
 
+def _order(lens: Lens, mass: AbstractMass, *where: Any) -> np.ndarray:
+    """What sorts images: their arrival, or through several planes their faintness."""
+    if isinstance(lens, Scene) and len(lens.planes) > 2:
+        return np.abs(np.asarray(_inverse_magnification(mass, *where[:2])))
+    return np.asarray(_fermat_potential(mass, *where))
+
+
 _traced = jax.jit(ray_trace)
-_arrival = jax.jit(fermat_potential)
+_fermat_potential = jax.jit(fermat_potential)
+_inverse_magnification = jax.jit(inverse_magnification)
 _polished = jax.jit(polish_images, static_argnames="steps")
 
 

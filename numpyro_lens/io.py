@@ -83,40 +83,39 @@ def read_fits(
         (10, 10)
     """
     _check_noise_choice(noise_ext, exposure_ext, background_rms, exposure_time)
+    maps = {"noise_ext": noise_ext, "exposure_ext": exposure_ext, "mask_ext": mask_ext}
     with _open(path) as hdus:
         image_hdu = _image_hdu(hdus, image_ext)
-        band = image_hdu.name
         image = _array(image_hdu)
+        beside = _companions(hdus, maps | {"psf_ext": psf_ext}, image_hdu.name)
         matrix = _pixel_matrix(image_hdu, pixel_scale)
         window = _window(image.shape, cutout)
         position = None if pixel_scale is not None else _sky_position(image_hdu, window)
-        companions = {
-            flag: None if ext is None else _array(_find(hdus, ext, flag, beside=band))
-            for flag, ext in (
-                ("psf_ext", psf_ext),
-                ("noise_ext", noise_ext),
-                ("exposure_ext", exposure_ext),
-                ("mask_ext", mask_ext),
-            )
-        }
         if background_rms is None and noise_ext is None:
             background_rms = _header_rms(image_hdu)
-    for flag in ("noise_ext", "exposure_ext", "mask_ext"):
-        _check_same_shape(flag, companions[flag], image.shape)
-    noise = _noise(
-        companions["noise_ext"], companions["exposure_ext"], background_rms, exposure_time, window
-    )
-    kernel = companions["psf_ext"]
-    image = image[window]
+    for flag in maps:
+        _check_same_shape(flag, beside[flag], image.shape)
+    exposure = beside["exposure_ext"]
+    kernel, image = beside["psf_ext"], image[window]
     return Observation(
         image,
         transform_pix2angle=matrix,
-        noise=noise,
+        noise=_noise(beside["noise_ext"], exposure, background_rms, exposure_time, window),
         psf=None if kernel is None else PSF(kernel, sampling=psf_sampling),
-        mask=_mask(companions["mask_ext"], mask_radius, matrix, window, image.shape),
+        mask=_mask(beside["mask_ext"], mask_radius, matrix, window, image.shape),
         supersampling=supersampling,
         sky_position=position,
     )
+
+
+def _companions(
+    hdus: fits.HDUList, extensions: Mapping[str, Extension | None], band: str
+) -> dict[str, np.ndarray | None]:
+    """What stands beside the image, by the name of the argument."""
+    return {
+        flag: None if ext is None else _array(_find(hdus, ext, flag, beside=band))
+        for flag, ext in extensions.items()
+    }
 
 
 def write_fits(

@@ -6,9 +6,8 @@ import contourpy
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 
-from numpyro_lens._types import Array, Field, Scalar
+from numpyro_lens._types import Array, Coordinates, Field, Scalar
 from numpyro_lens.mass import AbstractMass, convergence_of
 from numpyro_lens.numerics.safe import as_float
 from numpyro_lens.scene import Lens, as_deflector
@@ -16,7 +15,7 @@ from numpyro_lens.scene import ray_trace as ray_trace
 
 
 def deflection_jacobian(
-    mass: Lens, x: ArrayLike, y: ArrayLike
+    mass: Lens, x: Coordinates, y: Coordinates
 ) -> tuple[Field, Field, Field, Field]:
     r"""Derivatives of the deflection, :math:`\partial \alpha_i / \partial \theta_j`.
 
@@ -41,7 +40,7 @@ def deflection_jacobian(
     return xx, xy, yx, yy
 
 
-def convergence(mass: Lens, x: ArrayLike, y: ArrayLike) -> Field:
+def convergence(mass: Lens, x: Coordinates, y: Coordinates) -> Field:
     r"""Convergence, :math:`\kappa = \tfrac12 \nabla\cdot\alpha`.
 
     Args:
@@ -59,7 +58,7 @@ def convergence(mass: Lens, x: ArrayLike, y: ArrayLike) -> Field:
     return convergence_of(as_deflector(mass), *as_float(x, y))
 
 
-def shear(mass: Lens, x: ArrayLike, y: ArrayLike) -> tuple[Field, Field]:
+def shear(mass: Lens, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
     r"""Shear, :math:`\gamma_1 = (\alpha_{x,x} - \alpha_{y,y})/2, \gamma_2 = \alpha_{x,y}`.
 
     Args:
@@ -79,7 +78,7 @@ def shear(mass: Lens, x: ArrayLike, y: ArrayLike) -> tuple[Field, Field]:
     return 0.5 * (xx - yy), xy
 
 
-def inverse_magnification(mass: Lens, x: ArrayLike, y: ArrayLike) -> Field:
+def inverse_magnification(mass: Lens, x: Coordinates, y: Coordinates) -> Field:
     r"""Determinant of the lens map, :math:`\mu^{-1} = \det(1 - \partial\alpha/\partial\theta)`.
 
     Args:
@@ -98,7 +97,7 @@ def inverse_magnification(mass: Lens, x: ArrayLike, y: ArrayLike) -> Field:
     return (1.0 - xx) * (1.0 - yy) - xy * yx
 
 
-def magnification(mass: Lens, x: ArrayLike, y: ArrayLike) -> Field:
+def magnification(mass: Lens, x: Coordinates, y: Coordinates) -> Field:
     r"""Signed magnification :math:`\mu` of a point source.
 
     Args:

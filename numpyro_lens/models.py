@@ -12,6 +12,7 @@ from numpyro.distributions import constraints
 
 from numpyro_lens import light, mass, priors
 from numpyro_lens._types import Array, Image, Mask
+from numpyro_lens.density import AbstractMarginal, Sites
 from numpyro_lens.light import Lights
 from numpyro_lens.linear import (
     Linear,
@@ -26,7 +27,6 @@ from numpyro_lens.noise import AbstractNoise
 from numpyro_lens.observation import Observation
 from numpyro_lens.scene import Plane, Scene
 from numpyro_lens.simulate import render_scene
-from numpyro_lens.target import AbstractMarginal, Sites
 
 Profile = TypeVar("Profile")
 
@@ -118,9 +118,7 @@ def observe(
         pixels: dist.Distribution = MarginalImage(linear_image(seen, scene), sigma, seen.mask)
     else:
         pixels = _normal_pixels(render_scene(seen, scene), seen)
-    return numpyro.sample(
-        name, pixels, obs=seen.image, infer={_OBSERVATION: seen, _SCENE: scene}
-    )
+    return numpyro.sample(name, pixels, obs=seen.image, infer={_OBSERVATION: seen, _SCENE: scene})
 
 
 #: Under these keys a site keeps what it compares, in the ``infer`` dict that NumPyro gives sites.
@@ -392,7 +390,10 @@ def epl_shear_sersic(observation: Observation) -> None:
     Args:
         observation: the data.
     """
-    position, ellipticity = dist.Normal(0.0, 0.3), dist.TruncatedNormal(0.0, 0.3, low=-0.8, high=0.8)
+    position, ellipticity = (
+        dist.Normal(0.0, 0.3),
+        dist.TruncatedNormal(0.0, 0.3, low=-0.8, high=0.8),
+    )
     lens = power_law_with_shear()
     lens_light = sersic_lens_light(priors.amplitude(observation))
     source = sample(

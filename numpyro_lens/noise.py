@@ -5,16 +5,15 @@ from typing import cast
 
 import equinox as eqx
 import jax.numpy as jnp
-from numpy.typing import ArrayLike
 
-from numpyro_lens._types import Image, Scalar
+from numpyro_lens._types import GivenPixels, Image, Pixels, Scalar
 
 
 class AbstractNoise(eqx.Module):
     """Independent normal noise of each pixel; the contract is one method, `variance`."""
 
     @abc.abstractmethod
-    def variance(self, model_image: Image) -> Image:
+    def variance(self, model_image: Pixels) -> Image:
         """Variance of each pixel.
 
         Args:
@@ -24,7 +23,7 @@ class AbstractNoise(eqx.Module):
             Variance [units squared], shaped like the image.
         """
 
-    def sigma(self, model_image: Image) -> Image:
+    def sigma(self, model_image: Pixels) -> Image:
         """Standard deviation of each pixel.
 
         Args:
@@ -50,10 +49,10 @@ class PoissonNoise(AbstractNoise):
         Array([[5., 3.]], dtype=float32)
     """
 
-    background_rms: Scalar | Image
-    exposure_time: Scalar | Image
+    background_rms: Scalar | Pixels
+    exposure_time: Scalar | Pixels
 
-    def variance(self, model_image: Image) -> Image:
+    def variance(self, model_image: Pixels) -> Image:
         """Background variance and photon variance of the model."""
         # A negative model is no light, not a negative variance.
         return self.background_rms**2 + jnp.maximum(model_image, 0.0) / self.exposure_time
@@ -71,11 +70,11 @@ class NoiseMap(AbstractNoise):
         Array([[4., 4.]], dtype=float32)
     """
 
-    sigma_map: Scalar | Image
+    sigma_map: Scalar | Pixels
 
-    def __init__(self, sigma: ArrayLike) -> None:
-        self.sigma_map = cast("Image", sigma)
+    def __init__(self, sigma: GivenPixels) -> None:
+        self.sigma_map = cast("Pixels", sigma)
 
-    def variance(self, model_image: Image) -> Image:
+    def variance(self, model_image: Pixels) -> Image:
         """Variance as given, whatever the model."""
         return self.sigma_map**2 + jnp.zeros_like(model_image)

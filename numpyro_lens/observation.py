@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
-from numpyro_lens._types import Array, Image, Mask, Matrix
+from numpyro_lens._types import Array, Image, Mask, Matrix, Scalar
 from numpyro_lens.coordinates import pixel_grid, pixel_matrix, sub_pixel_grid
 from numpyro_lens.noise import AbstractNoise
 from numpyro_lens.psf import PSF, Blur, GaussianPSF, check_positive_integer
@@ -156,6 +156,43 @@ class Observation(eqx.Module):
         image = jnp.where(self.mask, jnp.asarray(image, self.image.dtype), 0.0)
         return eqx.tree_at(lambda o: o.image, self, image)
 
+    def moved(self, dx: Scalar = 0.0, dy: Scalar = 0.0, rotation: Scalar = 0.0) -> "Observation":
+        r"""The same data with their pixels moved on the sky, by amounts that may be sampled.
+
+        .. math:: (x, y) \to R(\rho)\,(x, y) + (dx, dy)
+
+        For bands whose astrometry is known to a fraction of a pixel only. One image of a model
+        stays where it is: the offset of all of them is the centre of everything.
+
+        Args:
+            dx, dy: offset [arcsec], scalars.
+            rotation: counter-clockwise about (0, 0) [radian], scalar.
+
+        Returns:
+            An observation.
+
+        Example:
+            >>> from numpyro_lens.noise import NoiseMap
+            >>> image = Observation.blank((3, 3), pixel_scale=0.1, noise=NoiseMap(1.0))
+            >>> float(image.moved(dx=0.25).x.mean())
+            0.25
+        """
+        cosine, sine = jnp.cos(rotation), jnp.sin(rotation)
+
+        def turned(x: Array, y: Array) -> tuple[Array, Array]:
+            return cosine * x - sine * y, sine * x + cosine * y
+
+        def placed(x: Array, y: Array) -> tuple[Array, Array]:
+            along_x, along_y = turned(x, y)
+            return along_x + dx, along_y + dy
+
+        new = (
+            *placed(self.x, self.y),
+            *placed(self.sub_x, self.sub_y),
+            jnp.stack(turned(*self.transform_pix2angle)),
+        )
+        return eqx.tree_at(lambda o: (o.x, o.y, o.sub_x, o.sub_y, o.transform_pix2angle), self, new)
+
     def with_noise(self, noise: AbstractNoise) -> "Observation":
         """The same data with another noise, whose values may be sampled in a model.
 
@@ -170,6 +207,41 @@ class Observation(eqx.Module):
         """
         _check_is_noise(noise)
         return eqx.tree_at(lambda o: o.noise, self, noise)
+
+    def residuals(self, model_image: Image) -> Image:
+        r"""Normalised residuals, :math:`(d - m)/\sigma(m)`; zero where a pixel is out of use.
+
+        Args:
+            model_image: noise-free image ``(ny, nx)``.
+
+        Returns:
+            ``(ny, nx)``, standard normal if the model is right.
+
+        Example:
+            >>> from numpyro_lens.noise import NoiseMap
+            >>> data = Observation(np.ones((2, 2)), pixel_scale=0.1, noise=NoiseMap(0.5))
+            >>> float(data.residuals(jnp.zeros((2, 2)))[0, 0])
+            2.0
+        """
+        normalised = (self.image - model_image) / self.noise.sigma(model_image)
+        return jnp.where(self.mask, normalised, 0.0)
+
+    def mean_square(self, model_image: Image) -> Array:
+        """Mean square of the normalised residuals over the pixels in use, the reduced chi-square.
+
+        Args:
+            model_image: noise-free image ``(ny, nx)``.
+
+        Returns:
+            Scalar, near one if the model is right.
+
+        Example:
+            >>> from numpyro_lens.noise import NoiseMap
+            >>> data = Observation(np.ones((2, 2)), pixel_scale=0.1, noise=NoiseMap(0.5))
+            >>> float(data.mean_square(jnp.zeros((2, 2))))
+            4.0
+        """
+        return jnp.sum(self.residuals(model_image) ** 2) / jnp.sum(self.mask)
 
     def _repr_html_(self) -> str:
         return f"{_thumbnail(self)}<div>{html.escape(repr(self))}</div>"

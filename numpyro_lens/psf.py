@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
-from numpyro_lens._types import Array, Kernel
+from numpyro_lens._types import Array, Kernel, Matrix, Scalar
 
 _SIGMA_PER_FWHM = 1.0 / (2.0 * np.sqrt(2.0 * np.log(2.0)))
 
@@ -97,7 +97,7 @@ class GaussianPSF(eqx.Module):
                 "Write GaussianPSF(fwhm=0.1)."
             )
 
-    def sampled(self, pixel_scale: ArrayLike, *, sampling: int = 1) -> PSF:
+    def sampled(self, pixel_scale: Scalar | Matrix | np.ndarray, *, sampling: int = 1) -> PSF:
         """The kernel out to five standard deviations.
 
         Args:

@@ -14,12 +14,17 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from numpyro_lens import plot
-from numpyro_lens.infer import HMCResult, MAPResult, SVIResult
-from numpyro_lens.infer.diagnostics import ESS_LIMIT, RHAT_LIMIT
-from numpyro_lens.infer.saved import model_name
+from numpyro_lens.fitting import LensFit, model_name
+from numpyro_lens.infer import MAPResult, SVIResult
+from numpyro_lens.infer.diagnostics import (
+    DIVERGENT_LIMIT,
+    ESS_LIMIT,
+    PARETO_K_LIMIT,
+    RHAT_LIMIT,
+)
 
 
-def write_report(result: HMCResult, path: str | PathLike) -> list[str]:
+def write_report(result: LensFit, path: str | PathLike) -> list[str]:
     """Write the page.
 
     Args:
@@ -51,8 +56,27 @@ def write_report(result: HMCResult, path: str | PathLike) -> list[str]:
     return missing
 
 
-def _checks(result: HMCResult) -> Iterator[tuple[str, str, str]]:
+def _checks(result: LensFit) -> Iterator[tuple[str, str, str]]:
     """What was looked at, what came, and what to do about it."""
+    yield from _checks_of_chains(result)
+    if isinstance(result.svi, SVIResult):
+        yield _check(
+            f"The Gaussian stands in for the posterior: Pareto k below {PARETO_K_LIMIT}",
+            result.svi.pareto_k < PARETO_K_LIMIT,
+            f"{result.svi.pareto_k:.2f}",
+            "Nothing: HMC estimates its metric again. Do not use the draws of the Gaussian.",
+        )
+    if isinstance(result.map, MAPResult):
+        best = result.map.basins[0]
+        yield _check(
+            "Several starts found the same mode",
+            best.num_starts > 1,
+            f"{best.num_starts} of {len(result.map)}",
+            "Search with more starts: map=MAP(num_starts=200).",
+        )
+
+
+def _checks_of_chains(result: LensFit) -> Iterator[tuple[str, str, str]]:
     verdict = result.verdict
     rhat, worst = verdict.max_r_hat
     yield _check(
@@ -68,10 +92,9 @@ def _checks(result: HMCResult) -> Iterator[tuple[str, str, str]]:
         f"smallest {ess:.0f} ({least})",
         "Draw more with a larger target_ess.",
     )
-    few = verdict.num_divergent <= 1e-3 * result.z.shape[0] * result.z.shape[1]
     yield _check(
         "No sharp corners: divergent transitions",
-        few,
+        verdict.num_divergent <= DIVERGENT_LIMIT * result.z.shape[0] * result.z.shape[1],
         f"{verdict.num_divergent}",
         "Reparametrise the model, or compute in 64 bit.",
     )
@@ -81,28 +104,13 @@ def _checks(result: HMCResult) -> Iterator[tuple[str, str, str]]:
         ", ".join(verdict.at_bounds) or "none",
         "Widen the prior, unless the bound is physical.",
     )
-    if isinstance(result.svi, SVIResult):
-        yield _check(
-            "The Gaussian stands in for the posterior: Pareto k below 0.7",
-            result.svi.pareto_k < 0.7,
-            f"{result.svi.pareto_k:.2f}",
-            "Nothing: HMC estimates its metric again. Do not use the draws of the Gaussian.",
-        )
-    if isinstance(result.map, MAPResult):
-        best = result.map.basins[0]
-        yield _check(
-            "Several starts found the same mode",
-            best.num_starts > 1,
-            f"{best.num_starts} of {len(result.map)}",
-            "Search with more starts: map=MAP(num_starts=200).",
-        )
 
 
 def _check(what: str, passed: bool, came: str, remedy: str) -> tuple[str, str, str]:
     return what, f"{'&#10003;' if passed else '&#10007;'} {came}", "" if passed else remedy
 
 
-def _pictures(result: HMCResult) -> tuple[list[str], list[str]]:
+def _pictures(result: LensFit) -> tuple[list[str], list[str]]:
     drawn: list[str] = []
     missing: list[str] = []
     for title, draw in _drawings(result).items():
@@ -115,19 +123,25 @@ def _pictures(result: HMCResult) -> tuple[list[str], list[str]]:
     return drawn, missing
 
 
-def _drawings(result: HMCResult) -> dict[str, Callable]:
-    drawings: dict[str, Callable] = {
-        "Fit": lambda: plot.plot_fit(result)[0],
-        "Posterior of the image": lambda: plot.plot_prediction(result)[0],
-        "Convergence": lambda: plot.plot_convergence(result)[0],
-        "Magnification": lambda: plot.plot_magnification(result)[0],
-        "Posterior": lambda: plot.plot_corner(result)[0],
-    }
+def _drawings(result: LensFit) -> dict[str, Callable]:
+    drawings: dict[str, Callable] = {"Fit": lambda: plot.plot_fit(result)[0]}
+    for name in result.observations:
+        of = f" of {html.escape(name)}" if len(result.observations) > 1 else ""
+        for title, function in _OF_AN_IMAGE.items():
+            drawings[title + of] = lambda f=function, n=name: f(result, name=n)[0]
+    drawings["Posterior"] = lambda: plot.plot_corner(result)[0]
     if isinstance(result.map, MAPResult):
         drawings["Starts of the search"] = lambda: plot.plot_starts(result.map)[0]
     if isinstance(result.svi, SVIResult) and len(result.svi.losses):
         drawings["Evidence lower bound"] = lambda: plot.plot_elbo(result.svi)[0]
     return drawings
+
+
+_OF_AN_IMAGE: dict[str, Callable] = {
+    "Posterior of the image": plot.plot_prediction,
+    "Convergence": plot.plot_convergence,
+    "Magnification": plot.plot_magnification,
+}
 
 
 def _embedded(figure: Figure, title: str) -> str:
@@ -153,7 +167,7 @@ def _number(value: Any) -> str:
     return f"{value:.4g}" if is_number else html.escape(str(value))
 
 
-def _stages(result: HMCResult) -> str:
+def _stages(result: LensFit) -> str:
     timings: Mapping[str, Mapping[str, float]] = result.timings
     rows = [
         (name, f"{seconds['compile_s']:.1f}", f"{seconds['run_s']:.1f}")
@@ -162,13 +176,13 @@ def _stages(result: HMCResult) -> str:
     return _rows([("stage", "compiling [s]", "running [s]"), *rows])
 
 
-def _facts(result: HMCResult) -> Iterator[tuple[Any, ...]]:
+def _facts(result: LensFit) -> Iterator[tuple[Any, ...]]:
     yield "model", html.escape(model_name(result.model))
     yield "draws", f"{result.z.shape[0]} chains of {result.z.shape[1]}"
     yield "seed", result.seed
     yield "gradients", ", ".join(f"{k}: {v}" for k, v in result.num_gradients.items())
-    if result.args:
-        yield "data", html.escape(repr(result.observation))
+    for name, observation in result.observations.items():
+        yield html.escape(f"data, {name}"), html.escape(repr(observation))
     yield from result.versions.items()
 
 

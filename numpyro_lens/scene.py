@@ -1,13 +1,14 @@
 """What is in the sky: planes of mass and light, and the rays through them."""
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import equinox as eqx
 
-from numpyro_lens._types import Array, Coordinates, Field
+from numpyro_lens._types import Array, Coordinates, Field, Scalar
 from numpyro_lens.light import AbstractLight, Lights, as_light
 from numpyro_lens.mass import AbstractMass, ConvergenceSheet, Masses, as_mass
+from numpyro_lens.numerics.safe import as_float
 
 Rays: TypeAlias = tuple[Field, Field]
 """Where rays meet a plane, x and y [arcsec]."""
@@ -142,6 +143,10 @@ class Scene(eqx.Module):
         """Light of the first plane."""
         return self.planes[0].light
 
+    def factor(self, i: int, j: int) -> Scalar:
+        """By how much the deflections of plane i are scaled for rays to plane j."""
+        return 1.0 if self.scaling is None else self.scaling[i, j]
+
     def deflector(self, to: int = -1) -> AbstractMass | None:
         """One deflector that bends rays as all planes in front of plane ``to`` together."""
         deflecting = [plane.mass for plane in self.planes[:to] if plane.mass is not None]
@@ -160,7 +165,7 @@ class _Planes(AbstractMass):
     scene: Scene
     to: int = eqx.field(static=True)
 
-    def deflection(self, x: Coordinates, y: Coordinates) -> Rays:
+    def deflection(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
         beta_x, beta_y = rays(self.scene, x, y, self.to + 1)[-1]
         return x - beta_x, y - beta_y
 
@@ -182,14 +187,15 @@ def rays(scene: Scene, x: Coordinates, y: Coordinates, num: int | None = None) -
         >>> float(beta_x)
         2.0
     """
+    x, y = as_float(x, y)
     met: list[Rays] = []
     deflections: list[Rays | None] = []
     for j, plane in enumerate(scene.planes[:num]):
         at_x, at_y = x, y
         for i, alpha in enumerate(deflections):
             if alpha is not None:
-                share = 1.0 if scene.scaling is None else scene.scaling[i, j]
-                at_x, at_y = at_x - share * alpha[0], at_y - share * alpha[1]
+                factor = scene.factor(i, j)
+                at_x, at_y = at_x - factor * alpha[0], at_y - factor * alpha[1]
         met.append((at_x, at_y))
         last = j == len(scene.planes[:num]) - 1
         deflections.append(
@@ -200,7 +206,7 @@ def rays(scene: Scene, x: Coordinates, y: Coordinates, num: int | None = None) -
 
 def ray_trace(
     lens: Lens, x: Coordinates, y: Coordinates, *, to: int = -1
-) -> tuple[Field, Field]:
+) -> tuple[Coordinates, Coordinates]:
     r"""Where a ray comes from: the lens equation :math:`\beta = \theta - \alpha(\theta)`.
 
     Args:
@@ -213,8 +219,9 @@ def ray_trace(
 
     Example:
         >>> from numpyro_lens.mass import Shear
-        >>> ray_trace(Shear(gamma1=0.1, gamma2=0.0), 1.0, 1.0)
-        (0.9, 1.1)
+        >>> beta_x, beta_y = ray_trace(Shear(gamma1=0.25, gamma2=0.0), 1.0, 1.0)
+        >>> float(beta_x), float(beta_y)
+        (0.75, 1.25)
     """
     alpha_x, alpha_y = as_deflector(lens, to).deflection(x, y)
     return x - alpha_x, y - alpha_y

@@ -107,7 +107,8 @@ def seen(observation: Observation, scene: Scene) -> list[tuple[AbstractLight, Ra
 def _with_footprint(observation: Observation, light: AbstractLight, where: Rays) -> AbstractLight:
     if not has_footprint(light):
         return light
-    square = sum(_squared_diagonal(observation, axis) for axis in where)
+    along_x, along_y = (_squared_diagonal(observation, axis) for axis in where)
+    square = along_x + along_y
     # The root has no slope at zero, where rays of a whole pixel meet in one point.
     diagonal = jnp.sqrt(jnp.maximum(square, jnp.finfo(square.dtype).tiny))
     return with_footprint(light, jnp.broadcast_to(diagonal, observation.sub_x.shape).reshape(-1))

@@ -39,7 +39,12 @@ LIGHTS = [
 ]
 
 
+def parts_of(profile):
+    """The profiles that a mass or a light is the sum of."""
+    kind = mass if isinstance(profile, mass.AbstractMass) else light
+    return kind.components(profile)
+
+
 def name(profile):
     """The name of a case."""
-    parts = getattr(profile, "components", (profile,))
-    return "+".join(f"{type(p).__name__}{getattr(p, 'm', '')}" for p in parts)
+    return "+".join(f"{type(p).__name__}{getattr(p, 'm', '')}" for p in parts_of(profile))

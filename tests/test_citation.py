@@ -42,15 +42,23 @@ def test_profile_without_reference_is_told(capsys):
             return 0.0 * x
 
     def model(observation):
-        nl.render(observation, mass=Mine(), source=nl.light.Uniform(amp=1.0))
+        nl.observe("image", observation, mass=Mine(), source=nl.light.Uniform(amp=1.0))
 
     assert "% Mine: no reference in its docstring" in printed(capsys, model)
+
+
+def test_an_image_of_ones_own_making_is_told(capsys):
+    def model(observation):
+        image = nl.render(observation, lens_light=nl.light.Uniform(amp=1.0))
+        nl.observe_image("picture", image, observation)
+
+    assert "% picture: an image of the model's own making" in printed(capsys, model)
 
 
 def test_every_entry_is_whole():
     import importlib
 
-    entries = importlib.import_module("numpyro_lens.citation")
+    entries = importlib.import_module("numpyro_lens.citations")
     used = set(entries._METHODS) | set(entries._STAGES)
     used |= {key for names in entries._PROFILES.values() for key in names}
     assert used == set(entries._BIBTEX)

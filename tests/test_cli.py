@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from astropy.io import fits
+from stand_ins import StandIn
 from synthetic import fitted
 from typer.testing import CliRunner
 
 import numpyro_lens as nl
 from numpyro_lens import cli
 from numpyro_lens.cli._keeper import Keeper
-from numpyro_lens.simulate import Scene
 
 MODEL = """
 import numpyro.distributions as dist
@@ -26,8 +26,7 @@ import numpyro_lens as nl
 def model(observation):
     lens = nl.sample("lens", nl.mass.SIS, theta_E=dist.Normal(0.5, 0.1))
     source = nl.light.Gaussian(amp=1.0, sigma=0.1)
-    image = nl.render(observation, mass=lens, source=source)
-    nl.observe("image", image, observation)
+    nl.observe("image", observation, mass=lens, source=source)
 
 
 def unobserved(observation):
@@ -49,11 +48,14 @@ class Verdict(SimpleNamespace):
         return "Converged." if self.converged else "NOT converged."
 
 
-class Result:
+class Result(StandIn):
     """What `fit` returns, without the fitting."""
 
     def __init__(self, observation, converged, seed):
-        self.observation, self.seed = observation, seed
+        source = nl.light.Gaussian(amp=1.0, sigma=0.1)
+        scene = nl.Scene.of(mass=nl.mass.SIS(theta_E=0.5), source=source)
+        super().__init__({"image": observation}, {"image": scene})
+        self.seed = seed
         self.verdict = Verdict(converged=converged)
         draws = np.random.default_rng(0).normal(0.5, 0.01, size=(4, 100))
         self.samples = {"lens.theta_E": draws}
@@ -65,9 +67,6 @@ class Result:
         return pd.DataFrame(
             {"mean": [0.5], "ess_bulk": [390.0], "r_hat": [1.001]}, index=["lens.theta_E"]
         )
-
-    def scene(self):
-        return Scene(nl.mass.SIS(theta_E=0.5), nl.light.Gaussian(amp=1.0, sigma=0.1))
 
     def save(self, path):
         path.write_text("netCDF")
@@ -189,7 +188,7 @@ def test_a_checkpoint_is_of_one_call(files, fake_fit):
     assert run(*arguments).exit_code == 0
     answer = run(*arguments, "--cutout", 10)
     assert answer.exit_code == 2
-    assert "its read_fits is" in answer.stderr
+    assert "its read_fits: cutout is None, this one's is 10" in answer.stderr
     assert run("resume", files / "kept").exit_code == 0
     assert [call["observation"].shape for call in fake_fit.calls] == [(24, 24), (24, 24)]
 
@@ -262,14 +261,12 @@ def test_old_manifest_does_not_vouch_for_new_files(files, fake_fit):
     assert not (files / "out" / "manifest.json").exists()
 
 
-def test_model_without_render_still_gets_its_posterior(files, fake_fit, monkeypatch):
-    def no_scene(result):
-        raise ValueError("no scene")
-
-    monkeypatch.setattr(Result, "scene", no_scene)
+def test_model_without_an_image_still_gets_its_posterior(files, fake_fit, monkeypatch):
+    monkeypatch.setattr(Result, "observations", {}, raising=False)
+    monkeypatch.setattr(StandIn, "__init__", lambda *_: None)
     answer = run(*fit_arguments(files))
     assert answer.exit_code == 0
-    assert "fit.png was not drawn: no scene" in answer.stderr
+    assert "fit.png was not drawn: This model observes no `Observation`" in answer.stderr
     assert {path.name for path in (files / "out").iterdir()} == (RESULTS | STAGES) - {"fit.png"}
 
 
@@ -440,7 +437,7 @@ def test_predict_writes_images_with_wcs(posterior, tmp_path):
         assert np.isnan(hdus["RESIDUAL"].data[0]).all()
         chi2 = np.nanmean(hdus["RESIDUAL"].data.astype(float) ** 2)
     said = json.loads(run("predict", posterior, *arguments, "--json").stdout)
-    assert said["reduced_chi2"] == pytest.approx(chi2, rel=1e-4)
+    assert said["images"]["image"]["reduced_chi2"] == pytest.approx(chi2, rel=1e-4)
 
 
 def test_predict_asks_for_the_model(posterior, tmp_path):

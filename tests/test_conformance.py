@@ -7,12 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from catalogue import LIGHTS, MASSES, name
+from catalogue import LIGHTS, MASSES, name, parts_of
 
-from numpyro_lens import light, mass
+from numpyro_lens import lensing, light, mass
 from numpyro_lens.lensing import deflection_jacobian
 
 masses = pytest.mark.parametrize("lens", MASSES, ids=name)
+lights = pytest.mark.parametrize("profile", LIGHTS, ids=name)
 profiles = pytest.mark.parametrize("profile", MASSES + LIGHTS, ids=name)
 X = np.array([0.3, -1.0, 2.1, 0.7, -0.2])
 Y = np.array([0.9, 0.4, -1.3, 0.01, -0.6])
@@ -67,6 +68,25 @@ def test_convergence_is_half_the_divergence_and_the_curl_vanishes(lens, double):
 
 
 @masses
+def test_convergence_of_a_list_is_that_of_its_profiles(lens, double):
+    """The functions of the package find the closed forms, through sums too."""
+    both = lensing.convergence([lens, mass.SIS(theta_E=0.3)], X, Y)
+    one = mass.convergence_of(lens, X, Y) + mass.SIS(theta_E=0.3).convergence(X, Y)
+    np.testing.assert_allclose(both, one, rtol=1e-12, atol=1e-14)
+
+
+@lights
+def test_basis_times_amplitude_is_the_brightness(profile, double):
+    """Whatever the amplitudes are when the basis is computed."""
+    amplitudes = np.concatenate([np.ravel(light.amplitude(p)) for p in parts_of(profile)])
+    parts = jax.jit(light.basis_parts)(profile, X, Y)
+    basis = light.basis(profile, X, Y)
+    assert basis.shape == (amplitudes.size, *X.shape)
+    np.testing.assert_allclose(basis, np.concatenate(parts), rtol=1e-12)
+    np.testing.assert_allclose(amplitudes @ basis, profile.brightness(X, Y), rtol=1e-12)
+
+
+@masses
 def test_gauss_theorem(lens, double):
     """Flux of the deflection out of a circle: twice the mass inside, by quadrature."""
     phi = 2 * np.pi * np.arange(512) / 512
@@ -89,7 +109,7 @@ def test_gauss_theorem(lens, double):
 
 
 def _center(lens, field):
-    first = getattr(lens, "components", (lens,))[0]
+    first = parts_of(lens)[0]
     return getattr(getattr(first, "profile", first), field, 0.0)
 
 
@@ -102,7 +122,7 @@ SLOW = {mass.DPIE, mass.TNFW, mass.NFWEllipse, mass.Gaussian, mass.MultiGaussian
 
 
 def _slow_last(profile, x64):
-    kinds = {type(p) for p in getattr(profile, "components", (profile,))}
+    kinds = {type(p) for p in parts_of(profile)}
     return [pytest.mark.slow] if kinds & (SLOW | (SLOW_IN_DOUBLE if x64 else set())) else []
 
 
@@ -145,8 +165,8 @@ def _radii(profile):
 
 
 def _round(profile):
-    if hasattr(profile, "components"):
-        return type(profile)(tuple(map(_round, profile.components)))
+    if len(parts := parts_of(profile)) > 1:
+        return type(profile)(tuple(map(_round, parts)))
     names = [n for n in ("e1", "e2") if hasattr(profile, n)]
     new = [0.0] * len(names)
     if hasattr(profile, "gamma"):

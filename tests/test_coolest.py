@@ -6,7 +6,7 @@ import pytest
 
 import numpyro_lens as nl
 from numpyro_lens.exchange import read_coolest, write_coolest
-from numpyro_lens.simulate import Scene
+from numpyro_lens.scene import Scene
 
 SERSIC = nl.light.Sersic(amp=3.0, R_sersic=0.3, n_sersic=1.5, e1=0.1, e2=-0.2, center_x=0.1)
 MASSES = {
@@ -15,7 +15,7 @@ MASSES = {
     "ExternalShear": nl.mass.Shear(gamma1=0.03, gamma2=-0.02),
     "ConvergenceSheet": nl.mass.ConvergenceSheet(kappa=-0.1),
 }
-SCENE = Scene(
+SCENE = Scene.of(
     mass=MASSES["PEMD"] + MASSES["ExternalShear"],
     source=SERSIC,
     lens_light=nl.light.Sersic(amp=2.0, R_sersic=0.8, n_sersic=4.0) + nl.light.Uniform(amp=0.1),
@@ -46,7 +46,10 @@ def assert_same(scene, other):
 @pytest.mark.parametrize("matrix", MATRICES.values(), ids=MATRICES)
 @pytest.mark.parametrize("lens", MASSES.values(), ids=MASSES)
 def test_template_comes_back_as_the_same_scene(lens, matrix, tmp_path):
-    scene, where = SCENE._replace(mass=lens), observation(matrix)
+    scene, where = (
+        Scene.of(mass=lens, source=SCENE.source, lens_light=SCENE.lens_light),
+        observation(matrix),
+    )
     path = tmp_path / "lens.json"
     write_coolest(path, scene, where, lens_redshift=0.5, source_redshift=2.0)
     assert_same(read_coolest(path, where), scene)
@@ -56,7 +59,11 @@ def test_source_without_redshifts_is_the_galaxy_without_mass(tmp_path):
     path = tmp_path / "lens.json"
     write_coolest(path, SCENE, observation())
     assert_same(read_coolest(path), SCENE)
-    write_coolest(path, SCENE._replace(mass=MASSES["ExternalShear"]), observation())
+    write_coolest(
+        path,
+        Scene.of(mass=MASSES["ExternalShear"], source=SCENE.source, lens_light=SCENE.lens_light),
+        observation(),
+    )
     with pytest.raises(ValueError, match=r"here are lens, source\. Write redshifts"):
         read_coolest(path)
 
@@ -65,15 +72,17 @@ def test_source_without_redshifts_is_the_galaxy_without_mass(tmp_path):
 def test_image_is_the_same_in_image_coordinates(name, double, tmp_path):
     """What COOLEST's coordinates promise: its scene on upright pixels is the same array."""
     write_coolest(tmp_path / "lens.json", SCENE, observation(MATRICES[name]))
-    theirs = nl.render(observation(), **read_coolest(tmp_path / "lens.json")._asdict())
-    ours = nl.render(observation(MATRICES[name]), **SCENE._asdict())
+    theirs = nl.simulate.render_scene(observation(), read_coolest(tmp_path / "lens.json"))
+    ours = nl.simulate.render_scene(observation(MATRICES[name]), SCENE)
     np.testing.assert_allclose(theirs, ours, rtol=1e-6)
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_angle_is_that_of_the_conventions(sign, tmp_path):
     """Along x it is 90 and not -90; an eighth of a turn to the left of +y is +45 degrees."""
-    scene = Scene(nl.mass.SIE(theta_E=1.0, e1=0.1) + nl.mass.Shear(gamma1=0.0, gamma2=-0.05 * sign))
+    scene = Scene.of(
+        mass=nl.mass.SIE(theta_E=1.0, e1=0.1) + nl.mass.Shear(gamma1=0.0, gamma2=-0.05 * sign)
+    )
     write_coolest(tmp_path / "lens.json", scene, observation())
     text = (tmp_path / "lens.json").read_text()
     assert '"value": 90.0' in text
@@ -121,7 +130,7 @@ def test_their_reader_takes_the_template(theirs):
 def test_every_mass_means_the_same_there(name, theirs, double):
     """SIE is compared as the PEMD of slope 2, which is what its definition is."""
     api = pytest.importorskip("coolest.api.profiles.mass")
-    profile = theirs(Scene(MASSES[name])).lensing_entities[0].mass_model[0]
+    profile = theirs(Scene.of(mass=MASSES[name])).lensing_entities[0].mass_model[0]
     assert profile.type == name
     model = getattr(api, name if name != "SIE" else "PEMD")()
     np.testing.assert_allclose(
@@ -139,7 +148,7 @@ def test_sersic_means_the_same_there(theirs, double):
 def test_draws_become_statistics(theirs):
     """An axis near 90 degrees: draws on either side are not 180 degrees apart."""
     spread = np.array([-0.02, -0.01, 0.0, 0.01, 0.02])
-    draws = [Scene(nl.mass.SIE(theta_E=1.0 + s, e1=0.1, e2=s)) for s in spread]
+    draws = [Scene.of(mass=nl.mass.SIE(theta_E=1.0 + s, e1=0.1, e2=s)) for s in spread]
     lens = theirs(draws[2], draws=draws).lensing_entities[0]
     theta_E, phi = (lens.mass_model[0].parameters[name] for name in ("theta_E", "phi"))
     assert theta_E.posterior_stats.mean == pytest.approx(1.0)
@@ -149,7 +158,7 @@ def test_draws_become_statistics(theirs):
 
 
 def test_a_sphere_is_a_round_ellipsoid(tmp_path):
-    write_coolest(tmp_path / "lens.json", Scene(nl.mass.SIS(theta_E=1.3)), observation())
+    write_coolest(tmp_path / "lens.json", Scene.of(mass=nl.mass.SIS(theta_E=1.3)), observation())
     lens = read_coolest(tmp_path / "lens.json").mass
     assert isinstance(lens, nl.mass.SIE)
     assert (lens.theta_E, lens.e1, lens.e2) == (1.3, 0.0, 0.0)
@@ -158,7 +167,7 @@ def test_a_sphere_is_a_round_ellipsoid(tmp_path):
 def test_what_cannot_go_over_is_told(tmp_path):
     path = tmp_path / "lens.json"
     with pytest.raises(ValueError, match=r"PointMass has no counterpart.*EPL"):
-        write_coolest(path, Scene(nl.mass.PointMass(theta_E=1.0)), observation())
+        write_coolest(path, Scene.of(mass=nl.mass.PointMass(theta_E=1.0)), observation())
     with pytest.raises(ValueError, match="square pixels"):
         write_coolest(path, SCENE, observation(np.diag([0.1, 0.2])))
     assert not list(tmp_path.iterdir())

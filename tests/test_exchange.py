@@ -13,7 +13,7 @@ import numpyro_lens as nl
 from numpyro_lens import exchange
 from numpyro_lens.exchange import from_lenstronomy, read_lenstronomy, to_lenstronomy
 
-SCENE = nl.simulate.Scene(
+SCENE = nl.Scene.of(
     mass=nl.mass.EPL(theta_E=1.1, gamma=2.1, e1=0.1, e2=-0.05, center_x=0.02, center_y=0.01)
     + nl.mass.Shear(gamma1=0.03, gamma2=-0.02),
     source=nl.light.Sersic(amp=3.0, R_sersic=0.3, n_sersic=1.5, e1=0.1, e2=0.0, center_x=0.1),
@@ -48,7 +48,7 @@ X, Y = np.random.default_rng(0).normal(size=(2, 50))
 @pytest.mark.parametrize("kind", exchange._lenstronomy._MASSES, ids=lambda kind: kind.__name__)
 def test_every_mass_means_the_same_there(double, lenstronomy, kind):
     profile = next(m for m in MASSES if type(m) is kind)
-    lists = to_lenstronomy(nl.simulate.Scene(mass=profile))
+    lists = to_lenstronomy(nl.Scene.of(mass=profile))
     theirs = lenstronomy.lens(lists["lens_model_list"]).alpha(X, Y, lists["kwargs_lens"])
     np.testing.assert_allclose(profile.deflection(X, Y), theirs, rtol=1e-6, atol=1e-9)
 
@@ -56,14 +56,14 @@ def test_every_mass_means_the_same_there(double, lenstronomy, kind):
 @pytest.mark.parametrize("kind", exchange._lenstronomy._LIGHTS, ids=lambda kind: kind.__name__)
 def test_every_light_means_the_same_there(double, lenstronomy, kind):
     profile = next(m for m in LIGHTS if type(m) is kind)
-    lists = to_lenstronomy(nl.simulate.Scene(None, source=profile))
+    lists = to_lenstronomy(nl.Scene.of(source=profile))
     model = lenstronomy.light(lists["source_light_model_list"])
     theirs = model.surface_brightness(X, Y, lists["kwargs_source"])
     np.testing.assert_allclose(profile.brightness(X, Y), theirs, rtol=1e-6)
 
 
 def test_empty_parts_stay_empty():
-    scene = nl.simulate.Scene(mass=nl.mass.SIS(theta_E=1.0))
+    scene = nl.Scene.of(mass=nl.mass.SIS(theta_E=1.0))
     lists = to_lenstronomy(scene)
     assert lists["source_light_model_list"] == lists["kwargs_source"] == []
     assert from_lenstronomy(lists["lens_model_list"], lists["kwargs_lens"]).source is None
@@ -75,7 +75,7 @@ def test_profiles_without_counterpart_are_named():
             return 0.0 * x
 
     with pytest.raises(ValueError, match=r"Other has no counterpart.*SIE"):
-        to_lenstronomy(nl.simulate.Scene(mass=Other()))
+        to_lenstronomy(nl.Scene.of(mass=Other()))
     with pytest.raises(ValueError, match=r"unknown: PEMD.*SIE"):
         from_lenstronomy(["PEMD"], [{}])
     with pytest.raises(ValueError, match="1 and 0"):

@@ -18,22 +18,22 @@ PHYSICS = [
     ["scene", "lensing", "images"],
     ["observation", "simulate", "linear"],
 ]
-GENERIC = ["target", "sampler", "infer"]
+GENERIC = ["density", "sampler", "infer"]
 ROWS = [*PHYSICS, GENERIC, ["priors", "models"], ["plot"], ["fitting", "gigalens"]]
 EDGE = {"io", "exchange", "report", "cli", "citations", "__init__", "__main__"}
 ORDER = [name for row in ROWS for name in row]
 
 #: What some may import at most, besides themselves.
 ALLOWED = {
-    "target": {"_types"},
-    "sampler": {"_types", "target"},
-    "infer": {"_types", "target", "sampler"},
+    "density": {"_types"},
+    "sampler": {"_types", "density"},
+    "infer": {"_types", "density", "sampler"},
     "plot": {name for row in PHYSICS for name in row} | {"models"},
 }
 
 #: A module imports only from those before it.
 INSIDE = {
-    "target": ["transforms", "model", "batching"],
+    "density": ["transforms", "model", "batching"],
     "sampler": [
         "maps",
         "trajectory",
@@ -61,7 +61,7 @@ INSIDE = {
         "hmc",
         "pipeline",
     ],
-    "fitting": ["keeping", "result", "files", "source_map", "pipeline"],
+    "fitting": ["files", "result", "loading", "source_map", "pipeline"],
     "gigalens": ["model", "inference"],
 }
 
@@ -200,7 +200,7 @@ def loaded(code: str) -> set[str]:
         ("import numpyro_lens", {"jax", "numpyro", "arviz", "matplotlib", "astropy", "numpy"}),
         ("import numpyro_lens as nl; nl.render", {"numpyro", "arviz", "matplotlib", "astropy"}),
         ("import numpyro_lens as nl; nl.observe; nl.render", {"arviz", "matplotlib", "astropy"}),
-        ("import numpyro_lens.target, numpyro_lens.sampler", {"arviz", "matplotlib", "astropy"}),
+        ("import numpyro_lens.density, numpyro_lens.sampler", {"arviz", "matplotlib", "astropy"}),
         ("import numpyro_lens as nl; nl.read_fits", {"numpyro", "arviz", "matplotlib"}),
     ],
 )

@@ -11,7 +11,7 @@ from synthetic import fitted
 
 import numpyro_lens as nl
 from numpyro_lens.infer.map import prior_draws
-from numpyro_lens.target import Target, evaluate
+from numpyro_lens.density import Target, evaluate
 
 
 @pytest.fixture

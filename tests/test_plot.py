@@ -9,16 +9,17 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from stand_ins import StandIn
 
 import numpyro_lens as nl
 from numpyro_lens import plot
 from numpyro_lens.plot import _corner
-from numpyro_lens.simulate import Scene
+from numpyro_lens.scene import Plane, Scene
 
 
 @pytest.fixture(scope="module")
 def scene():
-    return Scene(
+    return Scene.of(
         mass=nl.mass.SIE(theta_E=0.8, e1=0.1, e2=0.05) + nl.mass.Shear(gamma1=0.03, gamma2=0.0),
         source=nl.light.Sersic(amp=20.0, R_sersic=0.1, n_sersic=1.0, center_x=0.05, center_y=0.02),
         lens_light=nl.light.Uniform(amp=0.5),
@@ -26,11 +27,16 @@ def scene():
 
 
 def fit_of(scene, *, shape=(30, 36), matrix=((0.1, 0.0), (0.0, 0.1)), mask=None):
-    empty = nl.Observation(
-        np.zeros(shape), transform_pix2angle=matrix, noise=nl.NoiseMap(0.02), mask=mask
+    empty = nl.Observation.blank(
+        shape, transform_pix2angle=matrix, noise=nl.NoiseMap(0.02), mask=mask
     )
-    observation = nl.mock(empty, jax.random.key(0), **scene._asdict())
-    return SimpleNamespace(observation=observation, scene=lambda: scene)
+    observation = nl.mock(empty, jax.random.key(0), planes=scene.planes, scaling=scene.scaling)
+    return StandIn({"image": observation}, {"image": scene})
+
+
+def without(scene, missing):
+    parts = {name: getattr(scene, name) for name in ("mass", "source", "lens_light")}
+    return Scene.of(**parts | {missing: None})
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +91,8 @@ def test_pixels_stand_where_the_matrix_puts_them(scene, matrix, x_lim):
     np.testing.assert_allclose(axes[0].get_xlim(), x_lim, rtol=1e-5)
     corners = axes[0].collections[0].get_coordinates()
     centres = (corners[1:, 1:] + corners[:-1, :-1]) / 2
-    np.testing.assert_allclose(centres[..., 0], result.observation.x, atol=1e-5)
-    np.testing.assert_allclose(centres[..., 1], result.observation.y, atol=1e-5)
+    np.testing.assert_allclose(centres[..., 0], result.observations["image"].x, atol=1e-5)
+    np.testing.assert_allclose(centres[..., 1], result.observations["image"].y, atol=1e-5)
 
 
 def test_masked_pixels_are_hatched(scene):
@@ -102,7 +108,7 @@ def test_masked_pixels_are_hatched(scene):
 
 @pytest.mark.parametrize("missing", ["mass", "source", "lens_light"])
 def test_parts_may_be_missing(scene, missing, tmp_path):
-    figure, _ = plot.plot_fit(fit_of(scene._replace(**{missing: None})))
+    figure, _ = plot.plot_fit(fit_of(without(scene, missing)))
     assert saved(figure, tmp_path / "fit.png")
 
 
@@ -127,7 +133,7 @@ def share(image, colour, tolerance=0.08):
 
 
 def test_data_panel_is_bright_on_the_ring(scene):
-    figure, axes = plot.plot_observation(fit_of(scene).observation)
+    figure, axes = plot.plot_observation(fit_of(scene).observations["image"])
     image = pixels(figure)
     box = axes[0].get_window_extent()
     height = image.shape[0]
@@ -140,8 +146,8 @@ def test_data_panel_is_bright_on_the_ring(scene):
 
 @pytest.mark.parametrize("matrix", [((-0.1, 0.0), (0.0, 0.1)), ((0.1, 0.0), (0.0, 0.1))])
 def test_compass_points_north_and_east(scene, matrix):
-    empty = nl.Observation(
-        np.zeros((20, 20)),
+    empty = nl.Observation.blank(
+        (20, 20),
         transform_pix2angle=matrix,
         noise=nl.NoiseMap(0.1),
         sky_position=(150.0, 2.0),
@@ -151,7 +157,7 @@ def test_compass_points_north_and_east(scene, matrix):
     start = axes[0].texts[0].xy
     assert names["N"][1] > start[1]
     assert (names["E"][0] - start[0]) * matrix[0][0] > 0
-    _, axes = plot.plot_observation(fit_of(scene).observation)
+    _, axes = plot.plot_observation(fit_of(scene).observations["image"])
     assert not axes[0].texts
 
 
@@ -180,7 +186,7 @@ def test_magnification_changes_sign_on_the_critical_curve(scene):
 def test_maps_need_a_mass(scene):
     for draw in (plot.plot_convergence, plot.plot_magnification):
         with pytest.raises(ValueError, match="belong to a lens"):
-            draw(fit_of(scene._replace(mass=None)))
+            draw(fit_of(without(scene, "mass")))
 
 
 def test_starts_are_ranked_and_basins_counted():
@@ -212,11 +218,56 @@ def test_prediction_shows_mean_and_spread(scene):
     assert share(pixels(figure), "#fde725", 0.2) > 0.1  # the top of viridis
 
 
-def test_prediction_needs_an_image(scene):
-    fit = fit_of(scene)
-    fit.predict = lambda num: {"flux": np.zeros((3, 7))}
-    with pytest.raises(ValueError, match="flux"):
-        plot.plot_prediction(fit)
+def test_prediction_needs_an_image():
+    with pytest.raises(ValueError, match="observes no `Observation`"):
+        plot.plot_prediction(StandIn({}, {}))
+
+
+@pytest.fixture(scope="module")
+def two_bands(scene):
+    """Two images of different shape and scale; the second source is a hundred times fainter."""
+    faint = nl.light.Sersic(amp=0.2, R_sersic=0.1, n_sersic=1.0, center_x=0.05, center_y=0.02)
+    scenes = {"vis": scene, "nir": Scene.of(mass=scene.mass, source=faint)}
+    noise = {"vis": 0.02, "nir": 2e-4}
+    empty = {
+        "vis": nl.Observation.blank((30, 36), pixel_scale=0.1, noise=nl.NoiseMap(noise["vis"])),
+        "nir": nl.Observation.blank((15, 14), pixel_scale=0.2, noise=nl.NoiseMap(noise["nir"])),
+    }
+    observations = {
+        name: nl.mock(e, jax.random.key(0), planes=scenes[name].planes) for name, e in empty.items()
+    }
+    return StandIn(observations, scenes)
+
+
+def test_every_image_has_a_row_with_its_own_scene(two_bands):
+    figure, axes = plot.plot_fit(two_bands)
+    assert [axis.get_title() for axis in axes[::4]] == ["vis: data", "nir: data"]
+    for row, shape in ((axes[:4], (30, 36)), (axes[4:], (15, 14))):
+        assert all(row[k].collections[0].get_array().size == np.prod(shape) for k in range(3))
+        mean_square = float(row[2].get_title().split()[-1].rstrip(")"))
+        assert mean_square == pytest.approx(1.0, abs=0.25)
+    assert share(pixels(figure), plot._panel.CURVE) > 1e-4
+
+
+def test_one_of_several_images_is_named(two_bands):
+    _, axes = plot.plot_fit(two_bands, "nir")
+    assert len(axes) == 4
+    with pytest.raises(ValueError, match=r"'vis', 'nir'; got 'ks'"):
+        plot.plot_fit(two_bands, "ks")
+    with pytest.raises(ValueError, match=r"several images: 'vis', 'nir'\. Say which"):
+        plot.plot_convergence(two_bands)
+    _, axes = plot.plot_convergence(two_bands, name="nir")
+    assert axes[0].collections[0].get_array().size == 15 * 14
+
+
+def test_three_planes_are_drawn(tmp_path):
+    near = Plane(mass=nl.mass.SIS(theta_E=0.7), light=nl.light.Uniform(amp=0.1))
+    middle = Plane(mass=nl.mass.SIS(theta_E=0.2), light=nl.light.Gaussian(amp=2.0, sigma=0.1))
+    far = Plane(light=nl.light.Gaussian(amp=3.0, sigma=0.1, center_x=0.2))
+    scaling = np.array([[0.0, 0.6, 1.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
+    figure, axes = plot.plot_fit(fit_of(Scene.of(planes=[near, middle, far], scaling=scaling)))
+    assert saved(figure, tmp_path / "fit.png")
+    assert axes[1].lines  # critical curves of the whole
 
 
 def test_axes_may_be_given(scene):

@@ -93,6 +93,7 @@ def test_bad_kernels_teach(kernel, message):
         PSF(kernel)
 
 
+@pytest.mark.wrong_types
 def test_bad_numbers_teach():
     with pytest.raises(ValueError, match="positive integer"):
         PSF(np.ones((3, 3)), sampling=0)

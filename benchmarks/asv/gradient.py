@@ -9,12 +9,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from demo import demo_problem
 
-from numpyro_lens.infer.batching import values_and_gradients
+from numpyro_lens.density import values_and_gradients
 
 
-def fresh(flat):
-    """The gradient as a function that JAX has not seen before."""
-    return jax.jit(lambda z, args: values_and_gradients.__wrapped__(flat, z, args))
+def fresh():
+    """The gradient as a function that JAX has not compiled before."""
+    return jax.jit(lambda z, target: values_and_gradients.__wrapped__(target.log_density, z))
 
 
 class Run:
@@ -23,13 +23,12 @@ class Run:
     timeout = 300
 
     def setup(self):
-        flat, observation, self.z = demo_problem(64)
-        self.args = (observation,)
-        self.compiled = fresh(flat).lower(self.z, self.args).compile()
+        self.target, self.z = demo_problem(64)
+        self.compiled = fresh().lower(self.z, self.target).compile()
         self.time_gradient()
 
     def time_gradient(self):
-        jax.block_until_ready(self.compiled(self.z, self.args))
+        jax.block_until_ready(self.compiled(self.z, self.target))
 
 
 class FirstCall:
@@ -38,13 +37,12 @@ class FirstCall:
     timeout, number, repeat, warmup_time = 300, 1, 3, 0
 
     def setup(self):
-        self.flat, observation, self.z = demo_problem(64)
-        self.args = (observation,)
+        self.target, self.z = demo_problem(64)
         jax.clear_caches()
-        self.lowered = fresh(self.flat).lower(self.z, self.args)
+        self.lowered = fresh().lower(self.z, self.target)
 
     def time_trace(self):
-        fresh(self.flat).lower(self.z, self.args)
+        fresh().lower(self.z, self.target)
 
     def time_compile(self):
         self.lowered.compile()

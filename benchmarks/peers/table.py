@@ -25,8 +25,8 @@ jax.config.update("jax_enable_x64", True)
 sys.path.insert(0, sys.argv[1])
 from demo import demo_data, demo_problem, site_values
 p, (image, kernel) = demo_problem(64), demo_data()
-render = jax.jit(lambda z, o: p.flat.trace(z, (o,))["image"]["fn"].base_dist.base_dist.loc)
-expected = np.stack([render(z, p.observation) for z in p.z])
+render = jax.jit(lambda target, z: target.trace(z)["image"]["fn"].mean)
+expected = np.stack([render(p.target, z) for z in p.z])
 fine = np.asarray(p.observation.psf.kernel)
 np.savez(sys.argv[2], image=image, kernel=kernel, fine_kernel=fine, expected=expected,
          **site_values(p))

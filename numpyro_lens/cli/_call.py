@@ -17,7 +17,8 @@ def keep_call(folder: Path, call: dict[str, Any]) -> None:
     Raises:
         ValueError: the folder holds a run of another call.
     """
-    from numpyro_lens.infer.checkpoint import check_same, write_atomically
+    from numpyro_lens.infer.files import write_atomically
+    from numpyro_lens.infer.fingerprint import check_same
 
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / _FILE).exists():

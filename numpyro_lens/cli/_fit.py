@@ -29,6 +29,42 @@ if TYPE_CHECKING:
     from numpyro_lens.observation import Observation
 
 
+ModelArgument = Annotated[
+    str, typer.Argument(help="A ready model's name or path/to/file.py:function.", metavar="MODEL")
+]
+ImageArgument = Annotated[Path, typer.Argument(help="The FITS file.", metavar="IMAGE.fits")]
+ImageExt = Annotated[
+    str | None, typer.Option(help="Extension of the image.  [default: the first 2-D one]")
+]
+PsfExt = Annotated[str | None, typer.Option(help="Extension of the PSF.")]
+NoiseExt = Annotated[str | None, typer.Option(help="Extension of the sigma map.")]
+ExposureExt = Annotated[
+    str | None, typer.Option(help="Extension of the exposure time of every pixel.")
+]
+BackgroundRms = Annotated[
+    float | None, typer.Option(help="Background rms per pixel.  [default: header's BKGRMS]")
+]
+ExposureTime = Annotated[
+    float | None, typer.Option(help="Exposure time of all pixels; inf: background only.")
+]
+PixelScale = Annotated[
+    float | None, typer.Option(help="Pixel side in arcsec.  [default: from the WCS]")
+]
+Cutout = Annotated[int | None, typer.Option(help="Keep this many pixels a side around the centre.")]
+MaskRadius = Annotated[
+    float | None, typer.Option(help="Fit within this radius in arcsec around the centre.")
+]
+MaskExt = Annotated[
+    str | None, typer.Option(help="Extension that is zero where a pixel is not to be fitted.")
+]
+Supersampling = Annotated[int, typer.Option(help="Sub-pixels a side of the model.")]
+PsfSampling = Annotated[int, typer.Option(help="PSF samples per pixel side.")]
+CheckpointOption = Annotated[
+    Path | None,
+    typer.Option(help="Folder that holds the run; `numpyro-lens resume` goes on with it."),
+]
+
+
 def demo(
     out: OutOption = Path("numpyro-lens-demo"),
     seed: SeedOption = 0,
@@ -50,43 +86,24 @@ def demo(
 
 
 def fit(
-    model: Annotated[str, typer.Argument(help="A ready model's name or path/to/file.py:function.")],
-    image: Annotated[Path, typer.Argument(help="The FITS file.", metavar="IMAGE.fits")],
-    image_ext: Annotated[
-        str | None, typer.Option(help="Extension of the image.  [default: the first 2-D one]")
-    ] = None,
-    psf_ext: Annotated[str | None, typer.Option(help="Extension of the PSF.")] = None,
-    noise_ext: Annotated[str | None, typer.Option(help="Extension of the sigma map.")] = None,
-    exposure_ext: Annotated[
-        str | None, typer.Option(help="Extension of the exposure time of every pixel.")
-    ] = None,
-    background_rms: Annotated[
-        float | None, typer.Option(help="Background rms per pixel.  [default: header's BKGRMS]")
-    ] = None,
-    exposure_time: Annotated[
-        float | None, typer.Option(help="Exposure time of all pixels; inf: background only.")
-    ] = None,
-    pixel_scale: Annotated[
-        float | None, typer.Option(help="Pixel side in arcsec.  [default: from the WCS]")
-    ] = None,
-    cutout: Annotated[
-        int | None, typer.Option(help="Keep this many pixels a side around the centre.")
-    ] = None,
-    mask_radius: Annotated[
-        float | None, typer.Option(help="Fit within this radius in arcsec around the centre.")
-    ] = None,
-    mask_ext: Annotated[
-        str | None, typer.Option(help="Extension that is zero where a pixel is not to be fitted.")
-    ] = None,
-    supersampling: Annotated[int, typer.Option(help="Sub-pixels a side of the model.")] = 2,
-    psf_sampling: Annotated[int, typer.Option(help="PSF samples per pixel side.")] = 1,
+    model: ModelArgument,
+    image: ImageArgument,
+    image_ext: ImageExt = None,
+    psf_ext: PsfExt = None,
+    noise_ext: NoiseExt = None,
+    exposure_ext: ExposureExt = None,
+    background_rms: BackgroundRms = None,
+    exposure_time: ExposureTime = None,
+    pixel_scale: PixelScale = None,
+    cutout: Cutout = None,
+    mask_radius: MaskRadius = None,
+    mask_ext: MaskExt = None,
+    supersampling: Supersampling = 2,
+    psf_sampling: PsfSampling = 1,
     out: OutOption = Path("numpyro-lens-fit"),
     seed: SeedOption = 0,
     target_ess: EssOption = None,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(help="Folder that holds the run; `numpyro-lens resume` goes on with it."),
-    ] = None,
+    checkpoint: CheckpointOption = None,
     progress: ProgressOption = True,
     x64: X64Option = False,
     json: JsonOption = False,
@@ -99,25 +116,12 @@ def fit(
     Writes posterior.nc, summary.csv, fit.png, corner.png and manifest.json, and after each stage
     map.npz and svi.npz. Exit code 0: converged; 1: not converged; 2: bad input; 130: interrupted.
     """
-    reading: dict[str, Any] = {
-        "image_ext": image_ext,
-        "psf_ext": psf_ext,
-        "noise_ext": noise_ext,
-        "exposure_ext": exposure_ext,
-        "background_rms": background_rms,
-        "exposure_time": exposure_time,
-        "pixel_scale": pixel_scale,
-        "cutout": cutout,
-        "mask_radius": mask_radius,
-        "mask_ext": mask_ext,
-        "supersampling": supersampling,
-        "psf_sampling": psf_sampling,
-    }
+    given = locals()
     call = {
         "command": "fit",
         "model": absolute_model(model),
         "image": str(image.resolve()),
-        "read_fits": reading,
+        "read_fits": {name: given[name] for name in _READING},
         "out": str(out.resolve()),
         "seed": seed,
         "target_ess": target_ess,
@@ -125,6 +129,23 @@ def fit(
     }
     with one_line_errors(debug):
         run_call(call, checkpoint, progress, json)
+
+
+#: The options of `fit` that `read_fits` takes, by the same names.
+_READING = (
+    "image_ext",
+    "psf_ext",
+    "noise_ext",
+    "exposure_ext",
+    "background_rms",
+    "exposure_time",
+    "pixel_scale",
+    "cutout",
+    "mask_radius",
+    "mask_ext",
+    "supersampling",
+    "psf_sampling",
+)
 
 
 def run_call(call: dict[str, Any], checkpoint: Path | None, progress: bool, json: bool) -> None:
@@ -223,8 +244,8 @@ def _demo_observation(seed: int) -> "Observation":
     scale = 0.05
     steps = scale * np.arange(-6, 7)
     kernel = np.exp(-4 * np.log(2) * (steps[:, None] ** 2 + steps**2) / 0.1**2)
-    empty = nl.Observation(
-        np.zeros((70, 70)),
+    empty = nl.Observation.blank(
+        (70, 70),
         pixel_scale=scale,
         noise=nl.PoissonNoise(0.01, 1500.0),
         psf=nl.PSF(kernel / kernel.sum()),

@@ -107,6 +107,5 @@ def model(observation):
         center_x=dist.Normal(0.0, 0.3),
         center_y=dist.Normal(0.0, 0.3),
     )
-    image = nl.render(observation, mass=lens + shear, source=source, lens_light=lens_light)
-    nl.observe("image", image, observation)
+    nl.observe("image", observation, mass=lens + shear, source=source, lens_light=lens_light)
 '''

@@ -13,7 +13,7 @@ import typer
 from numpyro_lens.cli._shared import one_line, versions
 
 if TYPE_CHECKING:
-    from numpyro_lens.infer import HMCResult
+    from numpyro_lens.fitting import LensFit
 
 
 class Keeper:
@@ -25,7 +25,7 @@ class Keeper:
 
     def write(self, name: str, writer: Callable[[Path], Any]) -> None:
         """Let ``writer`` fill a temporary file, then give it its name: never half a file."""
-        from numpyro_lens.infer.checkpoint import write_atomically
+        from numpyro_lens.infer.files import write_atomically
 
         if not self.written:
             # an older run's manifest must not vouch for the files of this one
@@ -46,7 +46,7 @@ class Keeper:
             self.write(f"{stage}.npz", lambda path: np.savez(path, **arrays))
 
 
-def write_results(keeper: Keeper, result: "HMCResult", command: dict[str, Any]) -> Any:
+def write_results(keeper: Keeper, result: "LensFit", command: dict[str, Any]) -> Any:
     """Everything but the posterior; the manifest last, so that a folder with one is complete."""
     from numpyro_lens import plot
 
@@ -55,7 +55,7 @@ def write_results(keeper: Keeper, result: "HMCResult", command: dict[str, Any]) 
     for name, draw in (("fit.png", plot.plot_fit), ("corner.png", plot.plot_corner)):
         try:
             figure, _ = draw(result)
-        except ValueError as error:  # say, a model without `render`: its posterior is no worse
+        except ValueError as error:  # say, a model without `observe`: its posterior is no worse
             typer.echo(f"numpyro-lens: {name} was not drawn: {one_line(error)}", err=True)
             continue
         keeper.write(name, partial(figure.savefig, dpi=150))
@@ -64,7 +64,7 @@ def write_results(keeper: Keeper, result: "HMCResult", command: dict[str, Any]) 
     return summary
 
 
-def _manifest(result: "HMCResult", command: dict[str, Any]) -> dict[str, Any]:
+def _manifest(result: "LensFit", command: dict[str, Any]) -> dict[str, Any]:
     import jax
 
     return {

@@ -17,7 +17,8 @@ from numpyro_lens.cli._shared import (
 )
 
 if TYPE_CHECKING:
-    from numpyro_lens.infer import HMCResult
+    from numpyro_lens.fitting import LensFit
+    from numpyro_lens.observation import Observation
 
 PosteriorArgument = Annotated[
     Path, typer.Argument(help="A posterior.nc that fit or demo wrote.", metavar="POSTERIOR.nc")
@@ -38,37 +39,49 @@ def predict(
     Example: numpyro-lens predict demo/posterior.nc --num 200 --out prediction.fits
 
     The FITS file has the observation, and the extensions MEAN, STD and RESIDUAL (in units of the
-    noise), all with the WCS of the image.
+    noise), all with the WCS of the image. Of a model with several images each has a file of its
+    own, prediction_NAME.fits.
     """
     with one_line_errors(debug):
         start_jax(x64=False)
-        from numpyro_lens.io import write_fits
-
         result = load_result(posterior, model)
-        images, chi2 = _prediction(result, num, seed)
-        write_fits(out, result.observation, images)
+        written = _write_predictions(result, out, num, seed)
     if json:
-        print_json({"out": str(out), "extensions": list(images), "reduced_chi2": chi2})
-    else:
-        typer.echo(f"Wrote {', '.join(images)} in {out}; reduced chi-square {chi2:.3f}")
+        print_json({"images": written})
+        return
+    for name, of in written.items():
+        extensions = ", ".join(of["extensions"])
+        chi2 = f"reduced chi-square {of['reduced_chi2']:.3f}"
+        typer.echo(f"{name}: wrote {extensions} in {of['out']}; {chi2}")
 
 
-def _prediction(result: "HMCResult", num: int, seed: int) -> tuple[dict[str, Any], float]:
+def _write_predictions(result: "LensFit", out: Path, num: int, seed: int) -> dict[str, Any]:
+    """A FITS file for each image, and what is in it by the name of the image."""
+    from numpyro_lens.io import write_fits
+
+    if not result.observations:
+        raise InputError(
+            f"no observed site is an image; the model observes {', '.join(result.observed)}."
+        )
+    written, draws = {}, result.predict(num, seed)
+    for name, observation in result.observations.items():
+        images, chi2 = _prediction(observation, draws[name])
+        several = len(result.observations) > 1
+        path = out.with_stem(f"{out.stem}_{name}") if several else out
+        write_fits(path, observation, images)
+        written[name] = {"out": str(path), "extensions": list(images), "reduced_chi2": chi2}
+    return written
+
+
+def _prediction(observation: "Observation", draws: Any) -> tuple[dict[str, Any], float]:
     """Images by the name of their extension, and the reduced chi-square of the mean."""
     import jax.numpy as jnp
     import numpy as np
 
-    observation = result.observation
-    sites = result.predict(num, seed)
-    draws = next((v for v in sites.values() if v.shape[1:] == observation.shape), None)
-    if draws is None:
-        raise InputError(f"no observed site is an image; the model observes {', '.join(sites)}.")
     mean = draws.mean(axis=0)
-    sigma = np.asarray(observation.noise.sigma(jnp.asarray(mean)))
-    used = np.asarray(observation.mask)
-    residual = np.where(used, (np.asarray(observation.image) - mean) / sigma, np.nan)
-    chi2 = float(np.mean(residual[used] ** 2))
-    return {"MEAN": mean, "STD": draws.std(axis=0), "RESIDUAL": residual}, chi2
+    residuals = np.where(observation.mask, observation.residuals(jnp.asarray(mean)), np.nan)
+    chi2 = float(observation.mean_square(jnp.asarray(mean)))
+    return {"MEAN": mean, "STD": draws.std(axis=0), "RESIDUAL": residuals}, chi2
 
 
 def report(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from numpyro_lens.infer import HMCResult
+    from numpyro_lens.fitting import LensFit
     from numpyro_lens.observation import Observation
 
 # jax, numpyro and the rest of the package are imported inside the commands: `--help` stays fast,
@@ -138,13 +138,13 @@ def check_model(model: Callable, observation: "Observation") -> None:
         raise InputError(
             "the model must place an observed site; it has "
             f"{', '.join(sites) or 'no site'}. "
-            'End it with nl.observe("image", image, observation).'
+            'End it with nl.observe("image", observation, mass=..., source=...).'
         )
 
 
-def load_result(path: Path, model: str | None) -> "HMCResult":
+def load_result(path: Path, model: str | None) -> "LensFit":
     """A saved posterior, with the model function where one is named or ready."""
-    from numpyro_lens.infer import load
+    from numpyro_lens.fitting import load
 
     return load(path, model=None if model is None else load_model(model))
 

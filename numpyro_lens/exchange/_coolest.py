@@ -21,9 +21,11 @@ from astropy.io import fits
 from numpy.typing import ArrayLike
 
 from numpyro_lens import light, mass
+from numpyro_lens.exchange._profiles import profiles_of
 from numpyro_lens.observation import Observation
 from numpyro_lens.psf import PSF
-from numpyro_lens.simulate import Scene, render
+from numpyro_lens.scene import Scene
+from numpyro_lens.simulate import render_scene
 
 
 class _Entry(NamedTuple):
@@ -74,11 +76,10 @@ def write_coolest(
         ValueError: a profile has no counterpart, or the pixels are not square.
 
     Example:
-        >>> import numpy as np
         >>> import numpyro_lens as nl
-        >>> image = nl.Observation(np.zeros((8, 8)), pixel_scale=0.1, noise=nl.NoiseMap(1.0))
+        >>> image = nl.Observation.blank((8, 8), pixel_scale=0.1, noise=nl.NoiseMap(1.0))
         >>> lens = nl.mass.SIE(theta_E=1.2, e1=0.1)
-        >>> nl.exchange.write_coolest("lens.json", nl.simulate.Scene(mass=lens), image)
+        >>> nl.exchange.write_coolest("lens.json", nl.Scene.of(mass=lens), image)
         >>> template = json.loads(Path("lens.json").read_text())
         >>> template["lensing_entities"][0]["mass_model"][0]["type"]
         'SIE'
@@ -110,18 +111,17 @@ def read_coolest(path: str | PathLike, observation: Observation | None = None) -
             the pixels are at an angle; by default x points to the right of the image and y up.
 
     Returns:
-        The scene, for ``nl.render(observation, **scene._asdict())``.
+        The scene, for ``nl.simulate.render_scene(observation, scene)``.
 
     Raises:
         ValueError: a profile has no counterpart, a parameter has no value, there is more than one
             lens plane, or which galaxy the source is cannot be told.
 
     Example:
-        >>> import numpy as np
         >>> import numpyro_lens as nl
-        >>> image = nl.Observation(np.zeros((8, 8)), pixel_scale=0.1, noise=nl.NoiseMap(1.0))
+        >>> image = nl.Observation.blank((8, 8), pixel_scale=0.1, noise=nl.NoiseMap(1.0))
         >>> source = nl.light.Sersic(amp=2.0, R_sersic=0.1, n_sersic=1.0)
-        >>> scene = nl.simulate.Scene(nl.mass.SIS(theta_E=1.2), source)
+        >>> scene = nl.Scene.of(mass=nl.mass.SIS(theta_E=1.2), source=source)
         >>> nl.exchange.write_coolest("lens.json", scene, image)
         >>> again = nl.exchange.read_coolest("lens.json")
         >>> type(again.mass).__name__, again.source.amp
@@ -132,7 +132,7 @@ def read_coolest(path: str | PathLike, observation: Observation | None = None) -
     sources = _sources(entities)
     lenses = [entity for entity in entities if entity not in sources]
     _check_one_plane(lenses, sources)
-    return Scene(
+    return Scene.of(
         mass=_read(lenses, "mass_model", _MASSES, turn),
         source=_read(sources, "light_model", _LIGHTS, turn),
         lens_light=_read(lenses, "light_model", _LIGHTS, turn),
@@ -195,9 +195,7 @@ def _entities(
 
 def _profiles(wholes: Sequence, known: Sequence[_Entry], turn: np.ndarray) -> list[dict[str, Any]]:
     """The profiles of the first mass or light, with the spread over those after it."""
-    if wholes[0] is None:
-        return []
-    draws = zip(*(getattr(whole, "components", (whole,)) for whole in wholes), strict=True)
+    draws = zip(*map(profiles_of, wholes), strict=True)
     return [_profile(profiles, known, turn) for profiles in draws]
 
 
@@ -260,7 +258,7 @@ def _origin(observation: Observation) -> dict[str, str]:
 def _pixels(path: Path, scene: Scene, observation: Observation) -> dict[str, Any]:
     """Image, noise, mask and PSF: written beside the template, and what it says of them."""
     scale = float(np.sqrt(observation.pixel_area))
-    noise = observation.noise.sigma(render(observation, **scene._asdict()))
+    noise = observation.noise.sigma(render_scene(observation, scene))
     images = {"image": observation.image, "noise": noise, "mask": observation.mask}
     grids = {name: _grid(path, name, pixels, scale) for name, pixels in images.items()}
     return {

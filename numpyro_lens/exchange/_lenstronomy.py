@@ -12,10 +12,11 @@ import h5py
 import numpy as np
 
 from numpyro_lens import light, mass
+from numpyro_lens.exchange._profiles import profiles_of
 from numpyro_lens.noise import NoiseMap, PoissonNoise
 from numpyro_lens.observation import Observation
 from numpyro_lens.psf import PSF
-from numpyro_lens.simulate import Scene
+from numpyro_lens.scene import Scene
 
 #: lenstronomy's name of each profile whose parameters agree with it by name and meaning.
 _MASSES: dict[type, str] = {
@@ -57,14 +58,13 @@ def to_lenstronomy(scene: Scene) -> dict[str, list]:
 
     Example:
         >>> import numpyro_lens as nl
-        >>> scene = nl.simulate.Scene(mass=nl.mass.SIS(theta_E=1.2))
+        >>> scene = nl.Scene.of(mass=nl.mass.SIS(theta_E=1.2))
         >>> nl.exchange.to_lenstronomy(scene)["kwargs_lens"]
         [{'theta_E': 1.2, 'center_x': 0.0, 'center_y': 0.0}]
     """
     lists: dict[str, list] = {}
     for part, (names, kwargs, known) in _PARTS.items():
-        whole = getattr(scene, part)
-        profiles = () if whole is None else getattr(whole, "components", (whole,))
+        profiles = profiles_of(getattr(scene, part))
         lists[names] = [_name(profile, known) for profile in profiles]
         lists[kwargs] = [_values(profile) for profile in profiles]
     return lists
@@ -87,7 +87,7 @@ def from_lenstronomy(
         lens_light_model_list, kwargs_lens_light: the same of the lens light.
 
     Returns:
-        The scene, for ``nl.render(observation, **scene._asdict())``.
+        The scene, for ``nl.simulate.render_scene(observation, scene)``.
 
     Raises:
         ValueError: a name has no counterpart, or the lists differ in length.
@@ -97,7 +97,7 @@ def from_lenstronomy(
         >>> nl.exchange.from_lenstronomy(["SIS"], [{"theta_E": 1.2}]).mass.theta_E
         1.2
     """
-    return Scene(
+    return Scene.of(
         mass=_profiles(lens_model_list, kwargs_lens, _MASSES, mass.as_mass),
         source=_profiles(source_light_model_list, kwargs_source, _LIGHTS, light.as_light),
         lens_light=_profiles(lens_light_model_list, kwargs_lens_light, _LIGHTS, light.as_light),

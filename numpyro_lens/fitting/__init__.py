@@ -1,7 +1,7 @@
-"""The lens side of a fit: scenes and observations by name, the source that follows the mass, files."""
+"""The lens side of a fit: scenes and observations by name, the source that follows the mass."""
 
-from numpyro_lens.fitting.files import load as load
 from numpyro_lens.fitting.files import model_name as model_name
+from numpyro_lens.fitting.loading import load as load
 from numpyro_lens.fitting.pipeline import fit as fit
 from numpyro_lens.fitting.pipeline import fit_target as fit_target
 from numpyro_lens.fitting.result import LensFit as LensFit

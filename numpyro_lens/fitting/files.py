@@ -10,26 +10,26 @@ import numpy as np
 import xarray as xr
 
 from numpyro_lens import infer, noise
-from numpyro_lens.fitting.result import LensFit
-from numpyro_lens.infer import files
+from numpyro_lens.infer import AbstractPosterior, files
 from numpyro_lens.models import READY
 from numpyro_lens.observation import Observation
 from numpyro_lens.psf import PSF
 
 
-def save(result: LensFit, path: str | PathLike) -> None:
+def save(result: AbstractPosterior, placed: dict[str, Observation], path: str | PathLike) -> None:
     """Write a fit as netCDF: for `load`, and for ``arviz.from_netcdf``.
 
     Args:
         result: the fit.
+        placed: its observations, by the name of their site.
         path: the file, replaced if it exists.
     """
     arguments = [arg for arg in result.args if isinstance(arg, Observation)]
-    distinct = list({id(o): o for o in (*result.observations.values(), *arguments)}.values())
+    distinct = list({id(o): o for o in (*placed.values(), *arguments)}.values())
     number = {id(observation): index for index, observation in enumerate(distinct)}
     attrs = {
         # of the observation of each site, and of each argument; -1: a number, or not kept
-        "sites": json.dumps({name: number[id(o)] for name, o in result.observations.items()}),
+        "sites": json.dumps({name: number[id(o)] for name, o in placed.items()}),
         "arguments": json.dumps([number.get(id(arg), -1) for arg in result.args]),
     }
     numbers = {str(i): a for i, a in enumerate(result.args) if isinstance(a, int | float)}
@@ -38,61 +38,26 @@ def save(result: LensFit, path: str | PathLike) -> None:
     infer.save(result, path, model_name=model_name(result.model), extra=extra)
 
 
-def load(
-    path: str | PathLike, *, model: Callable | None = None, args: tuple | None = None
-) -> LensFit:
-    """Read a result that ``fit.save`` wrote.
-
-    Everything is there but the model function, which no file can hold. A ready model is found by
-    its name; with any other, what runs the model (``predict``, ``scene``, ``plot``) needs it given.
-
-    Args:
-        path: the netCDF file.
-        model: the NumPyro model function that was fitted.
-        args: its arguments; by default the observations and numbers that were fitted.
-
-    Returns:
-        The posterior, with ``.map`` and ``.svi``.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file was written by something else, or does not hold an argument.
-
-    Example:
-        >>> fit.save("posterior.nc")
-        >>> nl.load("posterior.nc").names
-        ('lens.theta_E', 'sky.amp')
-        >>> nl.load("posterior.nc", model=fit.model).scene().mass.theta_E.shape
-        ()
-    """
-    kept = files.read(path, "arguments")
-    if kept is None:
-        return LensFit.of(infer.load(path, model=model, args=args or (), ready=READY))
-    sites = json.loads(kept.attrs["sites"])
-    args = _arguments(path, kept) if args is None else args
-    by_number = dict(zip(json.loads(kept.attrs["arguments"]), args, strict=False))
-    result = LensFit.of(infer.load(path, model=model, args=args, ready=READY))
-    result.__dict__["observations"] = {
-        name: by_number.get(number) or _observation(path, number) for name, number in sites.items()
-    }
-    return result
-
-
 def model_name(model: Callable) -> str:
     """The name of a ready model; of any other function its module and name."""
     ready = {id(function): name for name, function in READY.items()}
     return ready.get(id(model)) or files.own_name(model)
 
 
-def _arguments(path: str | PathLike, kept: xr.Dataset) -> tuple:
-    args = []
+def read_arguments(path: str | PathLike, kept: xr.Dataset) -> tuple:
+    """The arguments of the model, of the dataset that `save` wrote of them.
+
+    Raises:
+        ValueError: one of them is not in the file.
+    """
+    args: list[Any] = []
     for position, number in enumerate(json.loads(kept.attrs["arguments"])):
         if number < 0 and str(position) not in kept:
             raise ValueError(
                 f"Argument {position} of the model is no observation and no number, so "
                 f"{str(path)!r} does not hold it. Give all of them: nl.load(path, args=(...))."
             )
-        args.append(kept[str(position)].item() if number < 0 else _observation(path, number))
+        args.append(kept[str(position)].item() if number < 0 else read_observation(path, number))
     return tuple(args)
 
 
@@ -115,12 +80,18 @@ def _observation_dataset(observation: Observation) -> xr.Dataset:
         "noise": type(observation.noise).__name__,
         "supersampling": observation.supersampling,
         "psf_sampling": observation.sampling,
+        "center": [float(np.mean(axis)) for axis in (observation.x, observation.y)],
     }
     variables = {name: (dims, np.asarray(value)) for name, (dims, value) in variables.items()}
     return xr.Dataset(variables, attrs=attrs)
 
 
-def _observation(path: str | PathLike, number: int) -> Observation:
+def read_observation(path: str | PathLike, number: int) -> Observation:
+    """One of the observations of a file.
+
+    Raises:
+        ValueError: it is not in the file, or has a noise of the user's own class.
+    """
     data = files.read(path, f"observation_{number}")
     if data is None:
         raise ValueError(f"{str(path)!r} lacks observation {number}: it is not whole.")
@@ -131,7 +102,7 @@ def _observation(path: str | PathLike, number: int) -> Observation:
             "arguments of the model: nl.load(path, args=(observation,))."
         )
     kernel = data["psf"].values if "psf" in data else None
-    return Observation(
+    observation = Observation(
         data["image"].values,
         transform_pix2angle=data["transform_pix2angle"].values,
         noise=kind(*(data[f"noise_{field.name}"].values for field in fields(kind))),
@@ -140,3 +111,6 @@ def _observation(path: str | PathLike, number: int) -> Observation:
         supersampling=int(data.attrs["supersampling"]),
         sky_position=data["sky_position"].values if "sky_position" in data else None,
     )
+    center = np.asarray(data.attrs["center"])
+    is_moved = np.any(np.abs(center) > 1e-5 * np.sqrt(observation.pixel_area))
+    return observation.moved(*center) if is_moved else observation

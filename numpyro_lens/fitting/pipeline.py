@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 from numpyro_lens import infer
+from numpyro_lens.density import Target
 from numpyro_lens.fitting.result import LensFit
 from numpyro_lens.fitting.source_map import source_map
-from numpyro_lens.target import Target
 
 
 def fit(model: Callable, *args: Any, seed: int = 0, **settings: Any) -> LensFit:

@@ -10,13 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from numpyro_lens._types import Array
+from numpyro_lens.density import Target, conditioned, observed_sites
+from numpyro_lens.fitting import files
 from numpyro_lens.infer import AbstractPosterior
 from numpyro_lens.infer.posterior import Layout
 from numpyro_lens.linear import with_amplitudes
 from numpyro_lens.models import observations, scenes
 from numpyro_lens.observation import Observation
 from numpyro_lens.scene import Scene
-from numpyro_lens.target import Target, conditioned, observed_sites
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -112,12 +113,10 @@ class LensFit(AbstractPosterior):
 
     def save(self, path: str | PathLike) -> None:
         """Write netCDF: for ``numpyro_lens.load``, and for ``arviz.from_netcdf``."""
-        from numpyro_lens.fitting.files import save
-
-        save(self, path)
+        files.save(self, self.observations, path)
 
     def plot(self) -> "Figure":
-        """Data, model, normalised residuals and source plane of every image; see `plot.plot_fit`."""
+        """Data, model, residuals and source plane of every image; see `plot.plot_fit`."""
         from numpyro_lens import plot
 
         return plot.plot_fit(self)[0]
@@ -173,17 +172,17 @@ def _observations(target: Target, z: np.ndarray) -> dict[str, Observation]:
 def _layout(images: dict[str, Observation], names: set[str]) -> Layout:
     # A variable of the name of a dimension would vanish from its group.
     short = len(images) == 1 and not names & {"x", "y"}
-    dims, coords, constants, constant_dims = {}, {}, {}, {}
+    found = Layout({}, {}, {}, {})
     for name, observation in images.items():
         prefix = "" if short else f"{name}_"
-        dims[name] = [f"{prefix}y", f"{prefix}x"]
         x, y = _pixel_offsets(observation)
-        coords |= {f"{prefix}x": x, f"{prefix}y": y}
+        found.dims[name] = [f"{prefix}y", f"{prefix}x"]
+        found.coords.update({f"{prefix}x": x, f"{prefix}y": y})
         prefix = "" if len(images) == 1 else f"{name}_"
-        constants[f"{prefix}mask"] = np.asarray(observation.mask)
-        constants[f"{prefix}transform_pix2angle"] = np.asarray(observation.transform_pix2angle)
-        constant_dims[f"{prefix}mask"] = dims[name]
-    return Layout(dims, coords, constants, constant_dims)
+        found.constant_dims[f"{prefix}mask"] = found.dims[name]
+        for field in ("mask", "transform_pix2angle"):
+            found.constant_data[prefix + field] = np.asarray(getattr(observation, field))
+    return found
 
 
 def _pixel_offsets(observation: Observation) -> tuple[np.ndarray, np.ndarray]:

@@ -14,12 +14,12 @@ import jax
 import jax.numpy as jnp
 
 from numpyro_lens._types import Array
+from numpyro_lens.density import Target, conditioned, observed_sites
 from numpyro_lens.linear import with_amplitudes
 from numpyro_lens.models import observations, scenes
 from numpyro_lens.sampler import AbstractMap, Additive, Affine, Quadratic
-from numpyro_lens.scene import Plane, Scene
+from numpyro_lens.scene import Plane, Scene, ray_trace
 from numpyro_lens.simulate import render_scene
-from numpyro_lens.target import Target, conditioned, observed_sites
 
 
 class Pixel(NamedTuple):
@@ -56,12 +56,11 @@ class PixelFeatures(eqx.Module):
 
     def __call__(self, z: Array) -> Array:
         """Features (5,) of an unconstrained vector (d,)."""
-        deflector = scenes(self.target.trace(z))[self.site].deflector()
+        scene = scenes(self.target.trace(z))[self.site]
         half = 0.5 * self.pixel.width
         x = self.pixel.x + half * jnp.array([-1, 1, -1, 1])
         y = self.pixel.y + half * jnp.array([-1, -1, 1, 1])
-        alpha_x, alpha_y = deflector.deflection(x, y)
-        beta = jnp.stack([x - alpha_x, y - alpha_y])
+        beta = jnp.stack(ray_trace(scene, x, y))
         left, right = beta[:, 0] + beta[:, 2], beta[:, 1] + beta[:, 3]
         below, above = beta[:, 0] + beta[:, 1], beta[:, 2] + beta[:, 3]
         (xx, yx), (xy, yy) = (right - left) / (4.0 * half), (above - below) / (4.0 * half)

@@ -1,5 +1,8 @@
 """Inference for any NumPyro model: MAP, SVI, HMC."""
 
+from numpyro_lens.density import NormalQuantileTransform as NormalQuantileTransform
+from numpyro_lens.density import Target as Target
+from numpyro_lens.density import map_batch as map_batch
 from numpyro_lens.infer.diagnostics import Verdict as Verdict
 from numpyro_lens.infer.files import load as load
 from numpyro_lens.infer.files import save as save
@@ -17,6 +20,3 @@ from numpyro_lens.infer.svi import SVI as SVI
 from numpyro_lens.infer.svi import StickingTheLanding as StickingTheLanding
 from numpyro_lens.sampler import CrossChain as CrossChain
 from numpyro_lens.sampler import CrossChainHMC as CrossChainHMC
-from numpyro_lens.target import NormalQuantileTransform as NormalQuantileTransform
-from numpyro_lens.target import Target as Target
-from numpyro_lens.target import map_batch as map_batch

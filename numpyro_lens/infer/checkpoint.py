@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from numpyro_lens.density import Target
 from numpyro_lens.infer import files
 from numpyro_lens.infer.fingerprint import as_numpy, check_same
-from numpyro_lens.target import Target
 
 
 class Progress(NamedTuple):

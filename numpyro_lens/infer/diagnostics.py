@@ -23,8 +23,8 @@ _HAS_DATATREE = int(version("arviz").split(".")[0]) >= 1
 # Chains that never move divide by no variance: an R-hat of inf or NaN is what to say of them.
 _unmoved_chains_allowed = np.errstate(divide="ignore", invalid="ignore")
 
-RHAT_LIMIT = 1.01
-ESS_LIMIT = 400
+#: What converged chains keep to, and a Gaussian that stands in for the posterior.
+RHAT_LIMIT, ESS_LIMIT, DIVERGENT_LIMIT, PARETO_K_LIMIT = 1.01, 400, 1e-3, 0.7
 
 
 def build_container(
@@ -162,7 +162,7 @@ def verdict(
     converged = bool(
         np.all(rhat < RHAT_LIMIT)
         and np.all(smallest > ESS_LIMIT)
-        and num_divergent <= 1e-3 * diverging.size
+        and num_divergent <= DIVERGENT_LIMIT * diverging.size
     )
     return Verdict(
         converged,

@@ -11,9 +11,9 @@ from typing import Any, NoReturn
 import numpy as np
 import xarray as xr
 
+from numpyro_lens.density import Site, Target
 from numpyro_lens.infer.posterior import AbstractPosterior, HMCResult
 from numpyro_lens.infer.results import Basin, MAPResult, SVIResult
-from numpyro_lens.target import Site, Target
 
 _ENGINE = "h5netcdf"
 _GROUP = "numpyro_lens_{}"

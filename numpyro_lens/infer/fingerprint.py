@@ -13,7 +13,7 @@ import optax
 from numpyro.distributions import Distribution
 
 from numpyro_lens._types import Array
-from numpyro_lens.target import Target, evaluate
+from numpyro_lens.density import Target, evaluate
 
 #: Values that are computed, not given, agree to this, relative to the largest: devices round.
 _TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
@@ -128,7 +128,8 @@ def check_same(folder: str | os.PathLike, old: dict[str, Any], new: dict[str, An
         ValueError: they differ; it names in what.
     """
     tolerance = _TOLERANCE.get(str(new.get("dtype")), 0.0)
-    differences = list(_differences(old, new, tolerance))
+    asked = {name: old.get(name) for name in new}
+    differences = list(_differences(asked, new, tolerance))
     if not differences:
         return
     name, before, now = differences[0]

@@ -14,6 +14,7 @@ from numpyro.infer.mcmc import MCMCKernel
 from tqdm import tqdm
 
 from numpyro_lens._types import Array
+from numpyro_lens.density import Target, evaluate, unplaced
 from numpyro_lens.infer import diagnostics, numpyro_kernels
 from numpyro_lens.infer.checkpoint import Checkpoint, Progress
 from numpyro_lens.infer.fingerprint import digest, fingerprint, plain
@@ -22,7 +23,6 @@ from numpyro_lens.infer.posterior import HMCResult
 from numpyro_lens.infer.results import MAPResult, SVIResult
 from numpyro_lens.infer.stage import progress_bar, timed
 from numpyro_lens.sampler import AbstractMap, Affine, CrossChain, Quadratic, begin, transition
-from numpyro_lens.target import Target, evaluate, unplaced
 
 #: Per-draw statistics, by the name ArviZ gives them.
 _STATISTICS = {
@@ -243,9 +243,7 @@ def _joined(blocks: tuple[dict[str, np.ndarray], ...], name: str) -> np.ndarray:
     return np.concatenate([block[name] for block in blocks]).swapaxes(0, 1)
 
 
-@functools.partial(
-    jax.jit, static_argnames=("settings", "num_warmup", "num_steps", "batch_size")
-)
+@functools.partial(jax.jit, static_argnames=("settings", "num_warmup", "num_steps", "batch_size"))
 def _advance(
     settings: CrossChain,
     log_density: Callable,

@@ -14,11 +14,7 @@ from numpyro.infer.autoguide import AutoDelta
 from numpyro.optim import optax_to_numpyro
 
 from numpyro_lens._types import Array
-from numpyro_lens.infer.newton import ascend
-from numpyro_lens.infer.optimisation import in_blocks, prepared, updated
-from numpyro_lens.infer.results import Basin, MAPResult
-from numpyro_lens.infer.stage import timed
-from numpyro_lens.target import (
+from numpyro_lens.density import (
     Target,
     evaluate,
     flat_model,
@@ -27,6 +23,10 @@ from numpyro_lens.target import (
     observed_sites,
     unplaced,
 )
+from numpyro_lens.infer.newton import ascend
+from numpyro_lens.infer.optimisation import in_blocks, prepared, updated
+from numpyro_lens.infer.results import Basin, MAPResult
+from numpyro_lens.infer.stage import timed
 
 
 @functools.cache
@@ -112,7 +112,7 @@ class MAP:
         )
 
     def _searches(self, target: Target, key: Array, progress: bool) -> tuple["_Found", int]:
-        """Searches from prior draws until one can be believed, and the draws that were screened."""
+        """Searches from prior draws until one is believed, and draws screened."""
         num_screened = self._num_draws if self.num_screened is not None else 0
         found = self._search(target, self._screen(target, key), progress)
         improved = True
@@ -145,7 +145,7 @@ class MAP:
         return max(self.num_screened or 0, self.num_starts)
 
     def _screen(self, target: Target, key: Array, best: Array | None = None) -> Array:
-        """The most probable of the prior draws, each with one component of the best start so far."""
+        """The most probable of the prior draws, each with a component of the best start so far."""
         draws = prior_draws(target, jax.random.split(key, self._num_draws))
         if best is not None:
             key_component = jax.random.fold_in(key, self._num_draws)
@@ -240,9 +240,12 @@ class _Found(NamedTuple):
 
 def _merge(one: _Found, two: _Found) -> _Found:
     better = two.basins[0].log_density > one.basins[0].log_density
-    joined = (np.concatenate(pair) for pair in zip(one[:5], two[:5], strict=True))
     hessian = two.hessian if better else one.hessian
-    return _Found(*joined, hessian, one.num_gradients + two.num_gradients)
+    both = {
+        name: np.concatenate([getattr(one, name), getattr(two, name)])
+        for name in _Found._fields[:5]
+    }
+    return _Found(**both, hessian=hessian, num_gradients=one.num_gradients + two.num_gradients)
 
 
 @jax.jit
@@ -258,9 +261,8 @@ def _improbability(target: Target, z: Array, key: Array) -> Array:
 
     def log_likelihood(key: Array) -> Array:
         keys = jax.random.split(key, len(sites))
-        return sum(
-            jnp.sum(s["fn"].log_prob(s["fn"].sample(k))) for s, k in zip(sites, keys, strict=True)
-        )
+        pairs = zip(sites, keys, strict=True)
+        return sum((jnp.sum(s["fn"].log_prob(s["fn"].sample(k))) for s, k in pairs), jnp.zeros(()))
 
     data = sum(jnp.sum(s["fn"].log_prob(s["value"])) for s in sites)
     replicates = jax.vmap(log_likelihood)(jax.random.split(key, 32))

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from numpyro_lens._types import Array
-from numpyro_lens.target import Target, map_batch
+from numpyro_lens.density import Target, map_batch
 
 
 class Expansion(NamedTuple):

@@ -11,9 +11,9 @@ import numpyro.infer
 from numpyro.infer.mcmc import MCMCKernel
 
 from numpyro_lens._types import Array
+from numpyro_lens.density import Target, evaluate, flat_model
 from numpyro_lens.infer.stage import progress_bar
 from numpyro_lens.sampler import Affine
-from numpyro_lens.target import Target, evaluate, flat_model
 
 #: Per-draw statistics of NumPyro's HMC and NUTS, by the name ArviZ gives them.
 _STATISTICS = {
@@ -100,9 +100,7 @@ def _with_metric(
 def _in_whitened(kernel: Callable, target: Target, start: Array, gaussian: Affine) -> Setup:
     """Any other kernel finds the metric in its coordinates."""
     built = kernel(functools.partial(flat_model, frame=gaussian))
-    return Setup(
-        built, (target,), {"z": gaussian.whiten(start)}, lambda s: gaussian(np.asarray(s["z"]))
-    )
+    return Setup(built, (target,), {"z": gaussian.whiten(start)}, lambda s: gaussian(s["z"]))
 
 
 class Draws(NamedTuple):
@@ -152,9 +150,7 @@ def run(
     )
     extra = {"extra_fields": (*_STATISTICS.values(), "potential_energy") if is_hmc else ()}
     with progress_bar("HMC", num_burnin_steps + num_results, progress) as bar:
-        mcmc.warmup(
-            key, *ready.args, init_params=ready.init_params, collect_warmup=True, **extra
-        )
+        mcmc.warmup(key, *ready.args, init_params=ready.init_params, collect_warmup=True, **extra)
         warmup = mcmc.get_extra_fields(group_by_chain=True)
         bar.update(num_burnin_steps)
         mcmc.run(jax.random.fold_in(key, 1), *ready.args, **extra)

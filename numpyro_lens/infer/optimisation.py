@@ -8,8 +8,8 @@ import numpy as np
 from numpyro.infer import SVI
 
 from numpyro_lens._types import Array
+from numpyro_lens.density import unplaced
 from numpyro_lens.infer.stage import progress_bar
-from numpyro_lens.target import unplaced
 
 
 def prepared(svi: SVI, *args: Any) -> SVI:

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 
 from numpyro_lens._types import Array
+from numpyro_lens.density import Target
 from numpyro_lens.infer import hmc as hmc_stage
 from numpyro_lens.infer import map as map_stage
 from numpyro_lens.infer import svi as svi_stage
@@ -15,7 +16,6 @@ from numpyro_lens.infer.checkpoint import kept
 from numpyro_lens.infer.fingerprint import fingerprint, plain, stage_fingerprint
 from numpyro_lens.infer.posterior import HMCResult
 from numpyro_lens.infer.precision import check_precision
-from numpyro_lens.target import Target
 
 
 def fit_target(

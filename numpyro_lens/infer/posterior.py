@@ -15,9 +15,9 @@ from numpyro.distributions import Independent
 from scipy.special import ndtr
 
 from numpyro_lens._types import Array
+from numpyro_lens.density import Target, conditioned, map_batch, merged, observed_sites, unplaced
 from numpyro_lens.infer import diagnostics
 from numpyro_lens.infer.results import MAPResult, SVIResult, constrain
-from numpyro_lens.target import Target, conditioned, map_batch, merged, observed_sites, unplaced
 
 
 class Layout(NamedTuple):

@@ -9,7 +9,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from numpyro_lens._types import Array
-from numpyro_lens.target import Target, evaluate
+from numpyro_lens.density import Target, evaluate
 
 #: Error of the gradient, in posterior standard deviations, that a sampler no longer shrugs off.
 LIMIT = 0.1

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from numpyro_lens._types import Array
+from numpyro_lens.density import Target, map_batch, unplaced
+from numpyro_lens.infer.diagnostics import PARETO_K_LIMIT
 from numpyro_lens.sampler import Affine
-from numpyro_lens.target import Target, map_batch, unplaced
 
 
 class Basin(NamedTuple):
@@ -156,7 +157,7 @@ class SVIResult:
         return self.gaussian.log_prob(z.reshape(-1, z.shape[-1])).reshape(z.shape[:-1])
 
     def __repr__(self) -> str:
-        verdict = "good" if self.pareto_k <= 0.7 else "poor"
+        verdict = "good" if self.pareto_k <= PARETO_K_LIMIT else "poor"
         return (
             f"SVIResult: ELBO {-float(np.mean(self.losses[-20:])):.2f}, "
             f"Pareto k {self.pareto_k:.2f} ({verdict} fit); {self.num_gradients['svi']} gradients"

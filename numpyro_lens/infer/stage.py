@@ -24,6 +24,7 @@ class Timing:
     run_s: float = 0.0
 
     def as_dict(self) -> dict[str, float]:
+        """Both, by name."""
         return {"compile_s": round(self.compile_s, 3), "run_s": round(self.run_s, 3)}
 
 

@@ -16,12 +16,12 @@ from numpyro.infer.autoguide import AutoMultivariateNormal
 from numpyro.optim import optax_to_numpyro
 
 from numpyro_lens._types import Array
+from numpyro_lens.density import Target, evaluate, flat_model, flat_site, map_batch, unplaced
 from numpyro_lens.infer.diagnostics import pareto_k
 from numpyro_lens.infer.optimisation import in_blocks, prepared, updated
 from numpyro_lens.infer.results import SVIResult
 from numpyro_lens.infer.stage import timed
 from numpyro_lens.sampler import Affine
-from numpyro_lens.target import Target, evaluate, flat_model, flat_site, map_batch, unplaced
 
 
 @functools.cache
@@ -66,20 +66,23 @@ class StickingTheLanding(ELBO):
         return jnp.mean(log_q - _log_density_of_site(model, z, args, self.batch_size))
 
 
-def _log_density_of_site(model, z, args, batch_size):
+def _log_density_of_site(model: Callable, z: Array, args: tuple, batch_size: int | None) -> Array:
     """Log density of a model with one flat site ``z`` at many values; gradients in batches."""
 
-    def one(z, args):
+    def one(z: Array, args: tuple) -> Array:
         return numpyro.infer.util.log_density(model, args, {}, {"z": z})[0]
 
     @jax.custom_vjp
-    def many(z, args):
+    def many(z: Array, args: tuple) -> Array:
         return map_batch(one, z, args, batch_size=batch_size)
 
-    def forward(z, args):
+    def forward(z: Array, args: tuple) -> tuple[Array, Array]:
         return map_batch(jax.value_and_grad(one), z, args, batch_size=batch_size)
 
-    many.defvjp(forward, lambda gradient, upstream: (upstream[:, None] * gradient, None))
+    def backward(gradient: Array, upstream: Array) -> tuple[Array, None]:
+        return upstream[:, None] * gradient, None
+
+    many.defvjp(forward, backward)
     return many(z, args)
 
 
@@ -230,9 +233,7 @@ def _importance_k(target: Target, key: Array, fitted: Affine, settings: SVI) -> 
     return pareto_k(np.where(np.isfinite(log_weights), log_weights, -np.inf))
 
 
-def _checked(
-    start: ArrayLike, scale_tril: ArrayLike, target: Target
-) -> tuple[Array, Array]:
+def _checked(start: ArrayLike, scale_tril: ArrayLike, target: Target) -> tuple[Array, Array]:
     dtype = jnp.result_type(float)
     start, scale_tril = jnp.asarray(start, dtype), jnp.asarray(scale_tril, dtype)
     if start.size != target.dim:

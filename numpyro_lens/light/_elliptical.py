@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from numpyro_lens._types import Coordinates, Field, Scalar, Vector
+from numpyro_lens._types import Amplitude, Amplitudes, Coordinates, Field, Parameter, Vector
 from numpyro_lens.light._base import AbstractLight
 from numpyro_lens.light._footprint import Footprint
 from numpyro_lens.numerics.ellipse import elliptical_square
@@ -30,14 +30,14 @@ class Sersic(AbstractLight):
     Reference: Capaccioli 1989, with :math:`b_n = 1.9992 n - 0.3271`, as in lenstronomy.
     """
 
-    amp: Scalar
-    R_sersic: Scalar
-    n_sersic: Scalar
-    e1: Scalar = 0.0
-    e2: Scalar = 0.0
-    center_x: Scalar = 0.0
-    center_y: Scalar = 0.0
-    smoothing: Scalar | Footprint = 0.0
+    amp: Amplitude
+    R_sersic: Parameter
+    n_sersic: Parameter
+    e1: Parameter = 0.0
+    e2: Parameter = 0.0
+    center_x: Parameter = 0.0
+    center_y: Parameter = 0.0
+    smoothing: Parameter | Footprint = 0.0
 
     def __check_init__(self) -> None:
         if isinstance(self.smoothing, type):
@@ -79,16 +79,16 @@ class CoreSersic(AbstractLight):
     Reference: Trujillo et al. 2004, AJ 127, 1917, equation 5; ``amp`` is :math:`I' e^{-b_n}`.
     """
 
-    amp: Scalar
-    R_sersic: Scalar
-    Rb: Scalar
-    n_sersic: Scalar
-    gamma: Scalar
-    e1: Scalar = 0.0
-    e2: Scalar = 0.0
-    center_x: Scalar = 0.0
-    center_y: Scalar = 0.0
-    alpha: Scalar = 3.0
+    amp: Amplitude
+    R_sersic: Parameter
+    Rb: Parameter
+    n_sersic: Parameter
+    gamma: Parameter
+    e1: Parameter = 0.0
+    e2: Parameter = 0.0
+    center_x: Parameter = 0.0
+    center_y: Parameter = 0.0
+    alpha: Parameter = 3.0
 
     def brightness(self, x: Coordinates, y: Coordinates) -> Field:
         square = elliptical_square(x - self.center_x, y - self.center_y, self.e1, self.e2)
@@ -114,12 +114,12 @@ class Gaussian(AbstractLight):
     Reference: lenstronomy's ``GAUSSIAN_ELLIPSE``.
     """
 
-    amp: Scalar
-    sigma: Scalar
-    e1: Scalar = 0.0
-    e2: Scalar = 0.0
-    center_x: Scalar = 0.0
-    center_y: Scalar = 0.0
+    amp: Amplitude
+    sigma: Parameter
+    e1: Parameter = 0.0
+    e2: Parameter = 0.0
+    center_x: Parameter = 0.0
+    center_y: Parameter = 0.0
 
     def brightness(self, x: Coordinates, y: Coordinates) -> Field:
         square = elliptical_square(x - self.center_x, y - self.center_y, self.e1, self.e2)
@@ -146,12 +146,12 @@ class MultiGaussian(AbstractLight):
     ``MULTI_GAUSSIAN_ELLIPSE``.
     """
 
-    amp: Vector
+    amp: Amplitudes
     sigma: Vector
-    e1: Scalar = 0.0
-    e2: Scalar = 0.0
-    center_x: Scalar = 0.0
-    center_y: Scalar = 0.0
+    e1: Parameter = 0.0
+    e2: Parameter = 0.0
+    center_x: Parameter = 0.0
+    center_y: Parameter = 0.0
 
     def basis_parts(self, x: Coordinates, y: Coordinates) -> tuple[Field, ...]:
         """All Gaussians at one, ``(num, ...)``, in one part."""
@@ -180,11 +180,11 @@ class Moffat(AbstractLight):
     Reference: Moffat 1969, A&A 3, 455, equation 7.
     """
 
-    amp: Scalar
-    alpha: Scalar
-    beta: Scalar
-    center_x: Scalar = 0.0
-    center_y: Scalar = 0.0
+    amp: Amplitude
+    alpha: Parameter
+    beta: Parameter
+    center_x: Parameter = 0.0
+    center_y: Parameter = 0.0
 
     def brightness(self, x: Coordinates, y: Coordinates) -> Field:
         square = (x - self.center_x) ** 2 + (y - self.center_y) ** 2

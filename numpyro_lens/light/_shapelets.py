@@ -5,7 +5,7 @@ from typing import cast
 import jax.numpy as jnp
 import numpy as np
 
-from numpyro_lens._types import Coordinates, Field, Scalar, Vector
+from numpyro_lens._types import Amplitudes, Coordinates, Field, Parameter
 from numpyro_lens.light._base import AbstractLight
 from numpyro_lens.numerics.safe import as_float
 from numpyro_lens.numerics.shapelets import hermite_functions
@@ -50,10 +50,10 @@ class Shapelets(AbstractLight):
     Reference: Refregier 2003, MNRAS 338, 35, equations 1 and 18, without the factor 1/β.
     """
 
-    amp: Vector
-    beta: Scalar
-    center_x: Scalar = 0.0
-    center_y: Scalar = 0.0
+    amp: Amplitudes
+    beta: Parameter
+    center_x: Parameter = 0.0
+    center_y: Parameter = 0.0
 
     def __check_init__(self) -> None:
         _n_max(np.shape(self.amp))

@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from numpyro_lens._types import Coordinates, Field, Scalar
+from numpyro_lens._types import Amplitude, Coordinates, Field
 from numpyro_lens.light._base import AbstractLight
 
 
@@ -17,7 +17,7 @@ class Uniform(AbstractLight):
         Array(0.5, dtype=float32)
     """
 
-    amp: Scalar
+    amp: Amplitude
 
     def brightness(self, x: Coordinates, y: Coordinates) -> Field:
         return self.amp * jnp.ones_like(x + y, dtype=jnp.result_type(float))

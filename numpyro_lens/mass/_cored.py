@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from numpyro_lens._types import Coordinates, Field, Scalar
+from numpyro_lens._types import Coordinates, Field, Parameter, Scalar
 from numpyro_lens.mass._base import AbstractMass
 from numpyro_lens.mass._frame import Frame, frame
 from numpyro_lens.numerics.complex_pair import times
@@ -28,12 +28,12 @@ class NIE(AbstractMass):
     Reference: Keeton & Kochanek 1998, ApJ 495, 157, equation 8.
     """
 
-    theta_E: Scalar
-    e1: Scalar = 0.0
-    e2: Scalar = 0.0
-    s_scale: Scalar = 0.0
-    center_x: Scalar = 0.0
-    center_y: Scalar = 0.0
+    theta_E: Parameter
+    e1: Parameter = 0.0
+    e2: Parameter = 0.0
+    s_scale: Parameter = 0.0
+    center_x: Parameter = 0.0
+    center_y: Parameter = 0.0
 
     def deflection(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
         at = frame(self, x, y)
@@ -82,13 +82,13 @@ class DPIE(AbstractMass):
     Reference: Elíasdóttir et al. 2007, arXiv:0710.5636, equations A4 and A20.
     """
 
-    sigma0: Scalar
-    Ra: Scalar
-    Rs: Scalar
-    e1: Scalar = 0.0
-    e2: Scalar = 0.0
-    center_x: Scalar = 0.0
-    center_y: Scalar = 0.0
+    sigma0: Parameter
+    Ra: Parameter
+    Rs: Parameter
+    e1: Parameter = 0.0
+    e2: Parameter = 0.0
+    center_x: Parameter = 0.0
+    center_y: Parameter = 0.0
 
     def deflection(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
         return _truncated(frame(self, x, y), self)

@@ -1,10 +1,10 @@
 """What lies outside the lens."""
 
-# mypy: disable-error-code="return-value"
-# Plain arithmetic: of Python numbers it makes Python numbers, and of arrays the promised arrays.
+import jax.numpy as jnp
 
-from numpyro_lens._types import Coordinates, Field, Scalar
+from numpyro_lens._types import Coordinates, Field, Parameter
 from numpyro_lens.mass._base import AbstractMass
+from numpyro_lens.numerics.safe import as_float
 
 
 class Shear(AbstractMass):
@@ -14,25 +14,28 @@ class Shear(AbstractMass):
         gamma1, gamma2: shear components, scalars.
 
     Example:
-        >>> Shear(gamma1=0.25, gamma2=0.5).deflection(1.0, 2.0)
+        >>> alpha_x, alpha_y = Shear(gamma1=0.25, gamma2=0.5).deflection(1.0, 2.0)
+        >>> float(alpha_x), float(alpha_y)
         (1.25, 0.0)
 
     Reference: Meneghetti 2021, Introduction to Gravitational Lensing, equation 2.85.
     """
 
-    gamma1: Scalar
-    gamma2: Scalar
+    gamma1: Parameter
+    gamma2: Parameter
 
     def potential(self, x: Coordinates, y: Coordinates) -> Field:
         """Lensing potential [arcsec²]."""
+        x, y = as_float(x, y)
         return 0.5 * self.gamma1 * (x * x - y * y) + self.gamma2 * x * y
 
     def deflection(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
+        x, y = as_float(x, y)
         return self.gamma1 * x + self.gamma2 * y, self.gamma2 * x - self.gamma1 * y
 
     def convergence(self, x: Coordinates, y: Coordinates) -> Field:
         """Convergence."""
-        return 0.0 * (x + y)
+        return jnp.zeros_like(as_float(x, y)[0])
 
 
 class ConvergenceSheet(AbstractMass):
@@ -45,21 +48,24 @@ class ConvergenceSheet(AbstractMass):
         kappa: convergence, scalar of either sign.
 
     Example:
-        >>> ConvergenceSheet(kappa=0.25).deflection(1.0, 2.0)
+        >>> alpha_x, alpha_y = ConvergenceSheet(kappa=0.25).deflection(1.0, 2.0)
+        >>> float(alpha_x), float(alpha_y)
         (0.25, 0.5)
 
     Reference: Falco, Gorenstein & Shapiro 1985, ApJ 289, L1.
     """
 
-    kappa: Scalar
+    kappa: Parameter
 
     def potential(self, x: Coordinates, y: Coordinates) -> Field:
         """Lensing potential [arcsec²]."""
+        x, y = as_float(x, y)
         return 0.5 * self.kappa * (x * x + y * y)
 
     def deflection(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
+        x, y = as_float(x, y)
         return self.kappa * x, self.kappa * y
 
     def convergence(self, x: Coordinates, y: Coordinates) -> Field:
         """Convergence."""
-        return self.kappa + 0.0 * (x + y)
+        return self.kappa + jnp.zeros_like(as_float(x, y)[0])

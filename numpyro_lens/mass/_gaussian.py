@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import jax.numpy as jnp
 
-from numpyro_lens._types import Coordinates, Field, Scalar, Vector
+from numpyro_lens._types import Coordinates, Field, Parameter, Scalar, Vector
 from numpyro_lens.mass._base import AbstractMass
 from numpyro_lens.mass._frame import Frame, frame, integrated_potential
 from numpyro_lens.numerics.complex_pair import times
@@ -34,12 +34,12 @@ class Gaussian(AbstractMass):
     Reference: Bray 1984, MNRAS 208, 511 on a straight path in the complex plane.
     """
 
-    amp: Scalar
-    sigma: Scalar
-    e1: Scalar = 0.0
-    e2: Scalar = 0.0
-    center_x: Scalar = 0.0
-    center_y: Scalar = 0.0
+    amp: Parameter
+    sigma: Parameter
+    e1: Parameter = 0.0
+    e2: Parameter = 0.0
+    center_x: Parameter = 0.0
+    center_y: Parameter = 0.0
 
     def potential(self, x: Coordinates, y: Coordinates) -> Field:
         """Lensing potential [arcsec²], the deflection integrated from the centre."""
@@ -73,10 +73,10 @@ class MultiGaussian(AbstractMass):
 
     amp: Vector
     sigma: Vector
-    e1: Scalar = 0.0
-    e2: Scalar = 0.0
-    center_x: Scalar = 0.0
-    center_y: Scalar = 0.0
+    e1: Parameter = 0.0
+    e2: Parameter = 0.0
+    center_x: Parameter = 0.0
+    center_y: Parameter = 0.0
 
     def potential(self, x: Coordinates, y: Coordinates) -> Field:
         """Lensing potential [arcsec²], the deflection integrated from the centre."""

@@ -1,6 +1,6 @@
 """Haloes and bulges with a scale radius."""
 
-from numpyro_lens._types import Coordinates, Field, Scalar
+from numpyro_lens._types import Coordinates, Field, Parameter
 from numpyro_lens.mass._base import AbstractMass
 from numpyro_lens.numerics.halo import NFW_AT_RS, halo_shape, truncated_shape
 from numpyro_lens.numerics.safe import as_float, soft_square
@@ -30,10 +30,10 @@ class NFW(AbstractMass):
     Reference: Keeton 2001, arXiv:astro-ph/0102341, equation 54.
     """
 
-    Rs: Scalar
-    alpha_Rs: Scalar
-    center_x: Scalar = 0.0
-    center_y: Scalar = 0.0
+    Rs: Parameter
+    alpha_Rs: Parameter
+    center_x: Parameter = 0.0
+    center_y: Parameter = 0.0
 
     def potential(self, x: Coordinates, y: Coordinates) -> Field:
         """Lensing potential [arcsec²]."""
@@ -68,11 +68,11 @@ class TNFW(AbstractMass):
     Reference: Baltz, Marshall & Oguri 2009, JCAP 01, 015, appendix A.
     """
 
-    Rs: Scalar
-    alpha_Rs: Scalar
-    r_trunc: Scalar
-    center_x: Scalar = 0.0
-    center_y: Scalar = 0.0
+    Rs: Parameter
+    alpha_Rs: Parameter
+    r_trunc: Parameter
+    center_x: Parameter = 0.0
+    center_y: Parameter = 0.0
 
     def potential(self, x: Coordinates, y: Coordinates) -> Field:
         """Lensing potential [arcsec²]."""
@@ -108,10 +108,10 @@ class Hernquist(AbstractMass):
     Reference: Keeton 2001, arXiv:astro-ph/0102341, equations 47, 48 and 50.
     """
 
-    sigma0: Scalar
-    Rs: Scalar
-    center_x: Scalar = 0.0
-    center_y: Scalar = 0.0
+    sigma0: Parameter
+    Rs: Parameter
+    center_x: Parameter = 0.0
+    center_y: Parameter = 0.0
 
     def potential(self, x: Coordinates, y: Coordinates) -> Field:
         """Lensing potential [arcsec²]."""

@@ -7,7 +7,7 @@ from typing import TypeVar
 import jax.numpy as jnp
 import numpy as np
 
-from numpyro_lens._types import Coordinates, Field, Scalar
+from numpyro_lens._types import Coordinates, Field, Parameter, Scalar
 from numpyro_lens.mass._base import AbstractMass
 from numpyro_lens.mass._frame import Frame, frame
 from numpyro_lens.numerics.halo import NFW_AT_RS
@@ -31,12 +31,12 @@ class NFWEllipse(AbstractMass):
     Reference: Oguri 2021, PASP 133, 074504, table 1.
     """
 
-    Rs: Scalar
-    alpha_Rs: Scalar
-    e1: Scalar = 0.0
-    e2: Scalar = 0.0
-    center_x: Scalar = 0.0
-    center_y: Scalar = 0.0
+    Rs: Parameter
+    alpha_Rs: Parameter
+    e1: Parameter = 0.0
+    e2: Parameter = 0.0
+    center_x: Parameter = 0.0
+    center_y: Parameter = 0.0
 
     def potential(self, x: Coordinates, y: Coordinates) -> Field:
         """Lensing potential [arcsec²]."""

@@ -1,6 +1,6 @@
 """Isothermal deflectors: flat rotation curves."""
 
-from numpyro_lens._types import Coordinates, Field, Scalar
+from numpyro_lens._types import Coordinates, Field, Parameter
 from numpyro_lens.mass._base import AbstractMass, AbstractPotential
 from numpyro_lens.mass._power_law import EPL
 from numpyro_lens.numerics.safe import safe_hypot
@@ -21,9 +21,9 @@ class SIS(AbstractPotential):
     Reference: Kormann, Schneider & Bartelmann 1994, A&A 284, 285, equation 5.
     """
 
-    theta_E: Scalar
-    center_x: Scalar = 0.0
-    center_y: Scalar = 0.0
+    theta_E: Parameter
+    center_x: Parameter = 0.0
+    center_y: Parameter = 0.0
 
     def potential(self, x: Coordinates, y: Coordinates) -> Field:
         return self.theta_E * safe_hypot(x - self.center_x, y - self.center_y)
@@ -49,11 +49,11 @@ class SIE(AbstractMass):
     Reference: Kormann, Schneider & Bartelmann 1994, A&A 284, 285, equation 21.
     """
 
-    theta_E: Scalar
-    e1: Scalar = 0.0
-    e2: Scalar = 0.0
-    center_x: Scalar = 0.0
-    center_y: Scalar = 0.0
+    theta_E: Parameter
+    e1: Parameter = 0.0
+    e2: Parameter = 0.0
+    center_x: Parameter = 0.0
+    center_y: Parameter = 0.0
 
     def _power_law(self) -> EPL:
         return EPL(self.theta_E, 2.0, self.e1, self.e2, self.center_x, self.center_y)

@@ -3,7 +3,7 @@
 import equinox as eqx
 import jax.numpy as jnp
 
-from numpyro_lens._types import Coordinates, Field, Scalar
+from numpyro_lens._types import Coordinates, Field, Parameter, Scalar
 from numpyro_lens.mass._base import AbstractMass, Sum
 from numpyro_lens.mass._power_law import EPL
 from numpyro_lens.numerics.complex_pair import times
@@ -25,11 +25,11 @@ class Multipole(AbstractMass):
     """
 
     m: int = eqx.field(static=True)
-    a_m: Scalar
-    phi_m: Scalar
-    center_x: Scalar = 0.0
-    center_y: Scalar = 0.0
-    r_E: Scalar = 1.0
+    a_m: Parameter
+    phi_m: Parameter
+    center_x: Parameter = 0.0
+    center_y: Parameter = 0.0
+    r_E: Parameter = 1.0
 
     def potential(self, x: Coordinates, y: Coordinates) -> Field:
         """Lensing potential [arcsec²]."""
@@ -81,18 +81,18 @@ class EPLMultipole(AbstractMass):
     Reference: Van de Vyvere et al. 2022, A&A 659, A127.
     """
 
-    theta_E: Scalar
-    gamma: Scalar
-    e1: Scalar = 0.0
-    e2: Scalar = 0.0
-    a1_a: Scalar = 0.0
-    delta_phi_m1: Scalar = 0.0
-    a3_a: Scalar = 0.0
-    delta_phi_m3: Scalar = 0.0
-    a4_a: Scalar = 0.0
-    delta_phi_m4: Scalar = 0.0
-    center_x: Scalar = 0.0
-    center_y: Scalar = 0.0
+    theta_E: Parameter
+    gamma: Parameter
+    e1: Parameter = 0.0
+    e2: Parameter = 0.0
+    a1_a: Parameter = 0.0
+    delta_phi_m1: Parameter = 0.0
+    a3_a: Parameter = 0.0
+    delta_phi_m3: Parameter = 0.0
+    a4_a: Parameter = 0.0
+    delta_phi_m4: Parameter = 0.0
+    center_x: Parameter = 0.0
+    center_y: Parameter = 0.0
 
     def potential(self, x: Coordinates, y: Coordinates) -> Field:
         """Lensing potential [arcsec²]."""

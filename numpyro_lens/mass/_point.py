@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from numpyro_lens._types import Coordinates, Field, Scalar
+from numpyro_lens._types import Coordinates, Field, Parameter
 from numpyro_lens.mass._base import AbstractMass
 from numpyro_lens.numerics.safe import as_float, soft_square, softening
 
@@ -24,9 +24,9 @@ class PointMass(AbstractMass):
     Reference: Schneider, Ehlers & Falco 1992, Gravitational Lenses, chapter 2.
     """
 
-    theta_E: Scalar
-    center_x: Scalar = 0.0
-    center_y: Scalar = 0.0
+    theta_E: Parameter
+    center_x: Parameter = 0.0
+    center_y: Parameter = 0.0
 
     def _square(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field, Field]:
         x, y = as_float(x - self.center_x, y - self.center_y)

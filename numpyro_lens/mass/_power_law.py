@@ -1,6 +1,6 @@
 """Power-law deflectors."""
 
-from numpyro_lens._types import Coordinates, Field, Scalar
+from numpyro_lens._types import Coordinates, Field, Parameter
 from numpyro_lens.mass._base import AbstractMass
 from numpyro_lens.numerics.ellipse import elliptical_square
 from numpyro_lens.numerics.power_law import epl_deflection
@@ -24,12 +24,12 @@ class EPL(AbstractMass):
     Reference: Tessore & Metcalf 2015, A&A 580, A79, equations 1, 13 and 15.
     """
 
-    theta_E: Scalar
-    gamma: Scalar
-    e1: Scalar = 0.0
-    e2: Scalar = 0.0
-    center_x: Scalar = 0.0
-    center_y: Scalar = 0.0
+    theta_E: Parameter
+    gamma: Parameter
+    e1: Parameter = 0.0
+    e2: Parameter = 0.0
+    center_x: Parameter = 0.0
+    center_y: Parameter = 0.0
 
     def deflection(self, x: Coordinates, y: Coordinates) -> tuple[Field, Field]:
         x, y = x - self.center_x, y - self.center_y

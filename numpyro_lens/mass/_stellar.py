@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.special import comb
 
-from numpyro_lens._types import Coordinates, Field, Scalar, Vector
+from numpyro_lens._types import Coordinates, Field, Parameter, Scalar, Vector
 from numpyro_lens.mass._base import AbstractMass
 from numpyro_lens.mass._frame import Frame, frame, integrated_potential
 from numpyro_lens.mass._gaussian import MultiGaussian
@@ -33,13 +33,13 @@ class Sersic(AbstractMass):
     Reference: Cardone 2004, A&A 415, 839, for the round lens.
     """
 
-    k_eff: Scalar
-    R_sersic: Scalar
-    n_sersic: Scalar
-    e1: Scalar = 0.0
-    e2: Scalar = 0.0
-    center_x: Scalar = 0.0
-    center_y: Scalar = 0.0
+    k_eff: Parameter
+    R_sersic: Parameter
+    n_sersic: Parameter
+    e1: Parameter = 0.0
+    e2: Parameter = 0.0
+    center_x: Parameter = 0.0
+    center_y: Parameter = 0.0
 
     def potential(self, x: Coordinates, y: Coordinates) -> Field:
         """Lensing potential [arcsec²], the deflection integrated from the centre."""
@@ -53,7 +53,7 @@ class Sersic(AbstractMass):
         return _profile(self, 0.0, frame(self, x, y).square, 0.0)[0]
 
 
-def _profile(lens: Sersic, log_s: Scalar, ur: Field, ui: Coordinates) -> tuple[Field, Field]:
+def _profile(lens: Sersic, log_s: Coordinates, ur: Field, ui: Coordinates) -> tuple[Field, Field]:
     """Convergence at the complex squared radius s u, the real part of u positive, as a pair."""
     b = b_n(lens.n_sersic)
     half = 0.5 / lens.n_sersic

@@ -1,5 +1,6 @@
 """An observation and a fit: data, model, residuals, source plane."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -8,11 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.colors import AsinhNorm, Normalize
 from matplotlib.figure import Figure
 
-from numpyro_lens import lensing, simulate
+from numpyro_lens import lensing
+from numpyro_lens._types import Array
+from numpyro_lens.light import AbstractLight
 from numpyro_lens.observation import Observation
 from numpyro_lens.plot import _panel
 from numpyro_lens.plot._panel import panel
-from numpyro_lens.simulate import Scene
+from numpyro_lens.scene import Scene
 
 
 def plot_observation(observation: Observation, ax: Axes | None = None) -> tuple[Figure, np.ndarray]:
@@ -26,8 +29,8 @@ def plot_observation(observation: Observation, ax: Axes | None = None) -> tuple[
         The figure and its axes, (1,).
 
     Example:
-        >>> import numpy as np, numpyro_lens as nl
-        >>> data = nl.Observation(np.ones((8, 8)), pixel_scale=0.1, noise=nl.NoiseMap(0.1))
+        >>> import numpyro_lens as nl
+        >>> data = nl.Observation.blank((8, 8), pixel_scale=0.1, noise=nl.NoiseMap(0.1))
         >>> figure, axes = nl.plot.plot_observation(data)
         >>> axes[0].get_title()
         'Data'
@@ -37,8 +40,10 @@ def plot_observation(observation: Observation, ax: Axes | None = None) -> tuple[
     return figure, axes
 
 
-def plot_fit(result: Any, ax: Any = None) -> tuple[Figure, np.ndarray]:
-    """Draw a fit: data, model, normalised residuals and source plane.
+def plot_fit(
+    result: Any, names: str | Sequence[str] | None = None, ax: Any = None
+) -> tuple[Figure, np.ndarray]:
+    """Draw a fit: data, model, normalised residuals and source plane of every image.
 
     The model is that of the best posterior draw. Critical curves lie on the model and caustics on
     the source. Pixels outside the mask are hatched in the data and the residuals; on the model a
@@ -46,33 +51,49 @@ def plot_fit(result: Any, ax: Any = None) -> tuple[Figure, np.ndarray]:
 
     Args:
         result: the result of `fit`.
-        ax: four axes to draw on; by default those of a new figure.
+        names: sites of the images, one or several; all of them by default.
+        ax: four axes for each image to draw on; by default those of a new figure, where several
+            images have a row each.
 
     Returns:
-        The figure and its four axes, in reading order.
+        The figure and its axes, four for each image, in reading order.
 
     Raises:
-        ValueError: the model rendered no image, so there is nothing to draw, or ``ax`` does not
-            hold four axes.
+        ValueError: the model observes no image, so there is nothing to draw, there is none of that
+            name, or ``ax`` does not hold four axes for each.
 
     Example:
         >>> figure, axes = nl.plot.plot_fit(fit)
         >>> figure.savefig("fit.png", dpi=50)
     """
-    observation, scene = result.observation, result.scene()
-    image = np.asarray(observation.image)
-    model = np.asarray(simulate.render(observation, **scene._asdict()))
-    sigma = np.asarray(observation.noise.sigma(jnp.asarray(model)))
-    figure, axes = _panel.axes_for(ax, (2, 2), (10.4, 9.2))
+    chosen = _chosen(result, names)
+    single = len(chosen) == 1
+    shape, size = ((2, 2), (10.4, 9.2)) if single else ((len(chosen), 4), (20.8, 4.6 * len(chosen)))
+    figure, axes = _panel.axes_for(ax, shape, size)
+    for name, row in zip(chosen, axes.reshape(-1, 4), strict=True):
+        _draw_view(row, result.views[name])
+        if not single:
+            row[0].set_title(f"{name}: data")
+    return figure, axes
+
+
+def _chosen(result: Any, names: str | Sequence[str] | None) -> list[str]:
+    if names is None and result.observations:
+        return list(result.observations)
+    given = [names] if names is None or isinstance(names, str) else names
+    return [result.site(name) for name in given]
+
+
+def _draw_view(axes: np.ndarray, view: Any) -> None:
+    observation, model, scene = view.observation, np.asarray(view.image), view.scene
     norm = _norm(observation, model)
     _data_panel(axes[0], observation, norm)
     panel(axes[1], observation, model, "Model", norm=norm, label="flux per pixel")
     _panel.outline(axes[1], observation, np.asarray(observation.mask))
     critical = _panel.curves_of(lensing.critical_curves, observation, scene)
     _panel.draw_curves(axes[1], critical, "critical curves")
-    _residual_panel(axes[2], observation, (image - model) / sigma)
+    _residual_panel(axes[2], observation, jnp.asarray(model))
     _source_panel(axes[3], observation, scene)
-    return figure, axes
 
 
 def _norm(observation: Observation, model: np.ndarray) -> Normalize:
@@ -87,14 +108,13 @@ def _data_panel(axis: Axes, observation: Observation, norm: Normalize) -> None:
     _panel.compass(axis, observation)
 
 
-def _residual_panel(axis: Axes, observation: Observation, residual: np.ndarray) -> None:
-    used = np.asarray(observation.mask)
-    chi2 = float(np.mean(residual[used] ** 2))
+def _residual_panel(axis: Axes, observation: Observation, model: Array) -> None:
+    residuals = np.where(observation.mask, observation.residuals(model), np.nan)
     panel(
         axis,
         observation,
-        np.where(used, residual, np.nan),
-        f"Normalised residuals  (mean square {chi2:.2f})",
+        residuals,
+        f"Normalised residuals  (mean square {float(observation.mean_square(model)):.2f})",
         label="(data $-$ model) / $\\sigma$",
         cmap=_panel.SIGNED,
         vmin=-5,
@@ -102,15 +122,15 @@ def _residual_panel(axis: Axes, observation: Observation, residual: np.ndarray) 
     )
 
 
-def _source_panel(axis: Axes, observation: Observation, scene: Scene) -> None:
+def _source_panel(axis: Axes, observation: Observation, scene: Scene | None) -> None:
     axis.set_title("Source plane")
     _panel.frame(axis, observation)
     axis.patch.set_hatch("")
-    if scene.source is None:
+    if scene is None or scene.source is None:
         axis.text(0.5, 0.5, "no source", transform=axis.transAxes, ha="center", va="center")
         return
     caustics = _panel.curves_of(lensing.caustics, observation, scene)
-    centre, half = _source_window(observation, scene, caustics)
+    centre, half = _source_window(observation, scene.source, caustics)
     step = np.linspace(-half, half, 300)
     x, y = np.meshgrid(centre[0] + step, centre[1] + step)
     brightness = np.asarray(scene.source.brightness(x, y))
@@ -127,13 +147,13 @@ def _source_panel(axis: Axes, observation: Observation, scene: Scene) -> None:
 
 
 def _source_window(
-    observation: Observation, scene: Any, caustics: list[np.ndarray]
+    observation: Observation, source: AbstractLight, caustics: list[np.ndarray]
 ) -> tuple[np.ndarray, float]:
     """Centre and half side [arcsec] of a square around the caustics and the brightest spot."""
     x, y = (np.asarray(axis) for axis in (observation.x, observation.y))
     step = [np.linspace(axis.min(), axis.max(), 200) for axis in (x, y)]
     grid = np.meshgrid(*step)
-    brightness = np.asarray(scene.source.brightness(*grid))
+    brightness = np.asarray(source.brightness(*map(jnp.asarray, grid)))
     peak = np.unravel_index(np.argmax(brightness), brightness.shape)
     bright = np.stack([axis[brightness > 0.1 * brightness[peak]] for axis in grid], axis=-1)
     points = np.concatenate([bright, *caustics])

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from numpyro_lens.coordinates import pixel_grid
 from numpyro_lens.observation import Observation
-from numpyro_lens.simulate import Scene
+from numpyro_lens.scene import Scene
 
 BRIGHTNESS = "inferno"
 SIGNED = "RdBu_r"  # told apart by readers who do not see red or green
@@ -145,13 +145,15 @@ def compass(axis: Axes, observation: Observation, length: float = 0.11) -> None:
         axis.annotate(name, tuple(start), xytext=tuple(label), **style)
 
 
-def curves_of(function: Callable, observation: Observation, scene: Scene) -> list[np.ndarray]:
+def curves_of(
+    function: Callable, observation: Observation, scene: Scene | None
+) -> list[np.ndarray]:
     """Critical curves or caustics (n, 2) [arcsec] of the lens within and around the image."""
-    if scene.mass is None:
+    if scene is None or scene.deflector() is None:
         return []
     x, y = corners(observation)
     reach = max(np.abs(x - x.mean()).max(), np.abs(y - y.mean()).max())
-    return function(scene.mass, center=(x.mean(), y.mean()), half_width=1.5 * reach)
+    return function(scene, center=(x.mean(), y.mean()), half_width=1.5 * reach)
 
 
 def draw_curves(axis: Axes, curves: list[np.ndarray], label: str) -> None:

@@ -9,7 +9,9 @@ from matplotlib.figure import Figure
 from numpyro_lens.plot import _panel
 
 
-def plot_prediction(result: Any, num: int = 100, ax: Any = None) -> tuple[Figure, np.ndarray]:
+def plot_prediction(
+    result: Any, num: int = 100, ax: Any = None, *, name: str | None = None
+) -> tuple[Figure, np.ndarray]:
     """Draw mean and uncertainty of the model image over the posterior.
 
     The uncertainty is the standard deviation of the noise-free model between draws, in units of the
@@ -19,18 +21,19 @@ def plot_prediction(result: Any, num: int = 100, ax: Any = None) -> tuple[Figure
         result: the result of `fit`.
         num: draws.
         ax: two axes to draw on; by default those of a new figure.
+        name: site of the image; may be left out when there is only one.
 
     Returns:
         The figure and its two axes.
 
     Raises:
-        ValueError: no observed site has the shape of the image.
+        ValueError: the model observes no image, or none of that name.
 
     Example:
         >>> figure, axes = nl.plot.plot_prediction(fit)
     """
-    observation = result.observation
-    images = _image_site(result.predict(num), observation.shape)
+    name = result.site(name)
+    observation, images = result.observations[name], result.predict(num)[name]
     mean, spread = images.mean(axis=0), images.std(axis=0)
     sigma = np.asarray(observation.noise.sigma(jnp.asarray(mean)))
     used = np.asarray(observation.mask)
@@ -44,11 +47,3 @@ def plot_prediction(result: Any, num: int = 100, ax: Any = None) -> tuple[Figure
     _panel.panel(axes[1], observation, ratio, "Posterior uncertainty", label=label, **style)
     _panel.outline(axes[1], observation, used)
     return figure, axes
-
-
-def _image_site(sites: dict[str, np.ndarray], shape: tuple[int, int]) -> np.ndarray:
-    for images in sites.values():
-        if images.shape[1:] == shape:
-            return images
-    found = {name: images.shape[1:] for name, images in sites.items()}
-    raise ValueError(f"no observed site has the shape of the image, {shape}; the sites: {found}.")

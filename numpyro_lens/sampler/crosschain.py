@@ -2,7 +2,7 @@
 
 All chains share one step size, one trajectory length and one map, learned from all of them at
 once. That adapts faster than chains on their own, and as all trajectories have the same number of
-steps, hardly a chain waits for another.
+steps, chains rarely wait for one another.
 """
 
 import functools
@@ -13,11 +13,11 @@ import jax
 import jax.numpy as jnp
 
 from numpyro_lens._types import Array
+from numpyro_lens.density import evaluate, values_and_gradients
 from numpyro_lens.sampler.adaptation import Adaptation, first_adaptation, learn, plan, refit
 from numpyro_lens.sampler.maps import AbstractMap, strongly_typed
 from numpyro_lens.sampler.settings import CrossChain
 from numpyro_lens.sampler.trajectory import Point, attempt, integrate
-from numpyro_lens.target import evaluate, values_and_gradients
 
 
 class CrossChainState(NamedTuple):
@@ -75,7 +75,7 @@ def begin(
         map: to start from; fitted to ``settings.num_fit_draws`` draws of its own normal.
         num_warmup: transitions of the burn-in.
         key: JAX random key.
-        batch_size: chains evaluated at once on a device; see ``target.map_batch``.
+        batch_size: chains evaluated at once on a device; see ``density.map_batch``.
 
     Returns:
         The state, and the number of gradients that this has taken.

@@ -11,11 +11,11 @@ from jax.tree_util import Partial
 from numpyro.infer.mcmc import MCMCKernel
 
 from numpyro_lens._types import Array
+from numpyro_lens.density import Target, evaluate
 from numpyro_lens.sampler.crosschain import CrossChainState, begin, transition
 from numpyro_lens.sampler.maps import AbstractMap, Affine
 from numpyro_lens.sampler.quadratic import Quadratic
 from numpyro_lens.sampler.settings import CrossChain
-from numpyro_lens.target import Target, evaluate
 
 
 class CrossChainHMC(MCMCKernel):
@@ -32,7 +32,7 @@ class CrossChainHMC(MCMCKernel):
             ``Quadratic.of(Affine(svi_mean, svi_scale_tril))``, in the order of the model: fitted
             before burn-in to ``settings.num_fit_draws`` draws, and again during it. Without one, a
             ``Quadratic`` of unit scale around the mean of the starts is fitted during burn-in.
-        batch_size: chains evaluated at once on a device; see ``target.map_batch``.
+        batch_size: chains evaluated at once on a device; see ``density.map_batch``.
 
     Example:
         >>> import jax, numpyro, numpyro.distributions as dist

@@ -107,9 +107,7 @@ def test_new_starts_keep_one_component_of_the_best():
 def test_log_density_is_that_of_the_parameters():
     result = run(two_modes, (jnp.asarray(4.0),))
     for z, value in zip(result.params, result.log_density, strict=True):
-        np.testing.assert_allclose(
-            result.target.log_density(jnp.asarray(z)), value, rtol=1e-5
-        )
+        np.testing.assert_allclose(result.target.log_density(jnp.asarray(z)), value, rtol=1e-5)
 
 
 def test_a_nan_gradient_is_counted_though_the_value_is_finite():

@@ -8,9 +8,9 @@ import optax
 import pytest
 from gaussians import COVARIANCE, gaussian
 
+from numpyro_lens.density import flat_model, flat_site
 from numpyro_lens.infer import SVI, StickingTheLanding, Target
 from numpyro_lens.sampler import Affine
-from numpyro_lens.target import flat_model, flat_site
 
 
 def exact_gaussian(args):

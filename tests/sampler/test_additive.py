@@ -43,6 +43,24 @@ def test_a_feature_below_its_resolution_moves_nothing():
         assert smallest <= float(jnp.max(jnp.abs(shift))) < largest
 
 
+@pytest.mark.usefixtures("double")
+def test_several_features_of_several_coordinates_are_found():
+    def features(z):
+        return jnp.stack([jnp.cos(2.0 * z[0]), z[3] ** 2, z[0] * z[3]])
+
+    shift = jnp.array([[0.0, 2.0, 0.0, 0.0], [0.0, 0.5, -1.0, 0.0], [0.0, 0.0, 0.7, 0.0]])
+
+    def log_density(z):
+        return -0.5 * jnp.sum(((z - features(z) @ shift) / jnp.array([1.0, 0.1, 0.3, 1.0])) ** 2)
+
+    v = jax.random.normal(jax.random.key(2), (256, 4)) * jnp.array([[1.0, 0.1, 0.3, 1.0]])
+    z = v + jax.vmap(features)(v) @ shift
+    draws = describe(features, z, jax.vmap(jax.grad(log_density))(z))
+    metric = Affine(jnp.mean(z, axis=0), jnp.diag(jnp.std(z, axis=0)))
+    coefficients, _ = fit_coefficients(draws, metric, jnp.full(3, 1e-5))
+    np.testing.assert_allclose(coefficients.shift, shift, atol=2e-3)
+
+
 def wave(z):
     """A thin sheet that no polynomial describes."""
     return -0.5 * (z[0] ** 2 + ((z[1] - jnp.sin(3.0 * z[0])) / 0.02) ** 2 + z[2] ** 2)

@@ -29,7 +29,7 @@ sys.modules["numpyro_lens"] = bare
 sys.path.insert(0, tests)
 
 import jax, jax.numpy as jnp, numpy as np
-import numpyro_lens.target
+import numpyro_lens.density
 from numpyro_lens.sampler import CrossChainHMC
 import known
 
@@ -48,7 +48,7 @@ for draws, mean, variance in (
     far = known.distances(draws, mean, variance)
     assert far.max() < 4.0, far
 loaded = {name.split(".")[1] for name in sys.modules if name.startswith("numpyro_lens.")}
-assert loaded == {"_types", "sampler", "target"}, loaded
+assert loaded == {"_types", "sampler", "density"}, loaded
 """
 
 

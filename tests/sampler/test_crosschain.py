@@ -9,9 +9,9 @@ import pytest
 from jax.tree_util import Partial
 from known import ARGS, correlated, funnel
 
+from numpyro_lens.density import Target, unplaced
 from numpyro_lens.sampler import Additive, Affine, CrossChain, Quadratic, begin, transition
 from numpyro_lens.sampler.adaptation import van_der_corput
-from numpyro_lens.target import Target, unplaced
 
 UNFITTED = CrossChain(num_fit_draws=0)
 
@@ -72,6 +72,7 @@ def test_a_second_block_does_not_compile_again():
     log_density = Target.of(correlated, *ARGS).log_density
     settings = CrossChain(num_fit_draws=16)
     state, _ = begin(settings, log_density, jnp.zeros((4, 2)), map, 10, jax.random.key(0))
+    assert not any(getattr(leaf, "weak_type", False) for leaf in jax.tree.leaves(state))
     step = jax.jit(functools.partial(transition, settings, log_density, 10))
     for _ in range(3):
         state = unplaced(step(unplaced(state)))

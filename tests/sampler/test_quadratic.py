@@ -1,8 +1,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from numpyro_lens.sampler import Affine, Quadratic
+from numpyro_lens.sampler.quadratic import Layer, _fit_along, fit_coefficients, fit_single
 
 DIM = 4
 
@@ -88,3 +90,33 @@ def test_no_quadratic_layer_is_no_more_than_affine():
     map = Quadratic.of(Affine(jnp.ones(DIM), 2.0 * jnp.eye(DIM)), widest=(), num_single=0)
     z = jax.random.normal(jax.random.key(8), (30, DIM))
     np.testing.assert_array_equal(map.fit(z, -z)(z), map.metric(z))
+
+
+def layer_draws(direction, coefficients, number):
+    """Draws of the density that one layer makes normal, their scores, and equal weights."""
+    layer = Layer(jnp.zeros(DIM), jnp.eye(DIM), direction, coefficients)
+    u = layer(jax.random.normal(jax.random.key(2), (number, DIM)))
+    score = jax.vmap(jax.grad(lambda u: -0.5 * jnp.sum(layer.whiten(u[None]) ** 2)))(u)
+    return u, score, jnp.full(number, 1.0 / number)
+
+
+@pytest.mark.usefixtures("double")
+def test_the_coefficients_of_a_layer_are_found():
+    direction = jnp.eye(DIM)[:2]
+    coefficients = (
+        jnp.zeros((3, DIM)).at[:, 2:].set(jnp.array([[0.5, 0.1], [-0.3, 0.2], [0.4, -0.6]]))
+    )
+    draws = layer_draws(direction, coefficients, 200)
+    found = fit_coefficients(direction, *draws, ridge=0.0)
+    np.testing.assert_allclose(found, coefficients, atol=1e-3)
+
+
+@pytest.mark.usefixtures("double")
+def test_the_coefficients_of_a_single_direction_are_found():
+    direction, coefficients = jnp.eye(DIM)[:1], jnp.array([[0.0, 0.5, 0.0, -0.3]])
+    draws = layer_draws(direction, coefficients, 4000)
+    found, divergence_left = _fit_along(direction[0], *draws)
+    np.testing.assert_allclose(found, coefficients[0], atol=3e-3)
+    assert float(divergence_left) < 1e-4
+    # The direction comes from moments of draws, by a power iteration: close, and not exact.
+    assert abs(float(fit_single(*draws)[0][0])) > 0.9

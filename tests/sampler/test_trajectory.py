@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from known import ARGS, banana, funnel
 
+from numpyro_lens.density import Target, values_and_gradients
 from numpyro_lens.sampler import HARMONIC, MINIMUM_NORM, VELOCITY_VERLET, Affine
 from numpyro_lens.sampler import trajectory as trajectories
 from numpyro_lens.sampler.trajectory import Point, integrate
-from numpyro_lens.target import Target, values_and_gradients
 
 attempt = functools.partial(trajectories.attempt, retry_steps=4, max_num_steps=60)
 

@@ -11,7 +11,7 @@ import scipy.special
 import scipy.stats
 from numpyro.infer.util import potential_energy
 
-from numpyro_lens.target import NormalQuantileTransform, Target, bijection, flat_model
+from numpyro_lens.density import NormalQuantileTransform, Target, bijection, flat_model
 
 
 def every_support(data):

@@ -22,7 +22,7 @@ from numpyro.distributions.transforms import IndependentTransform
 from numpyro.infer import util
 
 from numpyro_lens._types import Array
-from numpyro_lens.target.transforms import NormalQuantileTransform, bijection
+from numpyro_lens.density.transforms import NormalQuantileTransform, bijection
 
 Sites: TypeAlias = dict[str, dict[str, Any]]
 """Sites of a NumPyro trace, by name."""
@@ -225,7 +225,8 @@ def conditioned(
     Returns:
         The sites, and for each of them its variables by name.
     """
-    out, variables = {}, {}
+    out: Sites = {}
+    variables: dict[str, dict[str, Array]] = {}
     for index, (name, site) in enumerate(sites.items()):
         out[name], variables[name] = site, {}
         if isinstance(site["fn"], AbstractMarginal):

@@ -144,6 +144,65 @@ def test_shapelets_are_orthonormal_to_order_20(x64):
     np.testing.assert_allclose(gram, np.eye(231), atol=1e-9 if x64 else 1e-4)
 
 
+class Disc(light.AbstractLight):
+    """A user's light whose amplitude is called otherwise."""
+
+    flux: float
+    radius: float
+    linear_field = "flux"
+
+    def brightness(self, x, y):
+        return self.flux * jnp.exp(-(x * x + y * y) / self.radius**2)
+
+
+class Saturated(light.AbstractLight):
+    """A user's light that is proportional to none of its fields."""
+
+    depth: float
+    linear_field = None
+
+    def brightness(self, x, y):
+        return 1.0 - jnp.exp(-self.depth * jnp.exp(-(x * x + y * y)))
+
+
+class Undeclared(light.AbstractLight):
+    """One whose class forgot to say so."""
+
+    flux: float
+
+    def brightness(self, x, y):
+        return self.flux + 0.0 * x
+
+
+@pytest.fixture
+def camera(double):
+    return nl.Observation(np.zeros((6, 7)), pixel_scale=0.2, noise=nl.NoiseMap(1.0))
+
+
+def test_a_linear_field_of_another_name(camera):
+    disc = Disc(flux=3.0, radius=0.5)
+    assert light.amplitude(disc) == 3.0
+    x, y = np.array([0.1, 0.4]), np.array([0.2, -0.3])
+    np.testing.assert_allclose(3.0 * light.basis(disc, x, y)[0], disc.brightness(x, y))
+    images = nl.linear.unit_images(camera, lens_light=[disc, light.Uniform(amp=2.0)])
+    np.testing.assert_allclose(3.0 * images[0], nl.render(camera, lens_light=disc), rtol=1e-12)
+    free = Disc(flux=nl.Linear(scale=1.0, name="disc.flux"), radius=0.5)
+    image = nl.linear.linear_image(camera, lens_light=[free, Saturated(depth=2.0)])
+    np.testing.assert_allclose(image.basis, images[:1], rtol=1e-12)
+    whole = nl.render(camera, lens_light=[disc, Saturated(depth=2.0)])
+    np.testing.assert_allclose(image(jnp.array([3.0])), whole, rtol=1e-12)
+
+
+def test_a_light_without_a_linear_field_renders_sums_and_teaches(camera):
+    dark = Saturated(depth=2.0)
+    assert light.amplitude(dark) is None
+    both = nl.render(camera, lens_light=dark + light.Uniform(amp=1.0))
+    np.testing.assert_allclose(both, nl.render(camera, lens_light=dark) + 0.2**2, rtol=1e-12)
+    for profile in (dark, dark + light.Uniform(amp=1.0), Undeclared(flux=1.0)):
+        with pytest.raises(TypeError, match="linear_field = 'flux'"):
+            light.basis(profile, 0.0, 0.0)
+
+
 @pytest.mark.parametrize("r", [0.0, 1.0, 30.0, 1e3])
 def test_shapelets_of_order_20_are_finite_near_and_far(r, x64):
     def f(beta, x, amp):
@@ -153,6 +212,7 @@ def test_shapelets_of_order_20_are_finite_near_and_far(r, x64):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(out))
 
 
+@pytest.mark.wrong_types
 @pytest.mark.parametrize("shape", [(), (2,), (3, 1)])
 def test_shapelets_teach_their_number_of_amplitudes(shape):
     with pytest.raises(ValueError, match="1, 3, 6, 10, 15"):

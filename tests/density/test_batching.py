@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from gaussians import gaussian
 
-from numpyro_lens.target import Target, evaluate, map_batch, values_and_gradients
+from numpyro_lens.density import Target, evaluate, map_batch, values_and_gradients
 
 
 @pytest.mark.parametrize("batch_size", [None, 1, 2, 7, 100])
@@ -49,7 +49,7 @@ def test_rows_that_are_not_active_are_zero_and_others_as_without():
 SEVERAL_DEVICES = """
 import jax, jax.numpy as jnp, numpy as np
 jax.config.update("jax_num_cpu_devices", 3)
-from numpyro_lens.target import map_batch
+from numpyro_lens.density import map_batch
 x = jnp.arange(7.0)
 f = jax.jit(lambda x: map_batch(lambda x, c: c * x**2, x, 3.0))
 np.testing.assert_allclose(f(x), 3.0 * np.arange(7.0) ** 2)

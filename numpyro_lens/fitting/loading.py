@@ -1,0 +1,52 @@
+"""A lens fit from disk."""
+
+import json
+from collections.abc import Callable
+from os import PathLike
+
+from numpyro_lens import infer
+from numpyro_lens.fitting.files import read_arguments, read_observation
+from numpyro_lens.fitting.result import LensFit
+from numpyro_lens.infer import files
+from numpyro_lens.models import READY
+
+
+def load(
+    path: str | PathLike, *, model: Callable | None = None, args: tuple | None = None
+) -> LensFit:
+    """Read a result that ``fit.save`` wrote.
+
+    Everything is there but the model function, which no file can hold. A ready model is found by
+    its name; with any other, what runs the model (``predict``, ``scene``, ``plot``) needs it given.
+
+    Args:
+        path: the netCDF file.
+        model: the NumPyro model function that was fitted.
+        args: its arguments; by default the observations and numbers that were fitted.
+
+    Returns:
+        The posterior, with ``.map`` and ``.svi``.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file was written by something else, or does not hold an argument.
+
+    Example:
+        >>> fit.save("posterior.nc")
+        >>> nl.load("posterior.nc").names
+        ('lens.theta_E', 'sky.amp')
+        >>> nl.load("posterior.nc", model=fit.model).scene().mass.theta_E.shape
+        ()
+    """
+    kept = files.read(path, "arguments")
+    if kept is None:
+        return LensFit.of(infer.load(path, model=model, args=args or (), ready=READY))
+    sites = json.loads(kept.attrs["sites"])
+    args = read_arguments(path, kept) if args is None else args
+    by_number = dict(zip(json.loads(kept.attrs["arguments"]), args, strict=False))
+    result = LensFit.of(infer.load(path, model=model, args=args, ready=READY))
+    result.__dict__["observations"] = {
+        name: by_number.get(number) or read_observation(path, number)
+        for name, number in sites.items()
+    }
+    return result
