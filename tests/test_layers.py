@@ -175,7 +175,9 @@ def test_no_private_name_crosses_modules():
 
 def test_no_private_attribute_of_a_module_is_used():
     for path in ROOT.rglob("*.py"):
-        names = {f.name.rpartition(".")[2] for f in imported(path) if f.name.startswith("numpyro_l")}
+        names = {
+            f.name.rpartition(".")[2] for f in imported(path) if f.name.startswith("numpyro_l")
+        }
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
                 private = node.attr.startswith("_") and not node.attr.startswith("__")
