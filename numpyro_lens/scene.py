@@ -102,7 +102,10 @@ class Scene(eqx.Module):
             ValueError: both forms at once, or a scaling that does not fit the planes.
         """
         if planes is None:
-            return cls((Plane(mass, lens_light), Plane(None, source)), scaling)
+            # Checked here, where the argument that is wrong has its name.
+            near = None if lens_light is None else as_light(lens_light, "lens_light")
+            far = None if source is None else as_light(source, "source")
+            return cls((Plane(mass, near), Plane(None, far)), scaling)
         short = {"mass": mass, "source": source, "lens_light": lens_light}
         if given := [name for name, value in short.items() if value is not None]:
             raise ValueError(

@@ -1,5 +1,6 @@
 """Amplitudes that are solved for, and amplitudes that are integrated out."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +12,7 @@ from numpyro_lens.light import Gaussian, MultiGaussian, Sersic, Shapelets, Unifo
 from numpyro_lens.linear import (
     Linear,
     conditional_amplitudes,
+    has_linear,
     linear_image,
     log_marginal,
     solve_amplitudes,
@@ -18,26 +20,27 @@ from numpyro_lens.linear import (
     unit_images,
     with_amplitudes,
 )
-from numpyro_lens.mass import SIE
+from numpyro_lens.mass import SIE, SIS
 from numpyro_lens.noise import NoiseMap
 from numpyro_lens.observation import Observation
 from numpyro_lens.psf import GaussianPSF
-from numpyro_lens.simulate import record_scenes, render
+from numpyro_lens.scene import Plane, Scene
+from numpyro_lens.simulate import render, render_scene
 
 
 def scene(amplitudes):
     lights = [Sersic(amplitudes[0], 0.5, 3.0), Gaussian(amplitudes[1], 0.2, center_x=0.3)]
     source = Sersic(amplitudes[2], 0.2, 1.0, center_x=0.1)
-    return {"mass": SIE(0.8, 0.1, 0.0), "source": source, "lens_light": lights}
+    return Scene.of(mass=SIE(0.8, 0.1, 0.0), source=source, lens_light=lights)
 
 
 def test_simulated_amplitudes_come_back(x64):
-    observation = Observation(
-        np.zeros((30, 32)), pixel_scale=0.08, noise=NoiseMap(0.1), psf=GaussianPSF(0.15)
+    observation = Observation.blank(
+        (30, 32), pixel_scale=0.08, noise=NoiseMap(0.1), psf=GaussianPSF(0.15)
     )
     truth = [5.0, 2.0, 9.0]
-    image = jax.jit(lambda o: render(o, **scene(truth)))(observation)
-    images = jax.jit(lambda o: unit_images(o, **scene([7.0, 7.0, 7.0])))(observation)
+    image = jax.jit(render_scene)(observation, scene(truth))
+    images = jax.jit(unit_images)(observation, scene([7.0, 7.0, 7.0]))
     # A masked pixel without a value spoils neither the solution nor its derivative.
     mask = observation.mask.at[3, 3].set(False)
     data = image.at[3, 3].set(jnp.nan)
@@ -101,17 +104,17 @@ def linear_scene(theta=(0.5, 0.3), scale=20.0):
     pair = Linear(3.0, np.array([1.0, 2.0]), name="pair.amp")
     lens_light = [Sersic(4.0, 0.5, 3.0), Uniform(sky), MultiGaussian(pair, jnp.array([0.1, 0.4]))]
     source = [Shapelets(shapelets, theta[1]), Gaussian(0.7, 0.2, center_x=0.1)]
-    return {"mass": SIE(theta[0], 0.1, 0.0), "source": source, "lens_light": lens_light}
+    return Scene.of(mass=SIE(theta[0], 0.1, 0.0), source=source, lens_light=lens_light)
 
 
 def pieces(observation, **settings):
-    image = jax.jit(linear_image)(observation, **linear_scene(**settings))
+    image = jax.jit(linear_image)(observation, linear_scene(**settings))
     sigma = observation.noise.sigma(observation.image)
     return image, observation.image, sigma, observation.mask
 
 
 def test_image_of_amplitudes_is_the_rendered_one(x64, observation):
-    image = jax.jit(lambda o: linear_image(o, **linear_scene()))(observation)
+    image = jax.jit(linear_image)(observation, linear_scene())
     assert image.basis.shape == (9, 14, 12)
     amplitudes = jnp.arange(9.0) - 3.0
     named = image.named(amplitudes)
@@ -120,9 +123,7 @@ def test_image_of_amplitudes_is_the_rendered_one(x64, observation):
         "pair.amp": (2,),
         "source.amp": (6,),
     }
-    expected = jax.jit(lambda o, a: render(o, **with_amplitudes(linear_scene(), a)))(
-        observation, named
-    )
+    expected = jax.jit(render_scene)(observation, with_amplitudes(linear_scene(), named))
     tolerance = 1e-9 if x64 else 1e-5
     np.testing.assert_allclose(image(amplitudes), expected, rtol=tolerance, atol=tolerance)
 
@@ -191,7 +192,7 @@ def test_equal_images_are_no_failure(x64, observation):
     lights.append(Gaussian(Linear(scale=1.0, name="none.amp"), 0.01, center_x=100.0))
 
     def f(shift):
-        image = linear_image(observation, lens_light=lights)
+        image = linear_image(observation, Scene.of(lens_light=lights))
         sigma = observation.noise.sigma(observation.image)
         return log_marginal(image, observation.image + shift, sigma, observation.mask)
 
@@ -208,15 +209,16 @@ def test_rays_are_traced_once(observation):
             calls.append(1)
             return SIE.deflection(self, x, y)
 
-    linear_image(observation, **linear_scene() | {"mass": Counting(0.5, 0.1, 0.0)})
+    scene = eqx.tree_at(lambda s: s.planes[0].mass, linear_scene(), Counting(0.5, 0.1, 0.0))
+    linear_image(observation, scene)
     assert len(calls) == 1
 
 
-def test_scene_is_recorded_and_filled(observation):
-    with record_scenes() as scenes:
-        linear_image(observation, **linear_scene())
+def test_a_scene_is_filled():
     values = {"sky.amp": 1.0, "pair.amp": jnp.ones(2), "source.amp": jnp.zeros(6)}
-    filled = with_amplitudes(scenes[0], values)
+    filled = with_amplitudes(linear_scene(), values)
+    assert has_linear(linear_scene())
+    assert not has_linear(filled)
     assert filled.lens_light.components[1].amp == 1.0
     assert filled.source.components[0].n_max == 2
 
@@ -226,7 +228,7 @@ def test_a_linear_amplitude_is_no_number(observation):
     sersic = Sersic(Linear(name="disc.amp"), 0.5, 1.0)
     shapelets = Shapelets(Linear(scale=jnp.ones(3), name="source.amp"), 0.5)
     for light in (sky, sersic, shapelets):
-        with pytest.raises(TypeError, match=r"amp` is a Linear amplitude.*observe_marginal"):
+        with pytest.raises(TypeError, match=r"amp` is a Linear amplitude.*nl\.observe\("):
             render(observation, lens_light=light)
 
 
@@ -241,4 +243,18 @@ def test_a_linear_amplitude_is_no_number(observation):
 )
 def test_wrong_amplitudes_are_taught(observation, amps, message):
     with pytest.raises(ValueError, match=message):
-        linear_image(observation, lens_light=[Uniform(amp) for amp in amps])
+        linear_image(observation, Scene.of(lens_light=[Uniform(amp) for amp in amps]))
+
+
+def test_amplitudes_of_every_plane_are_linear(observation):
+    """Three planes, light in each: the image of the amplitudes is the rendered one."""
+    lights = [Gaussian(Linear(name=f"{i}.amp"), 0.3, center_x=0.1 * i) for i in range(3)]
+    planes = (Plane(SIE(0.5, 0.1, 0.0), lights[0]), Plane(SIS(0.2, 0.1), lights[1]))
+    scaling = jnp.array([[1.0, 0.6, 1.0], [0.0, 1.0, 1.0], [0.0, 0.0, 1.0]])
+    scene = Scene((*planes, Plane(light=lights[2])), scaling)
+    amplitudes = jnp.array([1.0, -2.0, 3.0])
+    image = linear_image(observation, scene)
+    assert [prior.name for prior in image.priors] == ["0.amp", "1.amp", "2.amp"]
+    expected = render_scene(observation, with_amplitudes(scene, image.named(amplitudes)))
+    np.testing.assert_allclose(image(amplitudes), expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(unit_images(observation, scene), image.basis, rtol=1e-4, atol=1e-6)

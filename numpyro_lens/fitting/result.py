@@ -56,9 +56,10 @@ class LensFit(AbstractPosterior):
 
     def _views(self, z: np.ndarray) -> dict[str, View]:
         images, placed = jax.tree.map(np.asarray, _look(self.target, jnp.asarray(z)))
+        # In the order of the model: that of jitted dicts is alphabetical.
         return {
-            name: View(self.observations[name], image, placed.get(name))
-            for name, image in images.items()
+            name: View(observation, images[name], placed.get(name))
+            for name, observation in self.observations.items()
         }
 
     def site(self, name: str | None = None) -> str:

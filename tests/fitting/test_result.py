@@ -9,23 +9,20 @@ import pytest
 from synthetic import fitted
 
 import numpyro_lens as nl
-from numpyro_lens.infer.posterior import _at_bounds
-
-TRUTH = {"sky.amp": 3.0}
+from numpyro_lens.infer.posterior import at_bounds
 
 
 def model(observation):
     sky = nl.sample("sky", nl.light.Uniform, amp=dist.Uniform(0.0, 10.0))
     blob = nl.sample("blob", nl.light.Gaussian, amp=dist.LogNormal(1.0, 1.0), sigma=0.2)
     lens = nl.mass.SIS(theta_E=0.1)
-    image = nl.render(observation, mass=lens, source=blob, lens_light=sky)
-    nl.observe("image", image, observation)
+    nl.observe("image", observation, mass=lens, source=blob, lens_light=sky)
 
 
 @pytest.fixture(scope="module")
 def observation():
-    instrument = nl.Observation(
-        np.zeros((7, 9)), pixel_scale=0.2, noise=nl.PoissonNoise(0.05, 500.0), supersampling=1
+    instrument = nl.Observation.blank(
+        (7, 9), pixel_scale=0.2, noise=nl.PoissonNoise(0.05, 500.0), supersampling=1
     )
     mass = nl.mass.SIS(theta_E=0.1)
     source = nl.light.Gaussian(amp=3.0, sigma=0.2)
@@ -46,7 +43,7 @@ def test_fit_finds_the_truth(fit):
 
 def test_samples_are_the_constrained_chains(fit):
     assert fit.shape == np.asarray(fit).shape == (fit.z.shape[1], fit.z.shape[0], 2)
-    again = fit.flat.constrain(jnp.asarray(fit.z[2, 3]), fit.args)
+    again = fit.target.constrain(jnp.asarray(fit.z[2, 3]))
     np.testing.assert_allclose(fit.samples["sky.amp"][2, 3], again["sky.amp"], rtol=1e-5)
 
 
@@ -90,7 +87,7 @@ def test_log_likelihood_is_that_of_each_pixel(fit, observation):
     data = fit.to_arviz(log_likelihood=True, num=16)
     pixels = data["log_likelihood"]["image"].values[0, 0]
     step = fit.z.shape[1] // data["log_likelihood"]["image"].shape[1]
-    image = fit.flat.trace(jnp.asarray(fit.z[0, 0]), fit.args)["image"]["fn"].mean
+    image = fit.target.trace(jnp.asarray(fit.z[0, 0]))["image"]["fn"].mean
     sigma = observation.noise.sigma(image)
     expected = dist.Normal(image, sigma).log_prob(observation.image)
     assert step >= 1
@@ -99,7 +96,7 @@ def test_log_likelihood_is_that_of_each_pixel(fit, observation):
 
 def test_loo_counts_the_pixels_in_use(tmp_path):
     result = fitted()  # of 12 x 14 pixels, the first row masked
-    used = np.asarray(result.observation.mask)
+    used = np.asarray(result.observations["image"].mask)
     data = result.to_arviz(log_likelihood=True, num=120)
     data.to_netcdf(str(tmp_path / "posterior.nc"))
     for found in (data, az.from_netcdf(str(tmp_path / "posterior.nc"))):
@@ -129,6 +126,24 @@ def test_piling_up_at_a_bound_is_seen(fit):
     generator = np.random.default_rng(0)
     piled, free = generator.exponential(0.05, size=(4, 500)), generator.uniform(size=(4, 500))
     z = ndtri(np.clip(np.stack([piled, piled], axis=-1), 1e-6, 1 - 1e-6))
-    assert _at_bounds(fit.flat, z) == ["sky.amp"]
+    assert at_bounds(fit.target, z) == ["sky.amp"]
     z = ndtri(np.stack([0.4 + 0.1 * free, free], axis=-1))
-    assert _at_bounds(fit.flat, z) == []
+    assert at_bounds(fit.target, z) == []
+
+
+def test_the_one_image_needs_no_name(fit, observation):
+    assert fit.site() == fit.site("image") == "image"
+    assert fit.observations["image"] is observation
+    assert float(fit.scene("image").lens_light.amp) == float(fit.scene().lens_light.amp)
+
+
+def test_the_observation_of_version_0_1_says_what_replaces_it(fit):
+    with pytest.raises(AttributeError, match=r'fit\.observations\["image"\]'):
+        _ = fit.observation
+
+
+def test_a_result_of_another_kind_keeps_what_is_known(fit):
+    plain = nl.infer.HMCResult.of(fit)
+    assert plain.samples is fit.samples
+    assert plain.layout().dims == {}
+    assert nl.LensFit.of(plain).layout().dims == {"image": ["y", "x"]}

@@ -46,7 +46,7 @@ def test_stages_and_settings_come_back(result, loaded):
 
 
 def test_observation_comes_back(result, loaded):
-    before, after = result.observation, loaded.observation
+    before, after = result.observations["image"], loaded.observations["image"]
     assert repr(after) == repr(before)
     for name in ("image", "mask", "transform_pix2angle", "sub_x", "sky_position"):
         # the grid is made anew, of a pixel matrix that was rounded to 32 bit

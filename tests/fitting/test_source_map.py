@@ -1,23 +1,20 @@
 """Coordinates along the lens equation: exact, of volume one, and straight where a lens is bent."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pytest
-from numpyro_lens.infer.coupling import (
-    CoupledTransport,
-    Pixel,
-    brightest_pixel,
-    features,
-)
-from numpyro_lens.infer.density import Affine
-from numpyro_lens.infer.transport import Transport
 
 import numpyro_lens as nl
-from numpyro_lens.infer import HMC, SVIResult, flat_model
+from numpyro_lens.fitting import source_map
+from numpyro_lens.fitting.source_map import Pixel, PixelFeatures
+from numpyro_lens.infer import HMC, SVIResult, Target
 from numpyro_lens.infer.diagnostics import ess
+from numpyro_lens.infer.map import prior_draws
+from numpyro_lens.sampler import Additive, Affine, Quadratic
 
 PIXEL = Pixel(0.9, 0.4, 0.1)
 
@@ -39,33 +36,30 @@ def sheet(observation):
         center_x=dist.Normal(x, 0.003),
         center_y=dist.Normal(y, 0.003),
     )
-    image = nl.render(observation, mass=lens, source=source)
-    nl.observe("image", image, observation)
+    nl.observe("image", observation, mass=lens, source=source)
 
 
 def empty(number=9):
-    data = np.zeros((number, number))
-    return nl.Observation(data, pixel_scale=0.3, noise=nl.NoiseMap(1e6), supersampling=1)
+    return nl.Observation.blank(
+        (number, number), pixel_scale=0.3, noise=nl.NoiseMap(1e6), supersampling=1
+    )
 
 
 def sheet_draws(number=256, seed=0):
-    args = (empty(),)
-    flat = flat_model(sheet, args)
-    draw = jax.vmap(lambda key: flat.prior_draw(key, args))
-    z = draw(jax.random.split(jax.random.key(seed), number))
-    return flat, args, z, jax.vmap(jax.grad(flat.log_density), (0, None))(z, args)
+    target = Target.of(sheet, empty())
+    z = prior_draws(target, jax.random.split(jax.random.key(seed), number))
+    return target, z, jax.vmap(jax.grad(target.log_density))(z)
 
 
-def divergence(transport, z, gradient):
+def divergence(map, z, gradient):
     """Mean Fisher divergence from the standard normal for each dimension."""
-    u = transport.whiten(z)
-    score = transport.pull_back(u, gradient)
+    u = map.whiten(z)
+    score = map.pull_back(u, gradient)
     return float(jnp.mean((u + score) ** 2))
 
 
-def whitened(z):
-    covariance = jnp.cov(z.T)
-    return Transport.of(Affine(jnp.mean(z, axis=0), jnp.linalg.cholesky(covariance)), 5)
+def normal(dim, loc=0.0):
+    return Affine(jnp.full(dim, loc), jnp.eye(dim))
 
 
 @pytest.mark.usefixtures("double")
@@ -75,10 +69,9 @@ def test_features_of_a_linear_lens_are_its_own():
             "shear", nl.mass.Shear, gamma1=dist.Normal(0, 1), gamma2=dist.Normal(0, 1)
         )
         source = nl.light.Gaussian(amp=1.0, sigma=0.2)
-        nl.observe("image", nl.render(observation, mass=shear, source=source), observation)
+        nl.observe("image", observation, mass=shear, source=source)
 
-    args = (empty(),)
-    phi = features(flat_model(model, args), PIXEL, jnp.array([0.1, -0.2]), args)
+    phi = PixelFeatures(Target.of(model, empty()), "image", PIXEL)(jnp.array([0.1, -0.2]))
     beta = 0.9 * 0.9 + 0.2 * 0.4, 1.1 * 0.4 + 0.2 * 0.9
     log_area = 0.5 * np.log((1.0 - 0.1**2 - 0.2**2) ** 2 + 0.01)
     np.testing.assert_allclose(phi, [*beta, log_area, -0.2, 0.4], rtol=1e-12)
@@ -89,12 +82,11 @@ def test_the_brightest_pixel_is_on_the_arc():
         lens = nl.sample("lens", nl.mass.SIS, theta_E=dist.Normal(1.0, 1.0))
         source = nl.light.Gaussian(amp=1.0, sigma=0.05, center_x=0.5)
         sky = nl.light.Uniform(amp=100.0)
-        image = nl.render(observation, mass=lens, source=source, lens_light=sky)
-        nl.observe("image", image, observation)
+        nl.observe("image", observation, mass=lens, source=source, lens_light=sky)
 
-    args = (empty(21),)
-    pixel = brightest_pixel(flat_model(model, args), jnp.ones(1), args)
-    np.testing.assert_allclose(pixel, (1.5, 0.0, 0.3), atol=1e-6)
+    map = source_map(Target.of(model, empty(21)), normal(1, loc=1.0))
+    assert isinstance(map, Additive)
+    np.testing.assert_allclose(map.features.pixel, (1.5, 0.0, 0.3), atol=1e-6)
 
 
 @pytest.mark.parametrize("part", ["source", "lens_light"])
@@ -102,34 +94,38 @@ def test_nothing_is_lensed_without_mass_or_source(part):
     def model(observation):
         light = nl.sample("light", nl.light.Uniform, amp=dist.Normal(0.0, 1.0))
         mass = nl.mass.SIS(theta_E=1.0) if part == "lens_light" else None
-        image = nl.render(observation, mass=mass, **{part: light})
-        nl.observe("image", image, observation)
+        nl.observe("image", observation, mass=mass, **{part: light})
 
-    args = (empty(),)
-    assert brightest_pixel(flat_model(model, args), jnp.ones(1), args) is None
+    assert isinstance(source_map(Target.of(model, empty()), normal(1)), Quadratic)
 
 
 def test_the_sheet_of_a_lens_is_made_flat():
-    flat, args, z, gradient = sheet_draws()
-    plain = whitened(z)
-    coupled = CoupledTransport.of(PIXEL, plain).fit(flat, args, z, gradient)
-    flat, args, z, gradient = sheet_draws(seed=1)
-    bent = plain.fit(flat, args, *sheet_draws()[2:])
-    assert divergence(coupled.bind(flat, args), z, gradient) < 0.02
-    assert divergence(bent, z, gradient) > 1.0
+    target, *draws = sheet_draws()
+    metric = Affine(jnp.mean(draws[0], axis=0), jnp.linalg.cholesky(jnp.cov(draws[0].T)))
+    follows = source_map(target, metric)
+    follows = eqx.tree_at(lambda map: map.features.pixel, follows, PIXEL)
+    _, *fresh = sheet_draws(seed=1)
+    assert divergence(follows.fit(*draws), *fresh) < 0.02
+    assert divergence(Quadratic.of(metric).fit(*draws), *fresh) > 1.0
+
+
+def test_the_map_begins_as_the_gaussian():
+    target, z, _ = sheet_draws(8)
+    metric = normal(4, loc=0.3)
+    np.testing.assert_allclose(source_map(target, metric)(z), metric(z), rtol=1e-6)
 
 
 def test_chains_on_a_sheet_have_the_moments_of_the_prior():
-    args = (empty(),)
-    flat = flat_model(sheet, args)
+    target = Target.of(sheet, empty())
     lens = nl.mass.EPL(theta_E=1.0, gamma=2.0)
     x, y = nl.lensing.ray_trace(lens, PIXEL.x, PIXEL.y)
     values = {"lens.theta_E": 1.0, "lens.gamma": 2.0, "source.center_x": x, "source.center_y": y}
-    center = flat.unconstrain(values, args)
-    hessian = jax.hessian(flat.log_density)(center, args)
+    center = target.unconstrain(values)
+    hessian = jax.hessian(target.log_density)(center)
     tril = np.linalg.cholesky(np.linalg.inv(-np.asarray(hessian, dtype=float)))
-    start = SVIResult(flat, args, np.asarray(center), tril, np.zeros(0), np.nan, {}, {})
-    result = HMC().run(flat, args, jax.random.key(0), svi=start, progress=False)
+    start = SVIResult(target, np.asarray(center), tril, np.zeros(0), np.nan, {}, {})
+    settings = HMC(make_map=source_map)
+    result = settings.run(target, jax.random.key(0), svi=start, progress=False)
     assert result.verdict.max_r_hat[0] < 1.01
     for name, mean, sd in (("lens.theta_E", 1.0, 0.1), ("lens.gamma", 2.0, 0.15)):
         offset = (np.asarray(result.samples[name], dtype=float) - mean) / sd
@@ -143,5 +139,5 @@ def test_a_model_without_a_lens_has_no_pixel():
         x = numpyro.sample("x", dist.Normal(0.0, 1.0))
         numpyro.sample("y", dist.Normal(x, 1.0), obs=data)
 
-    args = (jnp.asarray(0.3),)
-    assert brightest_pixel(flat_model(model, args), jnp.zeros(1), args) is None
+    map = source_map(Target.of(model, jnp.asarray(0.3)), normal(1))
+    assert isinstance(map, Quadratic)

@@ -117,7 +117,7 @@ def test_prior_may_be_a_function(image):
     sequence = nl.ModellingSequence(
         PHYSICAL, nl.ForwardProbModel(sampled_prior, image, 0.05, 200.0), CONFIG
     )
-    assert sequence.flat.names == ("theta",)
+    assert sequence.target.names == ("theta",)
 
 
 def test_prior_may_depend_on_earlier_values(image):
@@ -133,7 +133,7 @@ def test_prior_may_depend_on_earlier_values(image):
     sequence = nl.ModellingSequence(
         PHYSICAL, nl.ForwardProbModel(prior, image, 0.05, 200.0), CONFIG
     )
-    assert sequence.flat.names == ("lenses.0.theta_E", "lenses.0.center_x")
+    assert sequence.target.names == ("lenses.0.theta_E", "lenses.0.center_x")
     prior[0][0]["center_x"] = lambda gamma: dist.Normal(0.0, gamma)
     with pytest.raises(ValueError, match="cannot resolve: center_x"):
         nl.ModellingSequence(PHYSICAL, nl.ForwardProbModel(prior, image, 0.05, 200.0), CONFIG)
@@ -155,10 +155,8 @@ def test_backward_model_samples_no_amplitude(image):
     sequence = nl.ModellingSequence(
         PHYSICAL, nl.BackwardProbModel(prior, image, 0.05, 200.0), CONFIG
     )
-    assert sequence.flat.names == ("lenses.0.theta_E",)
-    value, gradient = jax.value_and_grad(sequence.flat.log_density)(
-        jnp.array([-0.7]), sequence.args
-    )
+    assert sequence.target.names == ("lenses.0.theta_E",)
+    value, gradient = jax.value_and_grad(sequence.target.log_density)(jnp.array([-0.7]))
     assert np.isfinite(value)
     assert np.all(np.isfinite(gradient))
 
