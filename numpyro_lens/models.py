@@ -130,7 +130,7 @@ def observe_image(name: str, image: Image, observation: Observation, *retired: A
 
     .. math:: d_i \sim N(m_i, \sigma_i), \quad \sigma_i^2 = \mathrm{noise}(m_i)
 
-    inside the mask. `observe` renders the image itself, and so also knows the scene.
+    inside the mask. `observe` renders the image itself, so that a fit also has its scene.
 
     Args:
         name: name of the site.

@@ -136,7 +136,7 @@ class LensFit(AbstractPosterior):
     def observation(self) -> Observation:
         """Gone: a model may observe several images."""
         raise AttributeError(
-            "A fit knows its observations by the name of their site. Write "
+            "A fit has its observations by the name of their site. Write "
             'fit.observations["image"], with the name that nl.observe was given.'
         )
 

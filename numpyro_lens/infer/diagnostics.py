@@ -23,7 +23,7 @@ _HAS_DATATREE = int(version("arviz").split(".")[0]) >= 1
 # Chains that never move have no variance: their R-hat is inf or NaN, as it should be.
 _unmoved_chains_allowed = np.errstate(divide="ignore", invalid="ignore")
 
-#: What converged chains keep to, and a Gaussian that stands in for the posterior.
+#: Limits for converged chains, and for a Gaussian that approximates the posterior well.
 RHAT_LIMIT, ESS_LIMIT, DIVERGENT_LIMIT, PARETO_K_LIMIT = 1.01, 400, 1e-3, 0.7
 
 

@@ -48,7 +48,7 @@ class Ascent(NamedTuple):
 def ascend(target: Target, z: Array, max_steps: int = 20) -> Ascent:
     """Damped Newton ascent of each row of ``z`` (n, d).
 
-    A step solves with the eigenvalues of the negative Hessian in absolute value, so that it climbs
+    A step solves with the eigenvalues of the negative Hessian in absolute value, so that it ascends
     at a saddle too, plus a damping that falls when a step succeeds and rises when it does not.
 
     Args:
