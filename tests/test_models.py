@@ -10,8 +10,8 @@ from numpyro import handlers
 from synthetic import fitted
 
 import numpyro_lens as nl
-from numpyro_lens.infer.map import prior_draws
 from numpyro_lens.density import Target, evaluate
+from numpyro_lens.infer.map import prior_draws
 
 
 @pytest.fixture
@@ -369,7 +369,9 @@ def test_sampled_noise_is_that_of_the_observations_of_a_fit():
     seen = fit.observations["image"]
     np.testing.assert_allclose(seen.noise.sigma(seen.image), fit.best["sigma"], rtol=1e-5)
     np.testing.assert_allclose(seen.image, data, rtol=1e-6)
-    np.testing.assert_array_equal(fit.views["image"].observation.noise.sigma_map, seen.noise.sigma_map)
+    np.testing.assert_array_equal(
+        fit.views["image"].observation.noise.sigma_map, seen.noise.sigma_map
+    )
 
 
 def test_sampled_noise_goes_into_the_marginal_density():
@@ -413,7 +415,9 @@ def test_given_amplitudes_leave_independent_pixels_inside_the_mask():
     observation = masked()
     lights = [
         nl.light.Uniform(nl.Linear(1.0, 5.0, name="sky.amp")),
-        nl.light.MultiGaussian(nl.Linear(3.0, np.array([1.0, 2.0]), name="pair.amp"), jnp.array([0.1, 0.4])),
+        nl.light.MultiGaussian(
+            nl.Linear(3.0, np.array([1.0, 2.0]), name="pair.amp"), jnp.array([0.1, 0.4])
+        ),
         nl.light.Gaussian(2.0, 0.3),
     ]
     fn, value = marginal_of(observation, lights)
@@ -425,7 +429,9 @@ def test_given_amplitudes_leave_independent_pixels_inside_the_mask():
     found = fn.given(given)
     np.testing.assert_allclose(found.mean, image, rtol=1e-9)
     np.testing.assert_allclose(found.log_prob(value), expected[mask].sum(), rtol=1e-9)
-    np.testing.assert_allclose(found.base_dist.log_prob(value), np.where(mask, expected, 0.0), rtol=1e-9)
+    np.testing.assert_allclose(
+        found.base_dist.log_prob(value), np.where(mask, expected, 0.0), rtol=1e-9
+    )
     poisoned = jnp.where(mask, value, 1e30)
     np.testing.assert_allclose(found.log_prob(poisoned), expected[mask].sum(), rtol=1e-9)
 
@@ -438,7 +444,9 @@ def test_the_marginal_density_is_the_integral_over_the_amplitude():
     amplitudes = np.linspace(20.0 - 12 * 15.0, 20.0 + 12 * 15.0, 4001)
     pixels = jax.vmap(lambda a: fn.given({"glow.amp": a}).log_prob(value))(jnp.asarray(amplitudes))
     joint = np.asarray(pixels) + scipy.stats.norm(20.0, 15.0).logpdf(amplitudes)
-    expected = joint.max() + np.log(scipy.integrate.trapezoid(np.exp(joint - joint.max()), amplitudes))
+    expected = joint.max() + np.log(
+        scipy.integrate.trapezoid(np.exp(joint - joint.max()), amplitudes)
+    )
     np.testing.assert_allclose(fn.log_prob(value), expected, rtol=1e-9)
 
 

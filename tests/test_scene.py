@@ -108,7 +108,9 @@ def test_the_part_of_the_scaling_below_the_diagonal_is_not_looked_at(double):
 
 def test_a_ray_is_as_if_there_were_no_plane_in_between(double):
     """At one distance, two deflectors are one: no ray moves between them."""
-    both = Scene((Plane(NEAR), Plane(MIDDLE), Plane()), jnp.array([[1, 0, 1], [0, 1, 1], [0, 0, 1.0]]))
+    both = Scene(
+        (Plane(NEAR), Plane(MIDDLE), Plane()), jnp.array([[1, 0, 1], [0, 1, 1], [0, 0, 1.0]])
+    )
     np.testing.assert_allclose(ray_trace(both, X, Y), ray_trace(NEAR + MIDDLE, X, Y), rtol=1e-13)
 
 
@@ -181,7 +183,7 @@ def test_errors_teach(arguments, kind, message):
 
 
 def test_a_plane_takes_profiles_of_its_kinds():
-    with pytest.raises(TypeError, match="`light` takes profiles.*got SIS"):
+    with pytest.raises(TypeError, match=r"`light` takes profiles.*got SIS"):
         Plane(light=SIS(1.0))
     with pytest.raises(TypeError, match="got Gaussian"):
         Plane(mass=GLOW)

@@ -67,7 +67,9 @@ def convolved(image, kernel):
     return out
 
 
-KERNEL = np.array([[1.0, 5.0, 0.5, 0.0, 2.0], [0.0, 9.0, 30.0, 7.0, 0.3], [4.0, 0.0, 2.0, 0.0, 0.0]])
+KERNEL = np.array(
+    [[1.0, 5.0, 0.5, 0.0, 2.0], [0.0, 9.0, 30.0, 7.0, 0.3], [4.0, 0.0, 2.0, 0.0, 0.0]]
+)
 BLOB = Gaussian(amp=3.0, sigma=0.15, e1=0.3, e2=-0.2, center_x=0.12, center_y=-0.07)
 
 
@@ -79,7 +81,10 @@ def test_an_asymmetric_psf_is_not_turned(shape, double):
     blurred = render(Observation.blank(shape, **settings, psf=PSF(KERNEL)), lens_light=BLOB)
     expected = convolved(np.asarray(sharp), KERNEL / KERNEL.sum())
     np.testing.assert_allclose(blurred, expected, rtol=1e-10, atol=1e-12)
-    assert np.abs(blurred - convolved(np.asarray(sharp), KERNEL[::-1, ::-1] / KERNEL.sum())).max() > 1e-3
+    assert (
+        np.abs(blurred - convolved(np.asarray(sharp), KERNEL[::-1, ::-1] / KERNEL.sum())).max()
+        > 1e-3
+    )
 
 
 @pytest.mark.parametrize("shape", [(9, 14), (14, 9)])
@@ -154,7 +159,7 @@ def test_samples_of_a_pixel_are_in_the_order_of_the_psf(shape, double):
 
 
 def test_sub_pixels_converge_to_the_integral_over_a_pixel(double):
-    """The error of midpoints falls with the square of their number, on pixels that are no squares."""
+    """The error of midpoints falls with the square of their number; pixels are no squares."""
     matrix, (ny, nx) = np.diag([0.2, 0.1]), (4, 7)
     k, q = 3.0, 5.0
     row, column = np.mgrid[:ny, :nx]

@@ -46,7 +46,11 @@ def observed(name, seed):
     mask[:2, :3] = False
     cameras = {
         "vis": {"shape": (20, 24), "pixel_scale": 0.09, "psf": nl.GaussianPSF(0.1), "mask": mask},
-        "nir": {"shape": (11, 13), "pixel_scale": 0.17, "psf": nl.PSF(np.arange(9.0).reshape(3, 3))},
+        "nir": {
+            "shape": (11, 13),
+            "pixel_scale": 0.17,
+            "psf": nl.PSF(np.arange(9.0).reshape(3, 3)),
+        },
     }
     camera = nl.Observation.blank(noise=nl.NoiseMap(0.02), **cameras[name])
     light = {"source": TRUTH[name]["source"], "lens_light": nl.light.Uniform(TRUTH[name]["sky"])}
