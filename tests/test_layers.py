@@ -1,4 +1,4 @@
-"""Imports point one way: by the rows of the layout, and inside a folder by the order of its modules."""
+"""Imports point one way: by the rows of the layout, and by an order inside each folder."""
 
 import ast
 import subprocess
@@ -155,7 +155,7 @@ def test_inside_a_folder_imports_point_one_way(folder):
     for found in OURS:
         if found.own != folder or found.path.stem == "__init__" or found.parts[0] != folder:
             continue
-        module = (found.parts + [""])[1]
+        module = [*found.parts, ""][1]
         assert module in order, f"{found}, from its own __init__"
         assert order.index(module) < order.index(found.path.stem), f"{found}, a later module"
 

@@ -142,3 +142,47 @@ def test_position_on_the_sky_keeps_its_digits():
     )
     np.testing.assert_array_equal(observation.sky_position, position)
     assert Observation(np.zeros((4, 4)), pixel_scale=0.1, noise=NoiseMap(0.1)).sky_position is None
+
+
+def test_a_blank_is_an_instrument_without_data():
+    mask = np.ones((6, 8), dtype=bool)
+    mask[2, 3] = False
+    settings = {"pixel_scale": 0.05, "noise": NoiseMap(1.0), "mask": mask, "supersampling": 3}
+    blank, zeros = Observation.blank((6, 8), **settings), make(**settings)
+    assert repr(blank) == repr(zeros)
+    for one, other in zip(jax.tree.leaves(blank), jax.tree.leaves(zeros), strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(ValueError, match="exactly one"):
+        Observation.blank((6, 8), noise=NoiseMap(1.0))
+
+
+def test_another_noise_leaves_the_data_as_they_are():
+    mask = np.ones((6, 8), dtype=bool)
+    mask[0] = False
+    data = make(np.arange(48.0).reshape(6, 8), mask=mask)
+    seen = data.with_noise(PoissonNoise(0.5, 10.0))
+    np.testing.assert_array_equal(seen.image, data.image)
+    np.testing.assert_array_equal(seen.mask, data.mask)
+    expected = np.sqrt(0.25 + np.asarray(data.image) / 10.0)
+    np.testing.assert_allclose(seen.noise.sigma(seen.image), expected, rtol=1e-6)
+    slope = jax.grad(lambda s: data.with_noise(NoiseMap(s)).noise.sigma(data.image).sum())(2.0)
+    np.testing.assert_allclose(slope, 48.0, rtol=1e-6)
+    with pytest.raises(ValueError, match="noise=NoiseMap"):
+        data.with_noise(0.1)
+
+
+def test_another_image_keeps_the_mask():
+    mask = np.ones((6, 8), dtype=bool)
+    mask[0] = False
+    image = np.full((6, 8), np.nan)
+    image[1:] = 3.0
+    np.testing.assert_array_equal(make(mask=mask).with_image(image).image, 3.0 * mask)
+
+
+def test_residuals_are_normalised_and_masked():
+    mask = np.ones((6, 8), dtype=bool)
+    mask[0] = False
+    data = make(np.full((6, 8), 5.0), mask=mask, noise=NoiseMap(2.0))
+    model = jnp.where(jnp.asarray(mask), 1.0, jnp.nan)
+    np.testing.assert_allclose(data.residuals(model), 2.0 * mask)
+    np.testing.assert_allclose(data.mean_square(model), 4.0)

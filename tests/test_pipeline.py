@@ -4,7 +4,6 @@ import runpy
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 import pytest
@@ -16,9 +15,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 def chi2(fit):
     """Reduced chi-square of the mean prediction inside the mask."""
-    image, observation = fit.predict(50)["image"].mean(0), fit.observation
-    residual = (observation.image - image) / observation.noise.sigma(jnp.asarray(image))
-    return float(np.mean(np.square(np.asarray(residual))[np.asarray(observation.mask)]))
+    return float(fit.observations["image"].mean_square(fit.predict(50)["image"].mean(0)))
 
 
 @pytest.mark.slow
@@ -33,7 +30,7 @@ def test_gigalens_demo_image(data_dir):
         nl.SimulatorConfig(delta_pix=0.065, num_pix=60, supersample=2, kernel=kernel),
     )
     fit = sequence.fit(seed=0, progress=False)
-    assert fit.flat.dim == 22
+    assert fit.target.dim == 22
     assert fit.verdict.converged, str(fit.verdict)
     assert chi2(fit) == pytest.approx(1.0, abs=0.05)
 
@@ -59,17 +56,16 @@ def small_lens(observation):
         center_x=dist.Normal(0.0, 0.15),
         center_y=dist.Normal(0.0, 0.15),
     )
-    image = nl.render(observation, mass=lens, source=source)
-    nl.observe("image", image, observation)
+    nl.observe("image", observation, mass=lens, source=source)
 
 
 def draw_and_mock(instrument, seed):
     """Parameters from the prior, and the observation that they make."""
-    flat = nl.infer.flat_model(small_lens, (instrument,))
+    target = nl.infer.Target.of(small_lens, instrument)
     key, key_noise = jax.random.split(jax.random.key(seed))
-    z = flat.prior_draw(key, (instrument,))
-    truth = flat.constrain(z, (instrument,))
-    image = flat.trace(z, (instrument,))["image"]["fn"].mean
+    z = target.prior_draw(key)
+    truth = target.constrain(z)
+    image = target.trace(z)["image"]["fn"].mean
     noise = instrument.noise.sigma(image) * jax.random.normal(key_noise, image.shape)
     return truth, instrument.with_image(image + noise)
 
@@ -77,8 +73,8 @@ def draw_and_mock(instrument, seed):
 @pytest.mark.slow
 def test_truth_lies_inside_the_central_99_percent():
     """Ten lenses drawn from the prior: 95 % of all parameters at least."""
-    instrument = nl.Observation(
-        np.zeros((40, 40)),
+    instrument = nl.Observation.blank(
+        (40, 40),
         pixel_scale=0.08,
         noise=nl.PoissonNoise(0.05, 200.0),
         psf=nl.GaussianPSF(0.12),

@@ -183,7 +183,7 @@ def test_errors_teach(arguments, kind, message):
 
 
 def test_a_plane_takes_profiles_of_its_kinds():
-    with pytest.raises(TypeError, match="`light` takes profiles.*got SIS"):
+    with pytest.raises(TypeError, match=r"`light` takes profiles.*got SIS"):
         Plane(light=SIS(1.0))
     with pytest.raises(TypeError, match="got Gaussian"):
         Plane(mass=GLOW)

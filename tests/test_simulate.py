@@ -159,7 +159,7 @@ def test_samples_of_a_pixel_are_in_the_order_of_the_psf(shape, double):
 
 
 def test_sub_pixels_converge_to_the_integral_over_a_pixel(double):
-    """The error of midpoints falls with the square of their number, on pixels that are no squares."""
+    """The error of midpoints falls with the square of their number; pixels are no squares."""
     matrix, (ny, nx) = np.diag([0.2, 0.1]), (4, 7)
     k, q = 3.0, 5.0
     row, column = np.mgrid[:ny, :nx]

@@ -51,10 +51,10 @@ def sheet_draws(number=256, seed=0):
     return target, z, jax.vmap(jax.grad(target.log_density))(z)
 
 
-def divergence(map, z, gradient):
+def divergence(frame, z, gradient):
     """Mean Fisher divergence from the standard normal for each dimension."""
-    u = map.whiten(z)
-    score = map.pull_back(u, gradient)
+    u = frame.whiten(z)
+    score = frame.pull_back(u, gradient)
     return float(jnp.mean((u + score) ** 2))
 
 
@@ -84,9 +84,9 @@ def test_the_brightest_pixel_is_on_the_arc():
         sky = nl.light.Uniform(amp=100.0)
         nl.observe("image", observation, mass=lens, source=source, lens_light=sky)
 
-    map = source_map(Target.of(model, empty(21)), normal(1, loc=1.0))
-    assert isinstance(map, Additive)
-    np.testing.assert_allclose(map.features.pixel, (1.5, 0.0, 0.3), atol=1e-6)
+    found = source_map(Target.of(model, empty(21)), normal(1, loc=1.0))
+    assert isinstance(found, Additive)
+    np.testing.assert_allclose(found.features.pixel, (1.5, 0.0, 0.3), atol=1e-6)
 
 
 @pytest.mark.parametrize("part", ["source", "lens_light"])
@@ -103,7 +103,7 @@ def test_the_sheet_of_a_lens_is_made_flat():
     target, *draws = sheet_draws()
     metric = Affine(jnp.mean(draws[0], axis=0), jnp.linalg.cholesky(jnp.cov(draws[0].T)))
     follows = source_map(target, metric)
-    follows = eqx.tree_at(lambda map: map.features.pixel, follows, PIXEL)
+    follows = eqx.tree_at(lambda m: m.features.pixel, follows, PIXEL)
     _, *fresh = sheet_draws(seed=1)
     assert divergence(follows.fit(*draws), *fresh) < 0.02
     assert divergence(Quadratic.of(metric).fit(*draws), *fresh) > 1.0
@@ -139,5 +139,5 @@ def test_a_model_without_a_lens_has_no_pixel():
         x = numpyro.sample("x", dist.Normal(0.0, 1.0))
         numpyro.sample("y", dist.Normal(x, 1.0), obs=data)
 
-    map = source_map(Target.of(model, jnp.asarray(0.3)), normal(1))
-    assert isinstance(map, Quadratic)
+    found = source_map(Target.of(model, jnp.asarray(0.3)), normal(1))
+    assert isinstance(found, Quadratic)
