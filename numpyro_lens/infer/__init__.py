@@ -5,7 +5,6 @@ from typing import NoReturn
 from numpyro_lens.density import NormalQuantileTransform as NormalQuantileTransform
 from numpyro_lens.density import Target as Target
 from numpyro_lens.density import map_batch as map_batch
-from numpyro_lens.infer.diagnostics import Verdict as Verdict
 from numpyro_lens.infer.files import load as load
 from numpyro_lens.infer.files import save as save
 from numpyro_lens.infer.hmc import HMC as HMC
@@ -20,6 +19,8 @@ from numpyro_lens.infer.results import MAPResult as MAPResult
 from numpyro_lens.infer.results import SVIResult as SVIResult
 from numpyro_lens.infer.svi import SVI as SVI
 from numpyro_lens.infer.svi import StickingTheLanding as StickingTheLanding
+from numpyro_lens.infer.verdict import Residuals as Residuals
+from numpyro_lens.infer.verdict import Verdict as Verdict
 from numpyro_lens.sampler import CrossChain as CrossChain
 from numpyro_lens.sampler import CrossChainHMC as CrossChainHMC
 
