@@ -131,7 +131,7 @@ def test_linear_amplitudes_are_named_and_no_site():
 
 
 def test_only_amp_can_be_linear():
-    with pytest.raises(ValueError, match=r"Only the `amp`.*sigma"):
+    with pytest.raises(ValueError, match=r"Only `amp` of Gaussian.*sigma"):
         nl.sample("disc", nl.light.Gaussian, amp=1.0, sigma=nl.Linear())
 
 
