@@ -111,7 +111,7 @@ def read_fits(
 def _companions(
     hdus: fits.HDUList, extensions: Mapping[str, Extension | None], band: str
 ) -> dict[str, np.ndarray | None]:
-    """What stands beside the image, by the name of the argument."""
+    """Extensions that belong to the image, by the name of the argument."""
     return {
         flag: None if ext is None else _array(_find(hdus, ext, flag, beside=band))
         for flag, ext in extensions.items()

@@ -24,8 +24,8 @@ Images: TypeAlias = Array | list[Array] | tuple[Array, ...]
 class Linear(eqx.Module):
     r"""An amplitude to be integrated out, with its prior :math:`N(\mathrm{loc}, \mathrm{scale}^2)`.
 
-    It stands where a light profile has its linear field, ``amp`` for all of ours. Any light can
-    have one, next to light whose amplitudes are numbers.
+    It takes the place of the linear field of a light profile, ``amp`` for all of ours, and may be
+    combined with light whose amplitudes are numbers.
 
     Args:
         loc: mean of the prior [units of ``amp``], scalar or (num,).
@@ -67,7 +67,7 @@ def _is_linear(node: Any) -> bool:
 
 
 def with_amplitudes(tree: Any, amplitudes: dict[str, Any]) -> Any:
-    """A pytree of profiles whose linear amplitudes have got values.
+    """A pytree of profiles with values in the place of its linear amplitudes.
 
     Args:
         tree: a profile, a scene, or any other pytree.
@@ -132,7 +132,7 @@ def linear_image(observation: Observation, scene: Scene) -> LinearImage:
     Rays are traced once, whatever the number of amplitudes.
 
     Args:
-        observation: the instrument; its image is not looked at.
+        observation: the instrument; its image is not used.
         scene: planes of mass and light.
 
     Returns:
@@ -215,7 +215,7 @@ def unit_images(observation: Observation, scene: Scene) -> Array:
 
     Args:
         observation: the instrument.
-        scene: planes of mass and light, whose amplitudes are not looked at.
+        scene: planes of mass and light, whose amplitudes are not used.
 
     Returns:
         ``(num, ny, nx)`` images, in the units of `render`.
@@ -372,8 +372,8 @@ def log_marginal(image: LinearImage, data: Image, sigma: Image, mask: Mask) -> A
     :math:`\hat z = K^{-1} V r` and :math:`\rho = r - V^T \hat z`: the matrix inversion and
     determinant lemmas, with one Cholesky factorisation of the (num, num) matrix K. The two squares
     are a sum, not the usual difference, so nothing cancels in single precision. K is scaled to a
-    unit diagonal and gets the ridge of `solve_amplitudes`; one step of iterative refinement takes
-    its effect out of the amplitudes.
+    unit diagonal and gets the ridge of `solve_amplitudes`; one step of iterative refinement removes
+    its effect from the amplitudes.
 
     Args:
         image: the image as a function of its amplitudes.

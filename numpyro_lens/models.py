@@ -1,4 +1,4 @@
-"""Lens models are NumPyro functions: pieces to write one, and ready ones short enough to copy."""
+"""Lens models are NumPyro functions: what is needed to write one, and ready ones to copy."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -81,8 +81,8 @@ def observe(
     .. math:: d_i \sim N(m_i, \sigma_i), \quad \sigma_i^2 = \mathrm{noise}(m_i)
 
     inside the mask. Amplitudes that are `Linear` are integrated out exactly (`MarginalImage`); the
-    noise must not depend on them then, and is that of the data, :math:`\mathrm{noise}(d_i)`. The
-    scene and the observation go by the name of the site in everything that a fit shows.
+    noise must not depend on them then, and is that of the data, :math:`\mathrm{noise}(d_i)`. A
+    fit gives the scene and the observation back by the name of the site.
 
     Args:
         name: name of the site.
@@ -121,7 +121,7 @@ def observe(
     return numpyro.sample(name, pixels, obs=seen.image, infer={_OBSERVATION: seen, _SCENE: scene})
 
 
-#: Under these keys a site keeps what it compares, in the ``infer`` dict that NumPyro gives sites.
+#: Keys of what a site compares, in the ``infer`` dict of a NumPyro site.
 _OBSERVATION, _SCENE = "observation", "scene"
 
 
@@ -130,7 +130,7 @@ def observe_image(name: str, image: Image, observation: Observation, *retired: A
 
     .. math:: d_i \sim N(m_i, \sigma_i), \quad \sigma_i^2 = \mathrm{noise}(m_i)
 
-    inside the mask. `observe` renders the image itself, and so also knows the scene.
+    inside the mask. `observe` renders the image itself, so that a fit also has its scene.
 
     Args:
         name: name of the site.

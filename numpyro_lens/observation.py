@@ -22,7 +22,7 @@ from numpyro_lens.psf import PSF, Blur, GaussianPSF, check_positive_integer
 class Observation(eqx.Module):
     """An image, its pixels, noise, PSF and mask: a frozen pytree whose leaves are the data.
 
-    Everything that a likelihood needs again and again is computed here, once. Functions take the
+    What a likelihood needs at every evaluation is computed here, once. Functions take the
     observation as an argument, so one compiled function serves every observation of a shape.
     `Observation.blank` is an instrument without data.
 
@@ -318,7 +318,7 @@ def _checked_mask(mask: ArrayLike | None, shape: tuple[int, ...]) -> np.ndarray:
 def _check_pixels(
     values: np.ndarray, mask: np.ndarray, name: str, good: Callable, rule: str
 ) -> None:
-    """Teach which pixels in use break a rule."""
+    """Raise an error that says which pixels in use break a rule."""
     bad = mask & ~good(values)
     if count := int(bad.sum()):
         j, i = np.argwhere(bad)[0]
@@ -427,6 +427,6 @@ def _checked_noise_value(name: str, value: ArrayLike, mask: np.ndarray, dtype: A
 
     _check_pixels(full, mask, f"`{name}` of the noise", positive, "positive and finite")
     if value.ndim:
-        # A masked pixel with bad noise would leak NaN into the derivatives of the others.
+        # A masked pixel with bad noise would make the derivatives of the others NaN.
         value = np.where(mask | positive(value), value, 1.0)
     return jnp.asarray(value, dtype)

@@ -14,8 +14,8 @@ def amplitude(
     .. math:: \ln \mathrm{amp} \sim N(\ln(f\, I_{max}), \sigma)
 
     with :math:`I_{max}` the brightest pixel inside the mask, as a surface brightness. Units differ
-    between images by orders of magnitude; nothing but the unit is taken from the data, since
-    ``sigma`` spans those too.
+    between images by orders of magnitude; only the unit is taken from the data, since ``sigma`` is
+    wide.
 
     Args:
         observation: sets the unit.

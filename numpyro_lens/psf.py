@@ -17,7 +17,7 @@ class PSF(eqx.Module):
     """A point spread function given as an image, normalised to one.
 
     The image is convolved at the kernel's own sampling: sub-pixels are averaged down to it first,
-    and the rest of the way afterwards.
+    and its samples to pixels afterwards.
 
     Args:
         kernel: ``(ky, kx)`` array, both odd so that its centre is a sample. Any byte order.
@@ -118,7 +118,7 @@ class GaussianPSF(eqx.Module):
 
 
 def check_positive_integer(name: str, value: Any) -> None:
-    """Refuse a number of samples that is none.
+    """Check that a number of samples is a positive integer.
 
     Args:
         name: of the argument, for the error.
@@ -192,8 +192,8 @@ class Blur(eqx.Module):
     """Convolution with a PSF and averaging to pixels, prepared for images of one shape.
 
     Convolution at the kernel's sampling followed by averaging to pixels is, for each place within a
-    pixel, a convolution of pixel-sized images. So all transforms are pixel-sized, and the averaging
-    costs nothing. Outside the image there is no light.
+    pixel, a convolution of pixel-sized images. So all transforms are pixel-sized, and averaging
+    takes no time of its own. Outside the image there is no light.
 
     Args:
         psf: the point spread function.
@@ -239,7 +239,7 @@ class Blur(eqx.Module):
         as two real ones, and its derivative half as much as theirs.
         """
         num, _, ny, nx = planes.shape
-        # The brighter of two would leave its rounding errors on the fainter.
+        # The fainter of two would have the rounding errors of the brighter.
         peak = jax.lax.stop_gradient(jnp.max(jnp.abs(planes), axis=(1, 2, 3), keepdims=True))
         unit = planes / jnp.where(peak > 0.0, peak, 1.0)
         even = jnp.concatenate([unit, jnp.zeros_like(planes[: num % 2])])

@@ -19,7 +19,7 @@ class Plane(eqx.Module):
 
     Args:
         mass: a deflector or a list of them; None deflects nothing.
-        light: a light profile or a list of them; None shines not.
+        light: a light profile or a list of them; None emits no light.
 
     Raises:
         TypeError: an argument is not a profile of its kind.
@@ -46,12 +46,12 @@ class Scene(eqx.Module):
     .. math:: \theta_j = \theta - \sum_{i<j} s_{ij}\,\alpha_i(\theta_i), \qquad
               s_{ij} = \frac{D_{ij} D_s}{D_j D_{is}}
 
-    with the deflections that each deflector gives to the last plane, s.
+    with the deflections of light from the last plane, s.
 
     Args:
         planes: nearest first, at least one.
         scaling: :math:`s_{ij}`, (num_planes, num_planes), of which the part above the diagonal is
-            looked at; 1 in the last column. Two planes need none.
+            used; 1 in the last column. Two planes need none.
 
     Raises:
         ValueError: no plane, or several without a scaling of their number.
@@ -148,7 +148,7 @@ class Scene(eqx.Module):
         return 1.0 if self.scaling is None else self.scaling[i, j]
 
     def deflector(self, to: int = -1) -> AbstractMass | None:
-        """One deflector that bends rays as all planes in front of plane ``to`` together."""
+        """One deflector, whose deflection is that of all planes in front of plane ``to``."""
         deflecting = [plane.mass for plane in self.planes[:to] if plane.mass is not None]
         if self.scaling is None and len(deflecting) < 2:
             return deflecting[0] if deflecting else None
@@ -228,7 +228,7 @@ def ray_trace(
 
 
 def as_deflector(lens: Lens, to: int = -1) -> AbstractMass:
-    """One deflector that bends rays as a whole lens does.
+    """One deflector, whose deflection is that of a whole lens.
 
     Args:
         lens: a deflector, a list of them, or a scene.

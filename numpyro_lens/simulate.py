@@ -28,7 +28,7 @@ def render(
     with the pixel area A and the PSF P; brightness is evaluated at sub-pixels.
 
     Args:
-        observation: the instrument; its image is not looked at.
+        observation: the instrument; its image is not used.
         mass: a deflector, or a list of them; None leaves the source as it is.
         source: light in the source plane, or a list.
         lens_light: light in the image plane, or a list.
@@ -59,7 +59,7 @@ def render_scene(observation: Observation, scene: Scene) -> Image:
     """The noise-free image of a scene; see `render`.
 
     Args:
-        observation: the instrument; its image is not looked at.
+        observation: the instrument; its image is not used.
         scene: planes of mass and light.
 
     Returns:
@@ -95,7 +95,7 @@ def seen(observation: Observation, scene: Scene) -> list[tuple[AbstractLight, Ra
         >>> x.shape
         (288,)
     """
-    # One long axis: the processor's vectors would not fill rows of an image evenly.
+    # One long axis: rows of an image are no multiple of the processor's vector length.
     met = rays(scene, observation.sub_x.reshape(-1), observation.sub_y.reshape(-1))
     return [
         (_with_footprint(observation, plane.light, where), where)
@@ -109,7 +109,7 @@ def _with_footprint(observation: Observation, light: AbstractLight, where: Rays)
         return light
     along_x, along_y = (_squared_diagonal(observation, axis) for axis in where)
     square = along_x + along_y
-    # The root has no slope at zero, where rays of a whole pixel meet in one point.
+    # The root has no derivative at zero, where rays of a whole pixel meet in one point.
     diagonal = jnp.sqrt(jnp.maximum(square, jnp.finfo(square.dtype).tiny))
     return with_footprint(light, jnp.broadcast_to(diagonal, observation.sub_x.shape).reshape(-1))
 
@@ -170,7 +170,7 @@ def mock(
     """A mock observation: the image of a lens with noise drawn.
 
     Args:
-        observation: the instrument; its image is not looked at.
+        observation: the instrument; its image is not used.
         key: a key of ``jax.random.key``.
         mass, source, lens_light, planes, scaling: the scene, as in `render`.
 

@@ -15,6 +15,7 @@ from astropy.io import fits
 from synthetic import fitted
 
 import numpyro_lens as nl
+from numpyro_lens import fitting, gigalens
 from numpyro_lens.models import epl_shear_sersic
 
 ROOT = Path(__file__).parents[1]
@@ -54,14 +55,17 @@ def reader(tmp_path, monkeypatch):
     for name in ("lens.fits", "hst_f390w_ring.fits", "euclid_q1_102020532.fits"):
         lens_file(tmp_path / name)
 
-    def fit(self, *_args, **_settings):
-        return fitted(self.flat.model, *self.args)
+    def fit_target(target, *_args, **_settings):
+        return fitted(target.model, *target.args)
 
-    monkeypatch.setattr(nl.ModellingSequence, "fit", fit)
+    for module in (fitting.pipeline, gigalens.inference):
+        monkeypatch.setattr(module, "fit_target", fit_target)
     for stage in ("MAP", "SVI", "HMC"):
         part = {"MAP": lambda r: r.map, "SVI": lambda r: r.svi, "HMC": lambda r: r}[stage]
         monkeypatch.setattr(
-            nl.ModellingSequence, stage, lambda self, *_, part=part, **__: part(fit(self))
+            nl.ModellingSequence,
+            stage,
+            lambda self, *_, part=part, **__: part(fit_target(self.target)),
         )
     kernel = np.ones((5, 5)) / 25
     observation = nl.Observation(
@@ -135,21 +139,21 @@ def test_lines_of_code_are_those_of_the_table():
 
 
 SMALL = """
-import functools, runpy, sys
+import runpy, sys
 import numpyro_lens as nl
+from numpyro_lens.fitting import pipeline
 
-full = nl.ModellingSequence.fit
+full = pipeline.fit_target
 small = {
     "map": nl.infer.MAP(num_starts=4, num_screened=40, num_steps=20, num_polished=2),
     "svi": nl.infer.SVI(num_particles=4, num_steps=10, num_importance=32),
     "hmc": nl.infer.HMC(num_chains=4, num_burnin_steps=20, num_results=50, max_results=50),
 }
 
-@functools.wraps(full)
-def fit(self, seed=0, **settings):
-    return full(self, seed, **(settings | small))
+def fit_target(target, seed=0, **settings):
+    return full(target, seed, **(settings | small))
 
-nl.ModellingSequence.fit = fit
+pipeline.fit_target = fit_target
 runpy.run_path(sys.argv[1], run_name="__main__")
 """
 

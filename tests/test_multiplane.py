@@ -1,10 +1,14 @@
 """Several planes: lenstronomy's angles, images and delays; distances of astropy."""
 
+import contextlib
+import functools
 import warnings
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro
+import numpyro.distributions as dist
 import pytest
 from astropy.cosmology import FlatLambdaCDM, Flatw0waCDM
 
@@ -204,3 +208,24 @@ def test_an_offset_is_differentiable(double):
     for i in range(3):
         ends = [total(at.at[i].add(sign * step)) for sign in (1, -1)]
         assert float(slope[i]) == pytest.approx(float(ends[0] - ends[1]) / (2 * step), rel=1e-5)
+
+
+def test_a_model_whose_images_all_move_is_warned_about():
+    image = nl.Observation.blank((5, 6), pixel_scale=0.1, noise=nl.NoiseMap(1.0))
+
+    def model(vis, nir, vis_moves):
+        dx = numpyro.sample("dx", dist.Normal(0.0, 0.1))
+        sky = nl.light.Uniform(amp=1.0)
+        nl.observe("vis", vis.moved(dx=dx) if vis_moves else vis, lens_light=sky)
+        nl.observe("nir", nir.moved(dx=dx), lens_light=sky)
+
+    def stop(stage, result):
+        raise InterruptedError
+
+    quick = nl.infer.MAP(num_starts=2, num_screened=None, num_steps=1, num_polished=0)
+    settings = {"map": quick, "callback": stop, "progress": False}
+    for vis_moves in (True, False):
+        moving = functools.partial(model, vis_moves=vis_moves)
+        warned = pytest.warns(UserWarning, match=r"moved by its parameters \(vis, nir\)")
+        with warned if vis_moves else contextlib.nullcontext(), pytest.raises(InterruptedError):
+            nl.fit(moving, image, image, **settings)

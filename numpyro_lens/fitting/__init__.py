@@ -1,4 +1,4 @@
-"""The lens side of a fit: scenes and observations by name, the source that follows the mass."""
+"""Fits of lenses: scenes and observations by name, the source that follows the mass, files."""
 
 from numpyro_lens.fitting.files import model_name as model_name
 from numpyro_lens.fitting.loading import load as load

@@ -6,6 +6,8 @@ from dataclasses import fields
 from os import PathLike
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
@@ -28,13 +30,13 @@ def save(result: AbstractPosterior, placed: dict[str, Observation], path: str | 
     distinct = list({id(o): o for o in (*placed.values(), *arguments)}.values())
     number = {id(observation): index for index, observation in enumerate(distinct)}
     attrs = {
-        # of the observation of each site, and of each argument; -1: a number, or not kept
+        # of the observation of each site, and of each argument; -1: an array, or not kept
         "sites": json.dumps({name: number[id(o)] for name, o in placed.items()}),
         "arguments": json.dumps([number.get(id(arg), -1) for arg in result.args]),
     }
-    numbers = {str(i): a for i, a in enumerate(result.args) if isinstance(a, int | float)}
+    arrays = {str(i): _array(i, a) for i, a in enumerate(result.args) if _is_array(a)}
     extra = {f"observation_{i}": _observation_dataset(o) for i, o in enumerate(distinct)}
-    extra["arguments"] = xr.Dataset(numbers, attrs=attrs)
+    extra["arguments"] = xr.Dataset(arrays, attrs=attrs)
     infer.save(result, path, model_name=model_name(result.model), extra=extra)
 
 
@@ -54,11 +56,28 @@ def read_arguments(path: str | PathLike, kept: xr.Dataset) -> tuple:
     for position, number in enumerate(json.loads(kept.attrs["arguments"])):
         if number < 0 and str(position) not in kept:
             raise ValueError(
-                f"Argument {position} of the model is no observation and no number, so "
+                f"Argument {position} of the model is no observation and no array, so "
                 f"{str(path)!r} does not hold it. Give all of them: nl.load(path, args=(...))."
             )
-        args.append(kept[str(position)].item() if number < 0 else read_observation(path, number))
+        if number < 0:
+            array = kept[str(position)].values
+            args.append(array.item() if array.ndim == 0 else array)
+        else:
+            args.append(read_observation(path, number))
     return tuple(args)
+
+
+def _is_array(argument: Any) -> bool:
+    if not isinstance(argument, int | float | np.ndarray | jax.Array):
+        return False
+    is_key = isinstance(argument, jax.Array) and jnp.issubdtype(argument.dtype, jax.dtypes.prng_key)
+    return not is_key and np.asarray(argument).dtype.kind in "biuf"
+
+
+def _array(position: int, argument: Any) -> tuple[tuple[str, ...], np.ndarray]:
+    """An argument as a variable of a dataset, its axes with names of their own."""
+    values = np.asarray(argument)
+    return tuple(f"argument_{position}_{axis}" for axis in range(values.ndim)), values
 
 
 def _observation_dataset(observation: Observation) -> xr.Dataset:

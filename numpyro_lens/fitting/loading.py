@@ -22,7 +22,7 @@ def load(
     Args:
         path: the netCDF file.
         model: the NumPyro model function that was fitted.
-        args: its arguments; by default the observations and numbers that were fitted.
+        args: its arguments; by default the observations and arrays that were fitted.
 
     Returns:
         The posterior, with ``.map`` and ``.svi``.

@@ -1,13 +1,18 @@
-"""Fit a lens: the three steps of `infer`, with what they may know of a lens."""
+"""Fit a lens: the three steps of `infer`, with the map that uses the lens equation."""
 
 import dataclasses
+import warnings
 from collections.abc import Callable
 from typing import Any
+
+import jax
+import jax.numpy as jnp
 
 from numpyro_lens import infer
 from numpyro_lens.density import Target
 from numpyro_lens.fitting.result import LensFit
 from numpyro_lens.fitting.source_map import source_map
+from numpyro_lens.models import observations
 
 
 def fit(model: Callable, *args: Any, seed: int = 0, **settings: Any) -> LensFit:
@@ -43,13 +48,14 @@ def fit_target(
     Args:
         target: the density.
         seed: the same seed gives the same result.
-        hmc: settings of the last step; its chains begin with `source_map` unless told otherwise.
+        hmc: settings of the last step; ``make_map`` is `source_map` by default.
         callback: called with ``"map"``, ``"svi"`` or ``"hmc"`` and the result as each step ends.
         **settings: others of `infer.fit_target`.
 
     Returns:
         The posterior.
     """
+    _warn_if_all_move(target)
     hmc = hmc or infer.HMC()
     if hmc.make_map is None:
         hmc = dataclasses.replace(hmc, make_map=source_map)
@@ -59,3 +65,22 @@ def fit_target(
             callback(stage, LensFit.of(result) if stage == "hmc" else result)
 
     return LensFit.of(infer.fit_target(target, seed, hmc=hmc, callback=report, **settings))
+
+
+def _warn_if_all_move(target: Target) -> None:
+    moved: dict[str, bool] = {}
+
+    def look(z: jax.Array) -> int:
+        placed = observations(target.trace(z))
+        moved.update({name: isinstance(o.x, jax.core.Tracer) for name, o in placed.items()})
+        return 0
+
+    jax.eval_shape(look, jnp.zeros(target.dim))
+    if moved and all(moved.values()):
+        first = next(iter(moved))
+        warnings.warn(
+            f"Every image of this model is moved by its parameters ({', '.join(moved)}), so that "
+            "a common offset cannot be told from the centres of all profiles. Leave one where it "
+            f"is: nl.observe({first!r}, observation, ...) without observation.moved(...).",
+            stacklevel=4,
+        )

@@ -40,8 +40,8 @@ class View(NamedTuple):
 class LensFit(AbstractPosterior):
     """Posterior draws of a lens model.
 
-    Everything that it shows goes by the name of the site that `observe` placed: a scene is never
-    paired with another's data. Where there is but one, its name may be left out.
+    Scenes, observations and images have the name of the site that `observe` placed, so a scene is
+    never paired with another's data. Where there is only one, its name may be left out.
     """
 
     @cached_property
@@ -136,7 +136,7 @@ class LensFit(AbstractPosterior):
     def observation(self) -> Observation:
         """Gone: a model may observe several images."""
         raise AttributeError(
-            "A fit knows its observations by the name of their site. Write "
+            "A fit has its observations by the name of their site. Write "
             'fit.observations["image"], with the name that nl.observe was given.'
         )
 
@@ -154,7 +154,7 @@ def _look(target: Target, z: Array) -> tuple[dict[str, Array], dict[str, Scene]]
 
 
 def _observations(target: Target, z: np.ndarray) -> dict[str, Observation]:
-    """As the model holds them: only what depends on its parameters is computed."""
+    """The observations of the model; only what depends on its parameters is computed."""
     found: dict[str, Observation] = {}
 
     def look(z: Array) -> list:
@@ -170,7 +170,7 @@ def _observations(target: Target, z: np.ndarray) -> dict[str, Observation]:
 
 
 def _layout(images: dict[str, Observation], names: set[str]) -> Layout:
-    # A variable of the name of a dimension would vanish from its group.
+    # A variable named as a dimension would be lost from its group.
     short = len(images) == 1 and not names & {"x", "y"}
     found = Layout({}, {}, {}, {})
     for name, observation in images.items():

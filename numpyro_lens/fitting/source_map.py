@@ -1,8 +1,8 @@
 r"""The source follows the mass: features of a lens model for the sampler's additive map.
 
-The data fix the arcs, not the source. Where a draw of the mass traces the rays of an arc elsewhere,
-the source has to be there too, with the size and the shape that make the same arc; seen from its
-own parameters the posterior is a thin curved sheet. So the map of the sampler (`sampler.Additive`)
+The data constrain the arcs, not the source. Where another mass traces the rays of an arc to another
+place, the source has to be there, with the size and the shape that give the same arc; in its own
+parameters the posterior is a thin curved sheet. So the map of the sampler (`sampler.Additive`)
 gives the source relative to where one pixel of the arcs, the brightest, is seen in the source
 plane: by its position there, and by the local Jacobian of the lens equation.
 """
@@ -69,7 +69,7 @@ class PixelFeatures(eqx.Module):
 
     @property
     def resolution(self) -> Array:
-        """How far a feature is trusted (5,): a hundred times what rounding does to the rays."""
+        """Uncertainty of each feature (5,): a hundred times the rounding error of the rays."""
         x, y, width = self.pixel
         eps = jnp.finfo(jnp.result_type(float)).eps
         error = 100.0 * eps * (jnp.abs(x) + jnp.abs(y) + width)
@@ -78,14 +78,14 @@ class PixelFeatures(eqx.Module):
 
 
 def source_map(target: Target, gaussian: Affine) -> AbstractMap:
-    """The map that the chains of a lens begin with; of a model without a lensed source a plain one.
+    """The map that the chains begin with; without a lensed source, quadratic layers alone.
 
     Args:
         target: any model.
         gaussian: of the VI.
 
     Returns:
-        Quadratic layers upon the Gaussian, and after them the coupling of the source to the mass.
+        Quadratic layers upon the Gaussian, followed by the coupling of the source to the mass.
     """
     layers = Quadratic.of(gaussian)
     site = _lensed_site(target)

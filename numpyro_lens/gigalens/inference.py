@@ -76,7 +76,7 @@ class ModellingSequence(ModellingSequenceInterface):
 
     Built from GIGA-Lens's three objects, or by ``from_model`` from a NumPyro model function. The
     methods ``MAP``, ``SVI`` and ``HMC`` do exactly what their arguments say; ``fit`` runs the three
-    steps with settings that need no hand.
+    steps with default settings.
 
     Args:
         phys_model: ``PhysicalModel``.
@@ -242,7 +242,7 @@ class ModellingSequence(ModellingSequenceInterface):
         return LensFit.of(dataclasses.replace(result, seed=seed))
 
     def fit(self, seed: int = 0, **settings: Any) -> LensFit:
-        """Run the three steps with settings that need no hand.
+        """Run the three steps with default settings.
 
         Args:
             seed: the same seed gives the same result.

@@ -1,4 +1,4 @@
-"""Fits that survive their process: arrays and a small manifest, each file written atomically."""
+"""Fits that can be interrupted: arrays and a small manifest, each file written atomically."""
 
 import json
 import os
@@ -43,11 +43,11 @@ class Checkpoint:
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def write(self, progress: Progress, manifest: dict[str, Any]) -> None:
-        """Keep the last block, then the state that goes with it.
+        """Keep the last block, then the state after it.
 
         Args:
             progress: how far the chains are.
-            manifest: what has to be the same for the run to go on, as JSON can hold it.
+            manifest: what has to be the same for the run to continue, as JSON can hold it.
         """
         if progress.blocks:
             self._write_arrays(f"block_{len(progress.blocks) - 1:05d}", progress.blocks[-1])

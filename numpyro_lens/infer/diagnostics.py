@@ -1,6 +1,6 @@
 """ArviZ's containers and diagnostics, the same for ArviZ 0.23 and 1.x.
 
-Nothing else knows that the two differ.
+No other module depends on which of the two is installed.
 """
 
 import warnings
@@ -20,10 +20,10 @@ with warnings.catch_warnings():
 
 _HAS_DATATREE = int(version("arviz").split(".")[0]) >= 1
 
-# Chains that never move divide by no variance: an R-hat of inf or NaN is what to say of them.
+# Chains that never move have no variance: their R-hat is inf or NaN, as it should be.
 _unmoved_chains_allowed = np.errstate(divide="ignore", invalid="ignore")
 
-#: What converged chains keep to, and a Gaussian that stands in for the posterior.
+#: Limits for converged chains, and for a Gaussian that approximates the posterior well.
 RHAT_LIMIT, ESS_LIMIT, DIVERGENT_LIMIT, PARETO_K_LIMIT = 1.01, 400, 1e-3, 0.7
 
 
@@ -114,7 +114,7 @@ class Verdict:
         max_r_hat: largest R-hat, and the parameter that has it.
         min_ess: smallest of bulk and tail effective sample size, and the parameter.
         num_divergent: divergent transitions.
-        at_bounds: parameters whose draws pile up at a bound of their prior.
+        at_bounds: parameters whose draws accumulate at a bound of their prior.
     """
 
     converged: bool
@@ -154,7 +154,7 @@ def verdict(
         names: name of each parameter.
         draws: (chain, draw, d).
         diverging: (chain, draw) of booleans.
-        at_bounds: names of parameters that pile up at a bound.
+        at_bounds: names of parameters whose draws accumulate at a bound.
     """
     rhat, smallest = r_hat(draws), np.fmin(ess(draws, "bulk"), ess(draws, "tail"))
     worst, least = int(np.argmax(np.where(np.isnan(rhat), np.inf, rhat))), int(np.argmin(smallest))

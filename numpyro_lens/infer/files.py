@@ -1,4 +1,4 @@
-"""Results of the stages on disk: ArviZ's groups, and beside them what it takes to rebuild them."""
+"""Results of the stages on disk: ArviZ's groups, and what is needed to rebuild the results."""
 
 import json
 import os
@@ -92,7 +92,7 @@ def load(
 
 
 def _with_known(result: HMCResult, path: str | PathLike, hmc: xr.Dataset) -> HMCResult:
-    """What would otherwise be computed, by the model or by the packages of today."""
+    """The result with what is in the file, which would be computed otherwise."""
     known = {
         "samples": _group(path, "posterior"),
         "observed": _group(path, "observed_data"),

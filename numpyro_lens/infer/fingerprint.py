@@ -104,14 +104,14 @@ def plain(value: Any) -> Any:
 
 
 def stage_fingerprint(settings: Any) -> dict[str, Any]:
-    """Settings of a stage, with what its optimiser does: the name does not tell its rate."""
+    """Settings of a stage, with the updates of its optimiser: its name does not say its rate."""
     optimizer = getattr(settings, "optimizer", None)
     described = plain(settings)
     return described if optimizer is None else described | {"optimizer": _updates(optimizer)}
 
 
 def _updates(optimizer: optax.GradientTransformation, num_steps: int = 8) -> list[float]:
-    """What an optimiser makes of a few given gradients."""
+    """Points (num_steps, 2) that an optimiser reaches with a few given gradients."""
     point = jnp.zeros(2)
     state, updates = optimizer.init(point), []
     for step in range(num_steps):
@@ -136,8 +136,8 @@ def check_same(folder: str | os.PathLike, old: dict[str, Any], new: dict[str, An
     others = "" if len(differences) == 1 else f" (and {len(differences) - 1} more)"
     raise ValueError(
         f"The checkpoint in {str(folder)!r} belongs to another run: its {name} is {before!r}, "
-        f"this one's is {now!r}{others}. Give the same model, data, seed and settings to go on "
-        "with it, or another folder to start anew."
+        f"this one's is {now!r}{others}. Give the same model, data, seed and settings to continue "
+        "it, or another folder to start anew."
     )
 
 

@@ -45,7 +45,7 @@ class HMC:
             model that returns an ``MCMCKernel`` (it gets the model in whitened coordinates), or an
             instance with a model of its own.
         num_chains: chains.
-        num_burnin_steps: transitions that adapt and are thrown away.
+        num_burnin_steps: transitions that adapt and are discarded.
         num_results: draws of each chain, at least.
         max_results: draws of each chain, at most.
         target_ess: draw until bulk and tail effective sample sizes reach this, and R-hat is below
@@ -88,8 +88,8 @@ class HMC:
             map: MAP result to carry along.
             progress: draw a progress bar.
             checkpoint: folder to which the run is written after every block. A run found there is
-                gone on with, and gives the draws that it would have given unbroken; one that was
-                finished gets more of them, if more are asked for.
+                continued, and gives the draws of an uninterrupted one; to a finished one draws are
+                added, if more are asked for.
 
         Raises:
             ValueError: the folder holds another run, or the kernel is one of NumPyro's.
@@ -127,7 +127,7 @@ class HMC:
             )
 
     def _manifest(self, target: Target, key: Array, svi: SVIResult) -> dict[str, Any]:
-        """What has to be the same for a run to go on: all but how much is drawn."""
+        """What has to be the same for a run to continue: all but how much is drawn."""
         return fingerprint(target, key) | {
             "kernel": plain(self.kernel),
             "num_chains": self.num_chains,
@@ -232,7 +232,7 @@ class _Chains:
         z = _joined(blocks, "z")
         smallest = min(diagnostics.ess(z, kind).min() for kind in ("bulk", "tail"))
         target_ess = stage.target_ess or 1.2 * diagnostics.ESS_LIMIT
-        # A little below the limit of the verdict, so that its last digit is not left to chance.
+        # A little below the limit of the verdict, which rounding may not exceed.
         return bool(
             smallest >= target_ess and diagnostics.r_hat(z).max() < diagnostics.RHAT_LIMIT - 0.001
         )

@@ -33,9 +33,9 @@ from numpyro_lens.infer.stage import timed
 def adam(learning_rate: float = 3e-2, num_steps: int = 300) -> optax.GradientTransformation:
     """Adam with a short memory, and a cosine decay of the learning rate to a thirtieth.
 
-    The first gradients are a thousand times the later ones, and are forgotten sooner than with
-    Adam's own ``b2``. The same arguments return the same object, so that a second fit compiles
-    nothing.
+    The first gradients are a thousand times larger than the later ones; with a ``b2`` below Adam's
+    default their weight decays sooner. The same arguments return the same object, so that a second
+    fit compiles nothing.
     """
     return optax.adam(optax.cosine_decay_schedule(learning_rate, num_steps, alpha=0.03), b2=0.99)
 
@@ -47,14 +47,14 @@ class MAP:
     Prior draws are screened by their log density; the best of them are optimised, each with an
     optimiser state of its own, through NumPyro's ``AutoDelta``; the best few of these are polished
     by damped Newton steps. When no two starts end in the best basin, or the best start does not
-    explain the data, a better basin may still be hidden, and the search goes on from new draws.
-    Each of these takes the parameters of one component, a galaxy's light perhaps, from the best
-    start: once the brightest is right, screening tells apart how well the others fit. A search that
-    finds nothing better ends this.
+    explain the data, there may be a better basin that no start reached, and the search continues
+    from new draws. Each of these takes the parameters of one component, a galaxy's light perhaps,
+    from the best start: once the brightest is right, the ranking depends on how well the others
+    fit. A search that finds nothing better is the last.
 
-    The mode is that of the density in *unconstrained* space, where the next two stages live.
+    The mode is that of the density in *unconstrained* space, the space of the next two stages.
     ``AutoDelta`` on the user's model itself would find the mode of the constrained density, which
-    lies elsewhere.
+    is another point.
 
     Args:
         num_starts: starts that are optimised.
@@ -112,14 +112,14 @@ class MAP:
         )
 
     def _searches(self, target: Target, key: Array, progress: bool) -> tuple["_Found", int]:
-        """Searches from prior draws until one is believed, and draws screened."""
+        """Searches from prior draws until one is accepted, and the number of draws screened."""
         num_screened = self._num_draws if self.num_screened is not None else 0
         found = self._search(target, self._screen(target, key), progress)
         improved = True
         for number in range(1, self.max_searches):
             best = found.basins[0]
             key_data, key_draws = jax.random.split(jax.random.fold_in(key, number))
-            # A second look that finds nothing better is believed: real data fit no model.
+            # A second search that finds nothing better is the last: real data fit no model.
             if best.num_starts > 1 and (
                 not improved or _explains(target, found.z[best.start], key_data)
             ):
@@ -186,14 +186,14 @@ class MAP:
     def _polish(
         self, target: Target, ends: "_Ends", failed: Array
     ) -> tuple["_Ends", np.ndarray, int]:
-        """The ends, the best of them climbed to the top; the Hessian there; gradients it took."""
+        """The ends, the best of them polished; the Hessian there; the gradients that took."""
         ranked = np.argsort(np.where(failed, np.inf, -ends.log_density), kind="stable")
         best = ranked[: max(self.num_polished, 1)]
-        # One step looks at the point itself: there is a Hessian even when nothing is polished.
+        # One step evaluates the point itself: there is a Hessian even when nothing is polished.
         rounds, steps = (_MAX_ROUNDS, 20) if self.num_polished else (1, 1)
         points, num_gradients = ends.z[best], 0
         for _ in range(rounds):
-            # Off the devices again, or the next round compiles for where its start lies.
+            # Not placed on devices, or the next round compiles again for that placement.
             ascent = unplaced(ascend(target, points, steps))
             num_gradients += int(np.sum(ascent.num_steps)) * (target.dim + 1)
             ends.keep_better(best, ascent.best)
@@ -215,7 +215,7 @@ class _Ends(NamedTuple):
     gradient: np.ndarray
 
     def keep_better(self, index: np.ndarray, new: Any) -> None:
-        """Put the points of ``new`` in the place of those at ``index`` that are no higher."""
+        """Replace the points at ``index`` by those of ``new`` that are as high or higher."""
         # An ascent that never found a finite point has no gradient to offer either.
         better = np.isfinite(new.value) & (new.value >= self.log_density[index])
         for mine, its in zip(self, (new.z, new.value, new.gradient), strict=True):
@@ -279,10 +279,10 @@ def _explains(target: Target, z: Array, key: Array) -> bool:
 
 
 def one_component(target: Target, key: Array, number: int) -> Array:
-    """Which entries (number, d) belong to a component, drawn for each row: ``lens`` and the like.
+    """Which entries (number, d) belong to a component, drawn for each row, such as ``lens``.
 
-    A site without a dot in its name is a component of its own. None is drawn where there is but
-    one: it would be the whole of the vector.
+    A site without a dot in its name is a component of its own. None is drawn where there is only
+    one: it would be the whole vector.
     """
     names = [
         site.name.rpartition(".")[0] or site.name for site in target.sites for _ in range(site.size)
@@ -355,7 +355,7 @@ def _basins(
     hessian: np.ndarray,
     nats: float = 3.0,
 ) -> tuple[Basin, ...]:
-    """Group the starts: a start belongs to the best one left when the two could lie on one peak.
+    """Group the starts: a start joins the best one left when both can belong to one mode.
 
     That is when its log density is within ``nats`` of it, and the quadratic form of the curvature
     at the best start does not put it a hundred nats away.

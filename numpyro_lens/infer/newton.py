@@ -1,4 +1,4 @@
-"""Damped Newton ascent, to the top of a basin."""
+"""Damped Newton ascent to a mode."""
 
 import functools
 from typing import NamedTuple
@@ -27,14 +27,14 @@ class Expansion(NamedTuple):
 
 
 class Ascent(NamedTuple):
-    """Where an ascent has come.
+    """State of an ascent.
 
     Attributes:
         best: the best point so far; before any was found finite, its value is minus infinity.
-        trial: the point to be looked at next (d,).
+        trial: the next point to evaluate (d,).
         damping: added to the eigenvalues of the Hessian.
-        num_steps: points looked at.
-        done: whether nothing more is to be gained.
+        num_steps: points evaluated.
+        done: whether it has converged.
     """
 
     best: Expansion
@@ -48,12 +48,12 @@ class Ascent(NamedTuple):
 def ascend(target: Target, z: Array, max_steps: int = 20) -> Ascent:
     """Damped Newton ascent of each row of ``z`` (n, d).
 
-    A step solves with the eigenvalues of the negative Hessian in absolute value, so that it climbs
+    A step solves with the eigenvalues of the negative Hessian in absolute value, so that it ascends
     at a saddle too, plus a damping that falls when a step succeeds and rises when it does not.
 
     Args:
         target: the density.
-        z: where to begin (n, d); the first step looks at these points themselves.
+        z: where to begin (n, d); the first step evaluates these points themselves.
         max_steps: Hessians for each row at most.
 
     Returns:
@@ -80,7 +80,7 @@ def _begin(start: Array) -> Ascent:
 
 
 def _step(target: Target, ascent: Ascent) -> Ascent:
-    """Look at the trial point, keep it if it is higher, and propose the next one."""
+    """Evaluate the trial point, keep it if it is higher, and propose the next one."""
     new, best = _expand(target, ascent.trial), ascent.best
     finite = jnp.all(jnp.isfinite(new.gradient)) & jnp.all(jnp.isfinite(new.hessian))
     accept = (new.value >= best.value) & finite

@@ -1,4 +1,4 @@
-"""NumPyro's own kernels in the place of the default sampler."""
+"""NumPyro's own kernels instead of the default sampler."""
 
 import functools
 import math
@@ -85,7 +85,7 @@ def _with_metric(
     kernel: Callable, base: type, target: Target, start: Array, gaussian: Affine
 ) -> Setup:
     """NumPyro's HMC or NUTS: the VI covariance is its ``inverse_mass_matrix``."""
-    # One flat site: no second order of the parameters exists in which the matrix could be read.
+    # One flat site: NumPyro cannot read the matrix in another order of the parameters.
     settings: dict[str, Any] = {
         "adapt_mass_matrix": False,
         "dense_mass": [("z",)],
@@ -169,7 +169,7 @@ def run(
 def _of_any_kernel(
     target: Target, z: np.ndarray, fields: dict[str, np.ndarray], batch_size: int | None
 ) -> dict[str, np.ndarray]:
-    """Statistics of a kernel that is not asked for more than its draws."""
+    """Statistics of a kernel that reports only its draws."""
     lp, _ = evaluate(target.log_density, z.reshape(-1, target.dim), batch_size)
     diverging = fields.get("diverging", np.zeros(z.shape[:2], dtype=bool))
     return {"diverging": diverging, "lp": np.asarray(lp).reshape(z.shape[:2])}

@@ -41,7 +41,7 @@ def fit_target(
         map, svi, hmc: settings of each step.
         callback: called with ``"map"``, ``"svi"`` or ``"hmc"`` and the result as each step ends.
         checkpoint: folder to which every stage and every block of draws is written. Called again
-            with the same folder, the fit goes on where it was, or adds draws when more are asked
+            with the same folder, the fit continues where it was, or adds draws when more are asked
             for.
 
     Returns:
@@ -81,7 +81,7 @@ def fit_target(
 def fit(model: Callable, *args: Any, seed: int = 0, **settings: Any) -> HMCResult:
     """Fit any NumPyro model in one call: MAP, SVI, HMC.
 
-    ``numpyro_lens.fit`` is the same for a lens, and knows its scenes and observations.
+    ``numpyro_lens.fit`` is the same for a lens, with its scenes and observations by name.
 
     Args:
         model: NumPyro model function.

@@ -1,4 +1,4 @@
-"""The result of a fit: the chains, what ArviZ makes of them, and what the model predicts."""
+"""The result of a fit: the chains, as an ArviZ container too, and predictions of the model."""
 
 import abc
 import dataclasses
@@ -309,7 +309,7 @@ def _pixels_in_use(
 
 
 def at_bounds(target: Target, z: np.ndarray, threshold: float = 0.15) -> list[str]:
-    """Names of coordinates with bounded support whose draws pile up at one of the bounds.
+    """Names of coordinates with bounded support whose draws accumulate at one of the bounds.
 
     They do when the 5 % quantile of the distance to the bound is below ``threshold`` times the
     median: 0.1 for a flat density that ends there, 0.45 for a Gaussian three sigma away.

@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 from numpyro_lens._types import Array
 from numpyro_lens.density import Target, evaluate
 
-#: Error of the gradient, in posterior standard deviations, that a sampler no longer shrugs off.
+#: Error of the gradient, in posterior standard deviations, from which sampling suffers.
 LIMIT = 0.1
 
 

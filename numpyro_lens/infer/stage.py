@@ -1,4 +1,4 @@
-"""What the three stages share: a progress bar, and a stopwatch that knows compilation apart."""
+"""What the three stages share: a progress bar, and a timer that counts compilation apart."""
 
 import time
 from collections.abc import Iterator

@@ -31,7 +31,7 @@ def adam(learning_rate: float = 2e-2, num_steps: int = 200) -> optax.GradientTra
 
 
 class StickingTheLanding(ELBO):
-    """Negative ELBO whose gradient loses its variance as the guide approaches the posterior.
+    """Negative ELBO, the variance of whose gradient vanishes as the guide nears the posterior.
 
     The score term of the gradient, whose mean is zero, is left out; the draws come in antithetic
     pairs. For guides with a reparametrised posterior (``AutoContinuous``) over a single flat site.

@@ -184,10 +184,10 @@ def test_a_linear_field_of_another_name(camera):
     assert light.amplitude(disc) == 3.0
     x, y = np.array([0.1, 0.4]), np.array([0.2, -0.3])
     np.testing.assert_allclose(3.0 * light.basis(disc, x, y)[0], disc.brightness(x, y))
-    images = nl.linear.unit_images(camera, lens_light=[disc, light.Uniform(amp=2.0)])
+    images = nl.linear.unit_images(camera, nl.Scene.of(lens_light=[disc, light.Uniform(amp=2.0)]))
     np.testing.assert_allclose(3.0 * images[0], nl.render(camera, lens_light=disc), rtol=1e-12)
     free = Disc(flux=nl.Linear(scale=1.0, name="disc.flux"), radius=0.5)
-    image = nl.linear.linear_image(camera, lens_light=[free, Saturated(depth=2.0)])
+    image = nl.linear.linear_image(camera, nl.Scene.of(lens_light=[free, Saturated(depth=2.0)]))
     np.testing.assert_allclose(image.basis, images[:1], rtol=1e-12)
     whole = nl.render(camera, lens_light=[disc, Saturated(depth=2.0)])
     np.testing.assert_allclose(image(jnp.array([3.0])), whole, rtol=1e-12)
