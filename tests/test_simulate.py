@@ -37,6 +37,11 @@ def test_lists_sums_and_nothing(instrument):
     assert not render(instrument, mass=None).any()
     plain = render(instrument, mass=None, source=light)
     np.testing.assert_allclose(plain, render(instrument, mass=None, lens_light=light))
+
+
+@pytest.mark.wrong_types
+def test_a_deflector_does_not_shine(instrument):
+    lens = SIS(0.3)
     with pytest.raises(TypeError, match="source=Sersic"):
         render(instrument, mass=lens, source=lens)
 
