@@ -301,7 +301,7 @@ def test_the_call_of_version_0_1_shows_the_new_line(observation):
     for call in (
         lambda: nl.observe("image", image, observation),
         lambda: nl.observe("image", observation, image),
-        lambda: nl.observe_image("image", observation, image),
+        lambda: nl.observe_image("image", image, observation, image),
     ):
         with pytest.raises(TypeError, match=line):
             call()
