@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import equinox as eqx
 import numpy as np
+import numpy.typing as npt
 from jaxtyping import Array as Array
 from jaxtyping import Bool, Float
-from numpy.typing import ArrayLike
 
 if TYPE_CHECKING:
     # For NumPy's stubs the product of its array and one of jax is NumPy's; it is jax's.
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     _Numbers: TypeAlias = Array | float
     _Several: TypeAlias = Array
     _Pixels: TypeAlias = Array
-    _Given: TypeAlias = ArrayLike
+    _Either: TypeAlias = Array
+    _Given: TypeAlias = npt.ArrayLike
+    _ArrayLike: TypeAlias = npt.ArrayLike
     # The `Linear` that stands for an amplitude defines the arithmetic of one, to say what it is.
     _Amplitude: TypeAlias = Array | float
     _Amplitudes: TypeAlias = Array
@@ -23,7 +25,10 @@ else:
     _Numbers = Float[Array | np.ndarray, "..."] | np.floating | float | int
     _Several = Float[Array | np.ndarray, " num"]
     _Pixels = Float[Array | np.ndarray, "ny nx"]
+    _Either = Array | np.ndarray
     _Given = _Number | _Pixels
+    # NumPy writes that an int is a float, and a float complex.
+    _ArrayLike = npt.ArrayLike | Array | np.generic | float | int | list | tuple
     _Amplitude = _Numbers | eqx.Module
     _Amplitudes = _Several | eqx.Module
 
@@ -56,6 +61,15 @@ Pixels: TypeAlias = _Pixels
 
 GivenPixels: TypeAlias = _Given
 """What a user gives for all pixels: one number, or an image."""
+
+ArrayLike: TypeAlias = _ArrayLike
+"""Whatever NumPy makes an array of."""
+
+AnyArray: TypeAlias = _Either
+"""An array of JAX, or one that has been taken off the devices."""
+
+Scaling: TypeAlias = _Either
+"""Of the deflections between planes, see `numpyro_lens.Scene`."""
 
 Mask: TypeAlias = Bool[Array, "ny nx"]
 """Pixels in use: True uses the pixel."""

@@ -411,9 +411,7 @@ def conditional_amplitudes(
     return image.loc + scale * solution.mean, factor
 
 
-def _standardised(
-    image: LinearImage, data: Image, sigma: Image, mask: Mask
-) -> tuple[Array, Vector]:
+def _standardised(image: LinearImage, data: Image, sigma: Image, mask: Mask) -> tuple[Array, Field]:
     basis = _weighted(image.basis, sigma, mask) * image.scale[:, None]
     return basis, _weighted((data - image(image.loc))[None], sigma, mask)[0]
 
@@ -424,7 +422,7 @@ class _Solution(eqx.Module):
     unit: Vector
     lower: Array
     mean: Vector
-    residual: Vector
+    residual: Field
 
     def solve(self, b: Array) -> Array:
         return self.unit * cho_solve((self.lower, True), self.unit * b)
@@ -437,7 +435,7 @@ class _Solution(eqx.Module):
         return half.T @ half
 
 
-def _solve(basis: Array, target: Vector) -> _Solution:
+def _solve(basis: Array, target: Field) -> _Solution:
     gram = basis @ basis.T + jnp.eye(len(basis), dtype=basis.dtype)
     unit = 1.0 / jnp.sqrt(jnp.diag(gram))
     ridge = _default_ridge(basis.dtype) * jnp.eye(len(basis), dtype=basis.dtype)
@@ -449,7 +447,7 @@ def _solve(basis: Array, target: Vector) -> _Solution:
 
 
 @jax.custom_jvp
-def _log_standard_marginal(basis: Array, target: Vector) -> Array:
+def _log_standard_marginal(basis: Array, target: Field) -> Array:
     """Log density of standardised data but for the constant, with its derivative in closed form.
 
     At the best amplitudes the squares do not change with them, so the derivative needs no
@@ -460,7 +458,7 @@ def _log_standard_marginal(basis: Array, target: Vector) -> Array:
 
 @_log_standard_marginal.defjvp
 def _log_standard_marginal_jvp(
-    primals: tuple[Array, Vector], tangents: tuple[Array, Vector]
+    primals: tuple[Array, Field], tangents: tuple[Array, Field]
 ) -> tuple[Array, Array]:
     basis, target = primals
     solution = _solve(basis, target)

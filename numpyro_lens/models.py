@@ -11,7 +11,7 @@ import numpyro.distributions as dist
 from numpyro.distributions import constraints
 
 from numpyro_lens import light, mass, priors
-from numpyro_lens._types import Array, Image, Mask
+from numpyro_lens._types import Array, Image, Mask, Scaling
 from numpyro_lens.density import AbstractMarginal, Sites
 from numpyro_lens.light import Lights
 from numpyro_lens.linear import (
@@ -73,7 +73,7 @@ def observe(
     source: Lights | None = None,
     lens_light: Lights | None = None,
     planes: Sequence[Plane] | None = None,
-    scaling: Array | None = None,
+    scaling: Scaling | None = None,
     noise: AbstractNoise | None = None,
 ) -> Image:
     r"""Place the likelihood of an observation: render the scene, and compare it with the data.

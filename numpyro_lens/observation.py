@@ -11,9 +11,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import ArrayLike
 
-from numpyro_lens._types import Array, Image, Mask, Matrix, Scalar
+from numpyro_lens._types import Array, ArrayLike, Image, Mask, Matrix, Scalar
 from numpyro_lens.coordinates import pixel_grid, pixel_matrix, sub_pixel_grid
 from numpyro_lens.noise import AbstractNoise
 from numpyro_lens.psf import PSF, Blur, GaussianPSF, check_positive_integer

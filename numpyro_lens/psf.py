@@ -6,9 +6,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import ArrayLike
 
-from numpyro_lens._types import Array, Kernel, Matrix, Scalar
+from numpyro_lens._types import Array, ArrayLike, Kernel, Matrix, Scalar
 
 _SIGMA_PER_FWHM = 1.0 / (2.0 * np.sqrt(2.0 * np.log(2.0)))
 

@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 import equinox as eqx
 
-from numpyro_lens._types import Array, Coordinates, Field, Scalar
+from numpyro_lens._types import Coordinates, Field, Scalar, Scaling
 from numpyro_lens.light import AbstractLight, Lights, as_light
 from numpyro_lens.mass import AbstractMass, ConvergenceSheet, Masses, as_mass
 from numpyro_lens.numerics.safe import as_float
@@ -67,7 +67,7 @@ class Scene(eqx.Module):
     """
 
     planes: tuple[Plane, ...]
-    scaling: Array | None = None
+    scaling: Scaling | None = None
 
     def __check_init__(self) -> None:
         num, shape = len(self.planes), getattr(self.scaling, "shape", None)
@@ -88,7 +88,7 @@ class Scene(eqx.Module):
         source: Lights | None = None,
         lens_light: Lights | None = None,
         planes: Sequence[Plane] | None = None,
-        scaling: Array | None = None,
+        scaling: Scaling | None = None,
     ) -> "Scene":
         """The scene of the arguments of `render` and `observe`.
 

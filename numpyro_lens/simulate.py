@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from numpyro_lens._types import Array, Field, Image
+from numpyro_lens._types import Array, Field, Image, Scaling
 from numpyro_lens.light import AbstractLight, Lights, has_footprint, with_footprint
 from numpyro_lens.mass import Masses
 from numpyro_lens.observation import Observation
@@ -19,7 +19,7 @@ def render(
     source: Lights | None = None,
     lens_light: Lights | None = None,
     planes: Sequence[Plane] | None = None,
-    scaling: Array | None = None,
+    scaling: Scaling | None = None,
 ) -> Image:
     r"""The noise-free image of a lens.
 
@@ -165,7 +165,7 @@ def mock(
     source: Lights | None = None,
     lens_light: Lights | None = None,
     planes: Sequence[Plane] | None = None,
-    scaling: Array | None = None,
+    scaling: Scaling | None = None,
 ) -> Observation:
     """A mock observation: the image of a lens with noise drawn.
 

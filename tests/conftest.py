@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import jax
+import jaxtyping
 import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -33,13 +34,11 @@ def x64(request):
         yield request.param
 
 
-def pytest_collection_modifyitems(config, items):
-    """Leave out what gives arguments of a wrong type on purpose, when types are checked."""
-    if config.getoption("jaxtyping_packages", None):
-        skip = pytest.mark.skip(reason="the check of the types speaks before our error")
-        for item in items:
-            if item.get_closest_marker("wrong_types"):
-                item.add_marker(skip)
+@pytest.fixture(autouse=True)
+def _types_are_not_checked(request, monkeypatch):
+    """Where arguments have a wrong type on purpose, our error is to speak, not the check."""
+    if request.node.get_closest_marker("wrong_types"):
+        monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 @pytest.fixture

@@ -86,6 +86,7 @@ def bad(value):
     return image
 
 
+@pytest.mark.wrong_types
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -156,6 +157,7 @@ def test_a_blank_is_an_instrument_without_data():
         Observation.blank((6, 8), noise=NoiseMap(1.0))
 
 
+@pytest.mark.wrong_types
 def test_another_noise_leaves_the_data_as_they_are():
     mask = np.ones((6, 8), dtype=bool)
     mask[0] = False

@@ -156,6 +156,7 @@ def test_scenes_name_their_parts():
 ONE, TWO, THREE = ([Plane(mass=SIS(1.0))] * n for n in (1, 2, 3))
 
 
+@pytest.mark.wrong_types
 @pytest.mark.parametrize(
     ("arguments", "kind", "message"),
     [
@@ -182,6 +183,7 @@ def test_errors_teach(arguments, kind, message):
             call(**arguments)
 
 
+@pytest.mark.wrong_types
 def test_a_plane_takes_profiles_of_its_kinds():
     with pytest.raises(TypeError, match=r"`light` takes profiles.*got SIS"):
         Plane(light=SIS(1.0))

@@ -37,6 +37,11 @@ def test_lists_sums_and_nothing(instrument):
     assert not render(instrument, mass=None).any()
     plain = render(instrument, mass=None, source=light)
     np.testing.assert_allclose(plain, render(instrument, mass=None, lens_light=light))
+
+
+@pytest.mark.wrong_types
+def test_a_deflector_does_not_shine(instrument):
+    lens = SIS(0.3)
     with pytest.raises(TypeError, match="source=Sersic"):
         render(instrument, mass=lens, source=lens)
 
@@ -136,26 +141,36 @@ def test_pixels_are_integrals_of_a_brightness_that_grows(matrix, sampling, doubl
     np.testing.assert_allclose(found, expected, rtol=1e-10)
 
 
+class Bowl(AbstractLight):
+    """Brightness with another curvature along x than along y."""
+
+    along_x: Scalar
+    along_y: Scalar
+
+    def brightness(self, x, y):
+        return 1.0 + self.along_x * x**2 + self.along_y * y**2
+
+
 @pytest.mark.parametrize("shape", [(5, 8), (8, 5)])
-def test_samples_of_a_pixel_are_in_the_order_of_the_psf(shape, double):
+@pytest.mark.parametrize("step", [(0, 1), (1, 0)], ids=["x", "y"])
+def test_samples_of_a_pixel_are_in_the_order_of_the_psf(shape, step, double):
     """A kernel of one sample beside the centre moves the image by half a pixel along that axis.
 
-    With sub-pixels transposed it would move it along the other.
+    Transposed, the samples that meet in a pixel would be others, with another mean square.
     """
-    light, scale = Gradient(0.7, -0.4), 0.1
-    for axis, (dy, dx) in {"x": (0, 1), "y": (1, 0)}.items():
-        kernel = np.zeros((3, 3))
-        kernel[1 + dy, 1 + dx] = 1.0
-        instrument = Observation.blank(
-            shape, pixel_scale=scale, noise=NoiseMap(1.0), psf=PSF(kernel, sampling=2)
-        )
-        row, column = np.mgrid[: shape[0], : shape[1]]
-        x = scale * (column - (shape[1] - 1) / 2 - 0.5 * dx)
-        y = scale * (row - (shape[0] - 1) / 2 - 0.5 * dy)
-        expected = (1.0 + 0.7 * x - 0.4 * y) * scale**2
-        found = render(instrument, lens_light=light)
-        # at the first row or column half of the light would come from outside the image
-        np.testing.assert_allclose(found[1:, 1:], expected[1:, 1:], rtol=1e-10, err_msg=axis)
+    scale, (dy, dx) = 0.1, step
+    kernel = np.zeros((3, 3))
+    kernel[1 + dy, 1 + dx] = 1.0
+    psf = PSF(kernel, sampling=2)
+    instrument = Observation.blank(shape, pixel_scale=scale, noise=NoiseMap(1.0), psf=psf)
+    row, column = np.mgrid[: shape[0], : shape[1]]
+    x = scale * (column - (shape[1] - 1) / 2 - 0.5 * dx)
+    y = scale * (row - (shape[0] - 1) / 2 - 0.5 * dy)
+    within = scale**2 / 16  # mean square of the two midpoints of a pixel
+    expected = (1.0 + 7.0 * (x**2 + within) - 4.0 * (y**2 + within)) * scale**2
+    # at the first row or column half of the light would come from outside the image
+    found = render(instrument, lens_light=Bowl(7.0, -4.0))
+    np.testing.assert_allclose(found[1:, 1:], expected[1:, 1:], rtol=1e-10)
 
 
 def test_sub_pixels_converge_to_the_integral_over_a_pixel(double):

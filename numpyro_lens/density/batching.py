@@ -13,9 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, PartitionSpec
-from jax.typing import ArrayLike
 
-from numpyro_lens._types import Array
+from numpyro_lens._types import AnyArray, ArrayLike
 
 
 def map_batch(function: Callable, batch: Any, shared: Any, *, batch_size: int | None = None) -> Any:
@@ -61,15 +60,18 @@ def _map_on_device(function: Callable, batch: Any, shared: Any, *, batch_size: i
     return jax.lax.map(lambda sample: function(sample, shared), batch, batch_size=chunk)
 
 
-def _pad(leaf: Array, amount: int) -> Array:
+def _pad(leaf: AnyArray, amount: int) -> AnyArray:
     last = jnp.broadcast_to(leaf[-1:], (amount, *leaf.shape[1:]))
     return jnp.concatenate([leaf, last]) if amount else leaf
 
 
 @partial(jax.jit, static_argnames=("batch_size",))
 def values_and_gradients(
-    log_density: Callable, z: Array, batch_size: int | None = None, active: Array | None = None
-) -> tuple[Array, Array]:
+    log_density: Callable,
+    z: AnyArray,
+    batch_size: int | None = None,
+    active: AnyArray | None = None,
+) -> tuple[AnyArray, AnyArray]:
     """Log density (n,) and its gradient (n, d) at each row of ``z`` (n, d).
 
     Args:
@@ -81,16 +83,16 @@ def values_and_gradients(
             time.
     """
 
-    def evaluate(z: Array, log_density: Callable) -> tuple[Array, Array]:
+    def evaluate(z: AnyArray, log_density: Callable) -> tuple[AnyArray, AnyArray]:
         return jax.value_and_grad(log_density)(z)
 
     if active is None:
         return map_batch(evaluate, z, log_density, batch_size=batch_size)
 
-    def zeros(z: Array, log_density: Callable) -> Any:
+    def zeros(z: AnyArray, log_density: Callable) -> Any:
         return jax.tree.map(jnp.zeros_like, jax.eval_shape(evaluate, z, log_density))
 
-    def evaluate_active(row: tuple[Array, Array], log_density: Callable) -> Any:
+    def evaluate_active(row: tuple[AnyArray, AnyArray], log_density: Callable) -> Any:
         return jax.lax.cond(row[1], evaluate, zeros, row[0], log_density)
 
     return map_batch(evaluate_active, (z, active), log_density, batch_size=batch_size)
@@ -113,7 +115,7 @@ def unplaced(tree: Any) -> Any:
 
 def evaluate(
     log_density: Callable, z: ArrayLike, batch_size: int | None = None
-) -> tuple[Array, Array]:
+) -> tuple[AnyArray, AnyArray]:
     """Like `values_and_gradients`, for any n in blocks of one shape: it compiles once a model.
 
     Compiling the gradient of a lens takes as long as evaluating it ten thousand times, so the

@@ -21,7 +21,7 @@ from numpyro.distributions import constraints
 from numpyro.distributions.transforms import IndependentTransform
 from numpyro.infer import util
 
-from numpyro_lens._types import Array
+from numpyro_lens._types import AnyArray
 from numpyro_lens.density.transforms import NormalQuantileTransform, bijection
 
 Sites: TypeAlias = dict[str, dict[str, Any]]
@@ -32,7 +32,7 @@ class AbstractMarginal(dist.Distribution):
     """A distribution with variables integrated out, which can be had back given the data."""
 
     @abc.abstractmethod
-    def conditional(self, value: Array, key: Array | None = None) -> dict[str, Array]:
+    def conditional(self, value: AnyArray, key: AnyArray | None = None) -> dict[str, AnyArray]:
         """Those variables by name, given a value of the distribution.
 
         Args:
@@ -41,7 +41,7 @@ class AbstractMarginal(dist.Distribution):
         """
 
     @abc.abstractmethod
-    def given(self, variables: dict[str, Array]) -> dist.Distribution:
+    def given(self, variables: dict[str, AnyArray]) -> dist.Distribution:
         """The distribution for given values of those variables."""
 
 
@@ -106,7 +106,7 @@ class Target(eqx.Module):
         """
         sites: list[Site] = []
 
-        def look(key: Array) -> int:
+        def look(key: AnyArray) -> int:
             trace = handlers.trace(handlers.seed(model, key)).get_trace(*args)
             _check_sites(trace)
             sites.extend(_site(s) for s in trace.values() if _is_latent(s))
@@ -130,7 +130,7 @@ class Target(eqx.Module):
         """Whether an interval bounds each entry of the unconstrained vector."""
         return tuple(site.bounded for site in self.sites for _ in site.coordinate_names)
 
-    def unravel(self, z: Array) -> dict[str, Array]:
+    def unravel(self, z: AnyArray) -> dict[str, AnyArray]:
         """The vector cut into the unconstrained values of the sites."""
         ends = np.cumsum([site.size for site in self.sites])
         pieces = jnp.split(z, ends[:-1])
@@ -139,10 +139,10 @@ class Target(eqx.Module):
             for site, piece in zip(self.sites, pieces, strict=True)
         }
 
-    def _substituted(self, z: Array, log_dets: list[Array]) -> Callable:
+    def _substituted(self, z: AnyArray, log_dets: list[AnyArray]) -> Callable:
         values = self.unravel(z)
 
-        def constrained(site: dict[str, Any]) -> Array | None:
+        def constrained(site: dict[str, Any]) -> AnyArray | None:
             if site["type"] != "sample" or site["name"] not in values:
                 return None
             transform, x = bijection(site["fn"].support), values[site["name"]]
@@ -152,20 +152,20 @@ class Target(eqx.Module):
 
         return handlers.substitute(self.model, substitute_fn=constrained)
 
-    def log_density(self, z: Array) -> Array:
+    def log_density(self, z: AnyArray) -> AnyArray:
         """Log density of the unconstrained vector (d,), the Jacobian of the map included."""
-        log_dets: list[Array] = []
+        log_dets: list[AnyArray] = []
         # Sites of the model stay inside, also when this runs within another model.
         with handlers.block():
             log_joint, _ = util.log_density(self._substituted(z, log_dets), self.args, {}, {})
         return sum(log_dets, start=log_joint)
 
-    def trace(self, z: Array) -> Sites:
+    def trace(self, z: AnyArray) -> Sites:
         """NumPyro trace of the model with its latent sites set from the vector."""
         seeded = handlers.seed(self._substituted(z, []), jax.random.key(0))
         return handlers.trace(seeded).get_trace(*self.args)
 
-    def constrain(self, z: Array) -> dict[str, Array]:
+    def constrain(self, z: AnyArray) -> dict[str, AnyArray]:
         """Values of the latent and of the deterministic sites."""
         latent = {site.name for site in self.sites}
         return {
@@ -174,20 +174,20 @@ class Target(eqx.Module):
             if name in latent or site["type"] == "deterministic"
         }
 
-    def unconstrain(self, values: dict[str, Any]) -> Array:
+    def unconstrain(self, values: dict[str, Any]) -> AnyArray:
         """The unconstrained vector of given site values, the inverse of ``constrain``."""
         model = handlers.substitute(handlers.seed(self.model, jax.random.key(0)), data=values)
         trace = handlers.trace(model).get_trace(*self.args)
         pieces = (bijection(trace[s.name]["fn"].support).inv(values[s.name]) for s in self.sites)
         return jnp.concatenate([jnp.ravel(piece) for piece in pieces])
 
-    def prior_draw(self, key: Array) -> Array:
+    def prior_draw(self, key: AnyArray) -> AnyArray:
         """One draw from the prior, as an unconstrained vector."""
         trace = handlers.trace(handlers.seed(self.model, key)).get_trace(*self.args)
         return self.unconstrain({s.name: trace[s.name]["value"] for s in self.sites})
 
 
-def flat_site(target: Target) -> Array:
+def flat_site(target: Target) -> AnyArray:
     """A NumPyro model with one latent site ``z``, the vector of a target, and no likelihood.
 
     Enough to set up an autoguide: set up on the whole model, it would compile that model's gradient
@@ -214,8 +214,8 @@ def observed_sites(trace: Sites) -> Sites:
 
 
 def conditioned(
-    sites: Sites, key: Array | None = None
-) -> tuple[Sites, dict[str, dict[str, Array]]]:
+    sites: Sites, key: AnyArray | None = None
+) -> tuple[Sites, dict[str, dict[str, AnyArray]]]:
     """Observed sites for given values of what their distributions integrated out, and these.
 
     Args:
@@ -226,7 +226,7 @@ def conditioned(
         The sites, and for each of them its variables by name.
     """
     out: Sites = {}
-    variables: dict[str, dict[str, Array]] = {}
+    variables: dict[str, dict[str, AnyArray]] = {}
     for index, (name, site) in enumerate(sites.items()):
         out[name], variables[name] = site, {}
         if isinstance(site["fn"], AbstractMarginal):
@@ -236,7 +236,7 @@ def conditioned(
     return out, variables
 
 
-def merged(variables: dict[str, dict[str, Array]]) -> dict[str, Array]:
+def merged(variables: dict[str, dict[str, AnyArray]]) -> dict[str, AnyArray]:
     """Variables of all sites; a name that several sites use has the name of its site in front.
 
     Args:

@@ -8,7 +8,7 @@ from jax.scipy.special import erfc, ndtri
 from numpyro.distributions import biject_to, constraints
 from numpyro.distributions.transforms import IndependentTransform, Transform
 
-from numpyro_lens._types import Array
+from numpyro_lens._types import AnyArray
 
 
 class NormalQuantileTransform(Transform):
@@ -25,7 +25,7 @@ class NormalQuantileTransform(Transform):
 
     domain = constraints.real
 
-    def __init__(self, low: Array | float, high: Array | float) -> None:
+    def __init__(self, low: AnyArray | float, high: AnyArray | float) -> None:
         self.low, self.high = low, high
 
     @property
@@ -33,7 +33,7 @@ class NormalQuantileTransform(Transform):
         """The interval."""
         return constraints.interval(self.low, self.high)
 
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: AnyArray) -> AnyArray:
         """Points of the interval."""
         # Counted from the nearer bound, so that neither side is lost to rounding.
         width = self.high - self.low
@@ -41,7 +41,7 @@ class NormalQuantileTransform(Transform):
         tiny = jnp.finfo(jnp.result_type(float)).tiny
         return jnp.where(x < 0, self.low + jnp.maximum(tail, tiny), self.high - tail)
 
-    def _inverse(self, y: Array) -> Array:
+    def _inverse(self, y: AnyArray) -> AnyArray:
         width = self.high - self.low
         eps = jnp.finfo(jnp.result_type(float)).eps
         below, above = (jnp.clip(d / width, eps, 1.0) for d in (y - self.low, self.high - y))
@@ -49,10 +49,10 @@ class NormalQuantileTransform(Transform):
 
     def log_abs_det_jacobian(
         self,
-        x: Array,
-        y: Array,  # noqa: ARG002 NumPyro's signature
+        x: AnyArray,
+        y: AnyArray,  # noqa: ARG002 NumPyro's signature
         intermediates: Any = None,  # noqa: ARG002
-    ) -> Array:
+    ) -> AnyArray:
         """Log of the derivative dy/dx at ``x``."""
         return jnp.log(self.high - self.low) - 0.5 * (x**2 + math.log(2 * math.pi))
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import jax
 import numpy as np
-from numpy.typing import ArrayLike
 
 from numpyro_lens import infer
+from numpyro_lens._types import ArrayLike
 from numpyro_lens.fitting import LensFit, fit_target, source_map
 from numpyro_lens.gigalens.model import PhysicalModel, ProbabilisticModel, SimulatorConfig
 from numpyro_lens.infer import CrossChain, MAPResult, SVIResult, Target

@@ -10,9 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
-from numpy.typing import ArrayLike
 
-from numpyro_lens._types import Array, Image
+from numpyro_lens._types import Array, ArrayLike, Image
 from numpyro_lens.linear import solve_amplitudes
 from numpyro_lens.models import observe, observe_image
 from numpyro_lens.noise import AbstractNoise, NoiseMap, PoissonNoise

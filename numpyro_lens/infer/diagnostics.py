@@ -10,7 +10,8 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+
+from numpyro_lens._types import ArrayLike
 
 with warnings.catch_warnings():
     # ArviZ 0.23 announces its own successor at import.

@@ -12,14 +12,14 @@ import numpy as np
 import optax
 from numpyro.distributions import Distribution
 
-from numpyro_lens._types import Array
+from numpyro_lens._types import AnyArray
 from numpyro_lens.density import Target, evaluate
 
 #: Values that are computed, not given, agree to this, relative to the largest: devices round.
 _TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
 
 
-def fingerprint(target: Target, key: Array) -> dict[str, Any]:
+def fingerprint(target: Target, key: AnyArray) -> dict[str, Any]:
     """A description of a density and a random key, as JSON can hold it.
 
     Args:
@@ -62,7 +62,7 @@ def _priors(target: Target, z: np.ndarray) -> dict[str, Any]:
     """Distribution of each latent site; of one that depends on others, at a fixed point."""
     names = [site.name for site in target.sites]
 
-    def look(target: Target, z: Array) -> dict[str, Any]:
+    def look(target: Target, z: AnyArray) -> dict[str, Any]:
         trace = target.trace(z)
         return {name: trace[name]["fn"] for name in names}
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpyro.infer.mcmc import MCMCKernel
 from tqdm import tqdm
 
-from numpyro_lens._types import Array
+from numpyro_lens._types import AnyArray
 from numpyro_lens.density import Target, evaluate, unplaced
 from numpyro_lens.infer import diagnostics, numpyro_kernels
 from numpyro_lens.infer.checkpoint import Checkpoint, Progress
@@ -71,7 +71,7 @@ class HMC:
     def run(
         self,
         target: Target,
-        key: Array,
+        key: AnyArray,
         *,
         svi: SVIResult,
         map: MAPResult | None = None,
@@ -126,7 +126,7 @@ class HMC:
                 "keep the result with `result.save(path)`."
             )
 
-    def _manifest(self, target: Target, key: Array, svi: SVIResult) -> dict[str, Any]:
+    def _manifest(self, target: Target, key: AnyArray, svi: SVIResult) -> dict[str, Any]:
         """What has to be the same for a run to continue: all but how much is drawn."""
         return fingerprint(target, key) | {
             "kernel": plain(self.kernel),
@@ -137,7 +137,7 @@ class HMC:
         }
 
     def _run_numpyro(
-        self, target: Target, key: Array, start: Array, gaussian: Affine, progress: bool
+        self, target: Target, key: AnyArray, start: AnyArray, gaussian: Affine, progress: bool
     ) -> Draws:
         return numpyro_kernels.run(
             numpyro_kernels.setup(self.kernel, target, start, gaussian),
@@ -161,8 +161,8 @@ class _Chains:
 
     def run(
         self,
-        key: Array,
-        start: Array,
+        key: AnyArray,
+        start: AnyArray,
         gaussian: Affine,
         progress: bool,
         checkpoint: Checkpoint | None,
@@ -183,7 +183,7 @@ class _Chains:
         statistics = {name: draws[source] for name, source in _STATISTICS.items()}
         return Draws(draws["z"], statistics, run.gradients)
 
-    def _begin(self, key: Array, start: Array, gaussian: Affine) -> Progress:
+    def _begin(self, key: AnyArray, start: AnyArray, gaussian: Affine) -> Progress:
         stage, make_map = self.stage, self.stage.make_map
         state, spent = begin(
             self.kernel,
@@ -251,17 +251,17 @@ def _advance(
     num_steps: int,
     state: Any,
     batch_size: int | None,
-) -> tuple[Any, dict[str, Array]]:
+) -> tuple[Any, dict[str, AnyArray]]:
     """The state after some transitions, and what each of them drew (draw, chain, ...)."""
 
-    def step(state: Any, _: None) -> tuple[Any, dict[str, Array]]:
+    def step(state: Any, _: None) -> tuple[Any, dict[str, AnyArray]]:
         state = transition(settings, log_density, num_warmup, state, batch_size)
         return state, {name: getattr(state, name) for name in ("z", *_STATISTICS.values())}
 
     return jax.lax.scan(step, state, length=num_steps)
 
 
-def _starts(target: Target, key: Array, svi: SVIResult, num_chains: int) -> Array:
+def _starts(target: Target, key: AnyArray, svi: SVIResult, num_chains: int) -> AnyArray:
     """Draws from the Gaussian where the density is finite; others are drawn towards the mean."""
     z = svi.sample(key, (num_chains,))
     mean = jnp.broadcast_to(jnp.asarray(svi.mean), z.shape)

@@ -8,12 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from numpy.typing import ArrayLike
 from numpyro.infer import SVI, Trace_ELBO, init_to_value
 from numpyro.infer.autoguide import AutoDelta
 from numpyro.optim import optax_to_numpyro
 
-from numpyro_lens._types import Array
+from numpyro_lens._types import AnyArray, ArrayLike
 from numpyro_lens.density import (
     Target,
     evaluate,
@@ -81,7 +80,12 @@ class MAP:
     block: int = field(default=25, repr=False)
 
     def run(
-        self, target: Target, key: Array, *, start: ArrayLike | None = None, progress: bool = True
+        self,
+        target: Target,
+        key: AnyArray,
+        *,
+        start: ArrayLike | None = None,
+        progress: bool = True,
     ) -> MAPResult:
         """Search.
 
@@ -111,7 +115,7 @@ class MAP:
             timing=timing.as_dict(),
         )
 
-    def _searches(self, target: Target, key: Array, progress: bool) -> tuple["_Found", int]:
+    def _searches(self, target: Target, key: AnyArray, progress: bool) -> tuple["_Found", int]:
         """Searches from prior draws until one is accepted, and the number of draws screened."""
         num_screened = self._num_draws if self.num_screened is not None else 0
         found = self._search(target, self._screen(target, key), progress)
@@ -129,7 +133,7 @@ class MAP:
             improved = found.basins[0].log_density >= best.log_density + 3.0
         return found, self.max_searches * num_screened
 
-    def _search(self, target: Target, start: Array, progress: bool) -> "_Found":
+    def _search(self, target: Target, start: AnyArray, progress: bool) -> "_Found":
         """One set of starts, optimised and polished."""
         z, losses = self._descend(target, start, progress)
         log_density, gradient = evaluate(target.log_density, z, self.batch_size)
@@ -144,7 +148,7 @@ class MAP:
     def _num_draws(self) -> int:
         return max(self.num_screened or 0, self.num_starts)
 
-    def _screen(self, target: Target, key: Array, best: Array | None = None) -> Array:
+    def _screen(self, target: Target, key: AnyArray, best: AnyArray | None = None) -> AnyArray:
         """The most probable of the prior draws, each with a component of the best start so far."""
         draws = prior_draws(target, jax.random.split(key, self._num_draws))
         if best is not None:
@@ -157,7 +161,7 @@ class MAP:
         ranked = jnp.argsort(jnp.where(jnp.isfinite(log_density), -log_density, jnp.inf))
         return draws[ranked[: self.num_starts]]
 
-    def _descend(self, target: Target, z: Array, progress: bool) -> tuple[Array, list[float]]:
+    def _descend(self, target: Target, z: AnyArray, progress: bool) -> tuple[AnyArray, list[float]]:
         """Where the starts end, and the best loss of each step."""
         if self.num_steps == 0:
             return z, []
@@ -184,7 +188,7 @@ class MAP:
         return min(losses[: -self.patience]) - min(losses) < 0.1
 
     def _polish(
-        self, target: Target, ends: "_Ends", failed: Array
+        self, target: Target, ends: "_Ends", failed: AnyArray
     ) -> tuple["_Ends", np.ndarray, int]:
         """The ends, the best of them polished; the Hessian there; the gradients that took."""
         ranked = np.argsort(np.where(failed, np.inf, -ends.log_density), kind="stable")
@@ -249,17 +253,17 @@ def _merge(one: _Found, two: _Found) -> _Found:
 
 
 @jax.jit
-def prior_draws(target: Target, keys: Array) -> Array:
+def prior_draws(target: Target, keys: AnyArray) -> AnyArray:
     """Draws from the prior as unconstrained vectors (n, d), one for each key."""
     return jax.vmap(target.prior_draw)(keys)
 
 
 @jax.jit
-def _improbability(target: Target, z: Array, key: Array) -> Array:
+def _improbability(target: Target, z: AnyArray, key: AnyArray) -> AnyArray:
     """By how many standard deviations the data are less probable than replicates at a point."""
     sites = list(observed_sites(target.trace(z)).values())
 
-    def log_likelihood(key: Array) -> Array:
+    def log_likelihood(key: AnyArray) -> AnyArray:
         keys = jax.random.split(key, len(sites))
         pairs = zip(sites, keys, strict=True)
         return sum((jnp.sum(s["fn"].log_prob(s["fn"].sample(k))) for s, k in pairs), jnp.zeros(()))
@@ -269,7 +273,7 @@ def _improbability(target: Target, z: Array, key: Array) -> Array:
     return (jnp.mean(replicates) - data) / jnp.std(replicates)
 
 
-def _explains(target: Target, z: Array, key: Array) -> bool:
+def _explains(target: Target, z: AnyArray, key: AnyArray) -> bool:
     try:
         excess = _improbability(target, z, key)
     except NotImplementedError:  # by a distribution that cannot be drawn from
@@ -278,7 +282,7 @@ def _explains(target: Target, z: Array, key: Array) -> bool:
     return not float(excess) > 5.0
 
 
-def one_component(target: Target, key: Array, number: int) -> Array:
+def one_component(target: Target, key: AnyArray, number: int) -> AnyArray:
     """Which entries (number, d) belong to a component, drawn for each row, such as ``lens``.
 
     A site without a dot in its name is a component of its own. None is drawn where there is only
@@ -299,7 +303,7 @@ def _svi(target: Target, optimizer: Any) -> SVI:
 
 
 @functools.partial(jax.jit, static_argnames="optimizer")
-def _begin(target: Target, optimizer: Any, z: Array) -> Any:
+def _begin(target: Target, optimizer: Any, z: AnyArray) -> Any:
     svi, key = _svi(target, optimizer), jax.random.key(0)  # AutoDelta draws nothing
     return jax.vmap(lambda start: svi.init(key, target, init_params={"z_auto_loc": start}))(z)
 
@@ -307,17 +311,17 @@ def _begin(target: Target, optimizer: Any, z: Array) -> Any:
 @functools.partial(jax.jit, static_argnames=("optimizer", "num_steps", "batch_size"))
 def _advance(
     target: Target, optimizer: Any, num_steps: int, states: Any, batch_size: int | None
-) -> tuple[Any, Array, Array]:
+) -> tuple[Any, AnyArray, AnyArray]:
     svi = _svi(target, optimizer)
 
-    def one_start(state: Any, target: Target) -> tuple[Any, Array, Array]:
+    def one_start(state: Any, target: Target) -> tuple[Any, AnyArray, AnyArray]:
         state, losses = updated(svi, num_steps, state, target)
         return state, svi.get_params(state)["z_auto_loc"], losses
 
     return map_batch(one_start, states, target, batch_size=batch_size)
 
 
-def _checked(start: ArrayLike, target: Target) -> Array:
+def _checked(start: ArrayLike, target: Target) -> AnyArray:
     start = jnp.atleast_2d(jnp.asarray(start, dtype=jnp.result_type(float)))
     if start.ndim != 2 or start.shape[1] != target.dim:
         raise ValueError(
@@ -328,7 +332,7 @@ def _checked(start: ArrayLike, target: Target) -> Array:
     return start
 
 
-def _check_any_finite(failed: Array) -> None:
+def _check_any_finite(failed: AnyArray) -> None:
     if bool(jnp.all(failed)):
         raise ValueError(
             f"None of the {failed.size} starts reached a finite log density and gradient. Check "
@@ -337,7 +341,7 @@ def _check_any_finite(failed: Array) -> None:
         )
 
 
-def _finite(value: Array, gradient: Array) -> Array:
+def _finite(value: AnyArray, gradient: AnyArray) -> AnyArray:
     return jnp.isfinite(value) & jnp.all(jnp.isfinite(gradient), axis=-1)
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from numpyro_lens._types import Array
+from numpyro_lens._types import AnyArray
 from numpyro_lens.density import Target, map_batch
 
 
@@ -20,10 +20,10 @@ class Expansion(NamedTuple):
         hessian: of minus the log density (d, d).
     """
 
-    z: Array
-    value: Array
-    gradient: Array
-    hessian: Array
+    z: AnyArray
+    value: AnyArray
+    gradient: AnyArray
+    hessian: AnyArray
 
 
 class Ascent(NamedTuple):
@@ -38,14 +38,14 @@ class Ascent(NamedTuple):
     """
 
     best: Expansion
-    trial: Array
-    damping: Array
-    num_steps: Array
-    done: Array
+    trial: AnyArray
+    damping: AnyArray
+    num_steps: AnyArray
+    done: AnyArray
 
 
 @functools.partial(jax.jit, static_argnames="max_steps")
-def ascend(target: Target, z: Array, max_steps: int = 20) -> Ascent:
+def ascend(target: Target, z: AnyArray, max_steps: int = 20) -> Ascent:
     """Damped Newton ascent of each row of ``z`` (n, d).
 
     A step solves with the eigenvalues of the negative Hessian in absolute value, so that it ascends
@@ -60,7 +60,7 @@ def ascend(target: Target, z: Array, max_steps: int = 20) -> Ascent:
         An `Ascent`, with a leading axis of n.
     """
 
-    def ascend_one(start: Array, target: Target) -> Ascent:
+    def ascend_one(start: AnyArray, target: Target) -> Ascent:
         return jax.lax.while_loop(
             lambda ascent: (ascent.num_steps < max_steps) & ~ascent.done,
             functools.partial(_step, target),
@@ -70,7 +70,7 @@ def ascend(target: Target, z: Array, max_steps: int = 20) -> Ascent:
     return map_batch(ascend_one, z, target, batch_size=1)
 
 
-def _begin(start: Array) -> Ascent:
+def _begin(start: AnyArray) -> Ascent:
     nothing = Expansion(
         start, jnp.full((), -jnp.inf, start.dtype), jnp.zeros_like(start), jnp.eye(len(start))
     )
@@ -90,12 +90,12 @@ def _step(target: Target, ascent: Ascent) -> Ascent:
     return Ascent(best, _proposal(best, damping), damping, ascent.num_steps + 1, done)
 
 
-def _proposal(at: Expansion, damping: Array) -> Array:
+def _proposal(at: Expansion, damping: AnyArray) -> AnyArray:
     eigenvalues, vectors = jnp.linalg.eigh(at.hessian)
     return at.z + vectors @ (vectors.T @ at.gradient / (jnp.abs(eigenvalues) + damping))
 
 
-def _expand(target: Target, z: Array) -> Expansion:
+def _expand(target: Target, z: AnyArray) -> Expansion:
     (value, gradient), tangent = jax.linearize(jax.value_and_grad(target.log_density), z)
     columns = jax.lax.map(lambda v: tangent(v)[1], jnp.eye(target.dim, dtype=z.dtype))
     return Expansion(z, value, gradient, -0.5 * (columns + columns.T))

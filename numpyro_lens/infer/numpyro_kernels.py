@@ -10,7 +10,7 @@ import numpy as np
 import numpyro.infer
 from numpyro.infer.mcmc import MCMCKernel
 
-from numpyro_lens._types import Array
+from numpyro_lens._types import AnyArray
 from numpyro_lens.density import Target, evaluate, flat_model
 from numpyro_lens.infer.stage import progress_bar
 from numpyro_lens.sampler import Affine
@@ -41,7 +41,7 @@ class Setup(NamedTuple):
     to_vectors: Callable
 
 
-def setup(kernel: Any, target: Target, start: Array, gaussian: Affine) -> Setup:
+def setup(kernel: Any, target: Target, start: AnyArray, gaussian: Affine) -> Setup:
     """Make a kernel ready.
 
     Args:
@@ -62,7 +62,7 @@ def setup(kernel: Any, target: Target, start: Array, gaussian: Affine) -> Setup:
     return _in_whitened(kernel, target, start, gaussian)
 
 
-def _of_instance(kernel: MCMCKernel, target: Target, start: Array) -> Setup:
+def _of_instance(kernel: MCMCKernel, target: Target, start: AnyArray) -> Setup:
     """A kernel that has the user's own model: its samples are site values."""
     if kernel.model is None:
         raise ValueError(
@@ -74,7 +74,7 @@ def _of_instance(kernel: MCMCKernel, target: Target, start: Array) -> Setup:
         numpyro.infer.util.unconstrain_fn, kernel.model, target.args, {}
     )
 
-    def to_vectors(samples: dict[str, Array]) -> Array:
+    def to_vectors(samples: dict[str, AnyArray]) -> AnyArray:
         return jax.vmap(jax.vmap(target.unconstrain))({name: samples[name] for name in names})
 
     init_params = jax.vmap(unconstrain)({name: values[name] for name in names})
@@ -82,7 +82,7 @@ def _of_instance(kernel: MCMCKernel, target: Target, start: Array) -> Setup:
 
 
 def _with_metric(
-    kernel: Callable, base: type, target: Target, start: Array, gaussian: Affine
+    kernel: Callable, base: type, target: Target, start: AnyArray, gaussian: Affine
 ) -> Setup:
     """NumPyro's HMC or NUTS: the VI covariance is its ``inverse_mass_matrix``."""
     # One flat site: NumPyro cannot read the matrix in another order of the parameters.
@@ -97,7 +97,7 @@ def _with_metric(
     return Setup(base(flat_model, **settings), (target,), {"z": start}, lambda s: s["z"])
 
 
-def _in_whitened(kernel: Callable, target: Target, start: Array, gaussian: Affine) -> Setup:
+def _in_whitened(kernel: Callable, target: Target, start: AnyArray, gaussian: Affine) -> Setup:
     """Any other kernel finds the metric in its coordinates."""
     built = kernel(functools.partial(flat_model, frame=gaussian))
     return Setup(built, (target,), {"z": gaussian.whiten(start)}, lambda s: gaussian(s["z"]))
@@ -120,7 +120,7 @@ class Draws(NamedTuple):
 def run(
     ready: Setup,
     target: Target,
-    key: Array,
+    key: AnyArray,
     *,
     num_chains: int,
     num_burnin_steps: int,

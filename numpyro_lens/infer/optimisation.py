@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from numpyro.infer import SVI
 
-from numpyro_lens._types import Array
+from numpyro_lens._types import AnyArray
 from numpyro_lens.density import unplaced
 from numpyro_lens.infer.stage import progress_bar
 
@@ -26,7 +26,7 @@ def prepared(svi: SVI, *args: Any) -> SVI:
     return svi
 
 
-def updated(svi: SVI, num_steps: int, state: Any, *args: Any) -> tuple[Any, Array]:
+def updated(svi: SVI, num_steps: int, state: Any, *args: Any) -> tuple[Any, AnyArray]:
     """The state after some steps, and the loss of each (num_steps,).
 
     A step to a non-finite value or gradient leaves the state where it is.
@@ -38,7 +38,7 @@ def updated(svi: SVI, num_steps: int, state: Any, *args: Any) -> tuple[Any, Arra
         *args: of its model.
     """
 
-    def step(state: Any, _: None) -> tuple[Any, Array]:
+    def step(state: Any, _: None) -> tuple[Any, AnyArray]:
         return svi.stable_update(state, *args)
 
     return jax.lax.scan(step, state, length=num_steps)

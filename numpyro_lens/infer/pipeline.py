@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from numpyro_lens._types import Array
+from numpyro_lens._types import AnyArray
 from numpyro_lens.density import Target
 from numpyro_lens.infer import hmc as hmc_stage
 from numpyro_lens.infer import map as map_stage
@@ -56,7 +56,7 @@ def fit_target(
     callback = callback or (lambda _stage, _result: None)
     keys = jax.random.split(jax.random.key(seed), 3)
 
-    def keep(stage: str, settings: Any, key: Array, run: Callable[[], Any]) -> Any:
+    def keep(stage: str, settings: Any, key: AnyArray, run: Callable[[], Any]) -> Any:
         def manifest() -> dict[str, Any]:
             return fingerprint(target, key) | {"settings": stage_fingerprint(settings)}
 

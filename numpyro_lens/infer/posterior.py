@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -14,11 +14,13 @@ from numpy.typing import DTypeLike
 from numpyro.distributions import Independent
 from scipy.special import ndtr
 
-from numpyro_lens._types import Array
+from numpyro_lens._types import AnyArray
 from numpyro_lens.density import Target, conditioned, map_batch, merged, observed_sites, unplaced
 from numpyro_lens.infer import diagnostics
 from numpyro_lens.infer.results import MAPResult, SVIResult, constrain
 from numpyro_lens.infer.verdict import Residuals, Verdict, judge
+
+P = TypeVar("P", bound="AbstractPosterior")
 
 
 class Layout(NamedTuple):
@@ -64,7 +66,7 @@ class AbstractPosterior(abc.ABC):
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @classmethod
-    def of(cls, other: "AbstractPosterior") -> Self:
+    def of(cls: type[P], other: "AbstractPosterior") -> P:
         """The same posterior as this kind of result, with what the other has computed."""
         result = cls(**{field.name: getattr(other, field.name) for field in fields(other)})
         result.__dict__.update({k: v for k, v in other.__dict__.items() if k != "verdict"})
@@ -146,7 +148,7 @@ class AbstractPosterior(abc.ABC):
     def best(self) -> dict[str, np.ndarray]:
         """Site values of the draw with the highest log density."""
         index = np.unravel_index(np.argmax(self.log_density), self.log_density.shape)
-        return {name: values[index] for name, values in self.samples.items()}
+        return {name: np.asarray(values[index]) for name, values in self.samples.items()}
 
     @property
     @abc.abstractmethod
@@ -271,11 +273,11 @@ class HMCResult(AbstractPosterior):
 
 
 def _for_each_draw(
-    function: Callable, target: Target, z: Array, keys: Array
-) -> tuple[dict[str, Array], dict[str, Array]]:
+    function: Callable, target: Target, z: AnyArray, keys: AnyArray
+) -> tuple[dict[str, AnyArray], dict[str, AnyArray]]:
     """Values of ``function(site, key)`` of the observed sites, and amplitudes, of each draw."""
 
-    def one(draw: tuple[Array, Array], target: Target) -> Any:
+    def one(draw: tuple[AnyArray, AnyArray], target: Target) -> Any:
         z, key = draw
         sites, variables = conditioned(observed_sites(target.trace(z)), key)
         keys = jax.random.split(jax.random.fold_in(key, len(sites)), len(sites))
@@ -286,19 +288,19 @@ def _for_each_draw(
 
 
 @jax.jit
-def _means(target: Target, z: Array, keys: Array) -> dict[str, Array]:
+def _means(target: Target, z: AnyArray, keys: AnyArray) -> dict[str, AnyArray]:
     values, variables = _for_each_draw(lambda site, _: site["fn"].mean, target, z, keys)
     return values | variables
 
 
 @jax.jit
-def _predictive(target: Target, z: Array, keys: Array) -> dict[str, Array]:
+def _predictive(target: Target, z: AnyArray, keys: AnyArray) -> dict[str, AnyArray]:
     return _for_each_draw(lambda site, key: site["fn"].sample(key), target, z, keys)[0]
 
 
 @jax.jit
-def _log_likelihoods(target: Target, z: Array, keys: Array) -> dict[str, Array]:
-    def pointwise(site: dict[str, Any], _key: Array) -> Array:
+def _log_likelihoods(target: Target, z: AnyArray, keys: AnyArray) -> dict[str, AnyArray]:
+    def pointwise(site: dict[str, Any], _key: AnyArray) -> AnyArray:
         fn = site["fn"]
         while isinstance(fn, Independent):
             fn = fn.base_dist

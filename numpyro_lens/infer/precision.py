@@ -6,9 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 
-from numpyro_lens._types import Array
+from numpyro_lens._types import AnyArray, ArrayLike
 from numpyro_lens.density import Target, evaluate
 
 #: Error of the gradient, in posterior standard deviations, from which sampling suffers.
@@ -64,7 +63,7 @@ def check_precision(target: Target, z: ArrayLike, scale_tril: ArrayLike) -> None
 
 
 @jax.jit
-def _gradients(target: Target, z: Array) -> Array:
+def _gradients(target: Target, z: AnyArray) -> AnyArray:
     return jax.lax.map(jax.grad(target.log_density), z)
 
 

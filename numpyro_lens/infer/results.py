@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import DTypeLike
 
-from numpyro_lens._types import Array
+from numpyro_lens._types import AnyArray, ArrayLike
 from numpyro_lens.density import Target, map_batch, unplaced
 from numpyro_lens.infer.diagnostics import PARETO_K_LIMIT
 from numpyro_lens.sampler import Affine
@@ -29,7 +29,7 @@ def constrain(target: Target, z: ArrayLike) -> dict[str, np.ndarray]:
 
 
 @jax.jit
-def _constrain(target: Target, z: Array) -> dict[str, Array]:
+def _constrain(target: Target, z: AnyArray) -> dict[str, AnyArray]:
     return map_batch(lambda z, target: target.constrain(z), z, target)
 
 
@@ -146,12 +146,12 @@ class SVIResult:
         """The map of the standard normal to this Gaussian."""
         return Affine(jnp.asarray(self.mean), jnp.asarray(self.scale_tril))
 
-    def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
+    def sample(self, key: AnyArray, sample_shape: tuple[int, ...] = ()) -> AnyArray:
         """Draws of the unconstrained vector, ``(*sample_shape, d)``."""
         noise = jax.random.normal(key, (*sample_shape, len(self.mean)))
         return self.gaussian(noise)
 
-    def log_prob(self, z: ArrayLike) -> Array:
+    def log_prob(self, z: ArrayLike) -> AnyArray:
         """Log density of the Gaussian at ``z`` (..., d)."""
         z = jnp.asarray(z)
         return self.gaussian.log_prob(z.reshape(-1, z.shape[-1])).reshape(z.shape[:-1])

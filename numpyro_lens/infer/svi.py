@@ -10,12 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import optax
-from numpy.typing import ArrayLike
 from numpyro.infer import ELBO, init_to_value
 from numpyro.infer.autoguide import AutoMultivariateNormal
 from numpyro.optim import optax_to_numpyro
 
-from numpyro_lens._types import Array
+from numpyro_lens._types import AnyArray, ArrayLike
 from numpyro_lens.density import Target, evaluate, flat_model, flat_site, map_batch, unplaced
 from numpyro_lens.infer.diagnostics import pareto_k
 from numpyro_lens.infer.optimisation import in_blocks, prepared, updated
@@ -49,13 +48,13 @@ class StickingTheLanding(ELBO):
 
     def loss(
         self,
-        rng_key: Array,
+        rng_key: AnyArray,
         param_map: dict[str, Any],
         model: Callable,
         guide: Any,
         *args: Any,
         **kwargs: Any,  # noqa: ARG002 NumPyro's signature
-    ) -> Array:
+    ) -> AnyArray:
         """Negative ELBO, the mean over the draws."""
         posterior = guide.get_posterior(param_map)
         frame = Affine(posterior.loc, posterior.scale_tril)
@@ -66,20 +65,22 @@ class StickingTheLanding(ELBO):
         return jnp.mean(log_q - _log_density_of_site(model, z, args, self.batch_size))
 
 
-def _log_density_of_site(model: Callable, z: Array, args: tuple, batch_size: int | None) -> Array:
+def _log_density_of_site(
+    model: Callable, z: AnyArray, args: tuple, batch_size: int | None
+) -> AnyArray:
     """Log density of a model with one flat site ``z`` at many values; gradients in batches."""
 
-    def one(z: Array, args: tuple) -> Array:
+    def one(z: AnyArray, args: tuple) -> AnyArray:
         return numpyro.infer.util.log_density(model, args, {}, {"z": z})[0]
 
     @jax.custom_vjp
-    def many(z: Array, args: tuple) -> Array:
+    def many(z: AnyArray, args: tuple) -> AnyArray:
         return map_batch(one, z, args, batch_size=batch_size)
 
-    def forward(z: Array, args: tuple) -> tuple[Array, Array]:
+    def forward(z: AnyArray, args: tuple) -> tuple[AnyArray, AnyArray]:
         return map_batch(jax.value_and_grad(one), z, args, batch_size=batch_size)
 
-    def backward(gradient: Array, upstream: Array) -> tuple[Array, None]:
+    def backward(gradient: AnyArray, upstream: AnyArray) -> tuple[AnyArray, None]:
         return upstream[:, None] * gradient, None
 
     many.defvjp(forward, backward)
@@ -119,7 +120,7 @@ class SVI:
     def run(
         self,
         target: Target,
-        key: Array,
+        key: AnyArray,
         *,
         start: ArrayLike,
         scale_tril: ArrayLike,
@@ -157,7 +158,13 @@ class SVI:
         )
 
     def _fit(
-        self, target: Target, key: Array, elbo: ELBO, frame: Affine, first: Array, progress: bool
+        self,
+        target: Target,
+        key: AnyArray,
+        elbo: ELBO,
+        frame: Affine,
+        first: AnyArray,
+        progress: bool,
     ) -> tuple[Affine, list[float]]:
         """The fitted Gaussian, and the negative ELBO of each step."""
         optimizer = self.optimizer or adam(num_steps=self.num_steps)
@@ -203,7 +210,7 @@ def _svi(target: Target, optimizer: Any, elbo: ELBO, frame: Affine) -> numpyro.i
 
 @functools.partial(jax.jit, static_argnames=("optimizer", "elbo"))
 def _begin(
-    target: Target, optimizer: Any, elbo: ELBO, key: Array, frame: Affine, first: Array
+    target: Target, optimizer: Any, elbo: ELBO, key: AnyArray, frame: Affine, first: AnyArray
 ) -> Any:
     svi = _svi(target, optimizer, elbo, frame)
     return svi.init(key, target, init_params={"auto_scale_tril": first})
@@ -212,20 +219,20 @@ def _begin(
 @functools.partial(jax.jit, static_argnames=("optimizer", "elbo", "num_steps"))
 def _advance(
     target: Target, optimizer: Any, elbo: ELBO, num_steps: int, state: Any, frame: Affine
-) -> tuple[Any, Array]:
+) -> tuple[Any, AnyArray]:
     return updated(prepared(_svi(target, optimizer, elbo, frame), target), num_steps, state, target)
 
 
 @functools.partial(jax.jit, static_argnames=("optimizer", "elbo"))
 def _gaussian(
     target: Target, optimizer: Any, elbo: ELBO, state: Any, frame: Affine
-) -> tuple[Array, Array]:
+) -> tuple[AnyArray, AnyArray]:
     svi = prepared(_svi(target, optimizer, elbo, frame), target)
     posterior = svi.guide.get_posterior(svi.get_params(state))
     return posterior.loc, posterior.scale_tril
 
 
-def _importance_k(target: Target, key: Array, fitted: Affine, settings: SVI) -> float:
+def _importance_k(target: Target, key: AnyArray, fitted: Affine, settings: SVI) -> float:
     noise = jax.random.normal(key, (settings.num_importance, target.dim))
     log_p, _ = evaluate(target.log_density, fitted(noise), settings.batch_size)
     # The normalisation of the Gaussian is the same for every draw, and drops out of the tail.
@@ -233,7 +240,7 @@ def _importance_k(target: Target, key: Array, fitted: Affine, settings: SVI) -> 
     return pareto_k(np.where(np.isfinite(log_weights), log_weights, -np.inf))
 
 
-def _checked(start: ArrayLike, scale_tril: ArrayLike, target: Target) -> tuple[Array, Array]:
+def _checked(start: ArrayLike, scale_tril: ArrayLike, target: Target) -> tuple[AnyArray, AnyArray]:
     dtype = jnp.result_type(float)
     start, scale_tril = jnp.asarray(start, dtype), jnp.asarray(scale_tril, dtype)
     if start.size != target.dim:

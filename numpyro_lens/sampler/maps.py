@@ -10,7 +10,7 @@ Reference: Hyvärinen 2005, JMLR 6, 695 (Fisher divergence).
 
 import abc
 import math
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
@@ -34,7 +34,7 @@ class AbstractMap(eqx.Module):
         """Whitened vectors (n, d) of unconstrained ones: the inverse."""
 
     @abc.abstractmethod
-    def fit(self, z: Array, gradient: Array) -> Self:
+    def fit(self: T, z: Array, gradient: Array) -> T:
         """The map fitted anew; its shapes and types stay the same.
 
         Args:

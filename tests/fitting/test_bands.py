@@ -93,12 +93,18 @@ def test_the_scene_of_another_image_does_not_explain_the_data(fit, bands):
 
 
 def test_scenes_hold_the_truth_of_their_band(fit):
+    """Each within four spreads; those of the other band are far from it."""
+    drawn = fit.samples | fit.predict(400)
     for name in BANDS:
         scene, truth = fit.scene(name), TRUTH[name]
-        assert float(scene.mass.theta_E) == pytest.approx(0.7, abs=0.02)
-        assert float(scene.source.sigma) == pytest.approx(truth["source"].sigma, rel=0.1)
-        assert float(scene.source.amp) == pytest.approx(truth["source"].amp, rel=0.1)
-        assert float(scene.lens_light.amp) == pytest.approx(truth["sky"], rel=0.15)
+        for found, expected, draws in (
+            (scene.mass.theta_E, 0.7, drawn["lens.theta_E"]),
+            (scene.source.sigma, truth["source"].sigma, drawn[f"{name}_source.sigma"]),
+            (scene.source.amp, truth["source"].amp, drawn[f"{name}_source.amp"]),
+            (scene.lens_light.amp, truth["sky"], drawn[f"{name}.sky.amp"]),
+        ):
+            assert abs(float(found) - expected) < 4 * draws.std()
+            assert draws.std() < 0.15 * expected
 
 
 def test_a_scene_at_given_values_is_rendered_for_its_site(fit):
@@ -193,7 +199,7 @@ def test_a_checkpoint_knows_its_bands(bands, tmp_path):
 def test_one_seed_one_result_and_another_seed_another(bands):
     one, same, other = (nl.fit(model, *bands.values(), seed=s, **QUICK) for s in (1, 1, 2))
     np.testing.assert_array_equal(one.z, same.z)
-    assert not np.isin(one.z, other.z).any()
+    assert not np.all(one.z == other.z, axis=-1).any()
 
 
 # --- names ---------------------------------------------------------------------------------------
