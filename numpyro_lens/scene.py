@@ -1,7 +1,7 @@
 """What is in the sky: planes of mass and light, and the rays through them."""
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import equinox as eqx
 
@@ -34,8 +34,13 @@ class Plane(eqx.Module):
     light: AbstractLight | None
 
     def __init__(self, mass: Masses | None = None, light: Lights | None = None) -> None:
-        self.mass = None if mass is None else as_mass(mass)
-        self.light = None if light is None else as_light(light, "light")
+        self.mass = None if _is_nothing(mass) else as_mass(mass)
+        self.light = None if _is_nothing(light) else as_light(light, "light")
+
+
+def _is_nothing(profiles: Any) -> bool:
+    """None, or a list of no profile."""
+    return profiles is None or (isinstance(profiles, list | tuple) and not profiles)
 
 
 class Scene(eqx.Module):
@@ -103,8 +108,8 @@ class Scene(eqx.Module):
         """
         if planes is None:
             # Checked here, where the argument that is wrong has its name.
-            near = None if lens_light is None else as_light(lens_light, "lens_light")
-            far = None if source is None else as_light(source, "source")
+            near = None if _is_nothing(lens_light) else as_light(lens_light, "lens_light")
+            far = None if _is_nothing(source) else as_light(source, "source")
             return cls((Plane(mass, near), Plane(None, far)), scaling)
         short = {"mass": mass, "source": source, "lens_light": lens_light}
         if given := [name for name, value in short.items() if value is not None]:

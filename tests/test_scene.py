@@ -153,6 +153,15 @@ def test_scenes_name_their_parts():
         _ = three.mass
 
 
+def test_a_list_of_no_profile_is_nothing():
+    scene = Scene.of(mass=[], source=GLOW, lens_light=[])
+    assert scene.mass is None
+    assert scene.lens_light is None
+    image = render(instrument(), mass=(), source=[], lens_light=[])
+    assert image.shape == (12, 15)
+    assert not image.any()
+
+
 ONE, TWO, THREE = ([Plane(mass=SIS(1.0))] * n for n in (1, 2, 3))
 
 

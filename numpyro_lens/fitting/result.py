@@ -189,13 +189,18 @@ def _layout(images: dict[str, Observation], names: set[str]) -> Layout:
     for name, observation in images.items():
         prefix = "" if short else f"{name}_"
         x, y = _pixel_offsets(observation)
-        found.dims[name] = [f"{prefix}y", f"{prefix}x"]
-        found.coords.update({f"{prefix}x": x, f"{prefix}y": y})
+        along_y, along_x = (_free(prefix + axis, names) for axis in ("y", "x"))
+        found.dims[name] = [along_y, along_x]
+        found.coords.update({along_x: x, along_y: y})
         prefix = "" if len(images) == 1 else f"{name}_"
         found.constant_dims[f"{prefix}mask"] = found.dims[name]
         for field in ("mask", "transform_pix2angle"):
             found.constant_data[prefix + field] = np.asarray(getattr(observation, field))
     return found
+
+
+def _free(name: str, taken: set[str]) -> str:
+    return _free(f"{name}_", taken) if name in taken else name
 
 
 def _pixel_offsets(observation: Observation) -> tuple[np.ndarray, np.ndarray]:

@@ -130,6 +130,19 @@ def test_another_seed_other_draws():
     assert not np.isin(one.svi.mean, other.svi.mean).any()
 
 
+def test_chains_follow_their_key(gaussian_fit):
+    """From one and the same Gaussian."""
+    settings = HMC(num_chains=4, num_burnin_steps=40, num_results=50, max_results=50)
+
+    def draw(seed):
+        with jax.enable_x64(True):
+            key, target = jax.random.key(seed), gaussian_fit.target
+            return settings.run(target, key, svi=gaussian_fit.svi, progress=False).z
+
+    np.testing.assert_array_equal(draw(0), draw(0))
+    assert not np.isin(draw(0), draw(1)).any()
+
+
 def test_the_result_is_generic(gaussian_fit):
     """No lens, no image: ArviZ's own names."""
     assert type(gaussian_fit) is infer.HMCResult
