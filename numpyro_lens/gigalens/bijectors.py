@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
+import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
 from numpyro.distributions import biject_to, constraints
@@ -119,9 +120,56 @@ class LogisticInterval(constraints.Constraint):
         return (self.lower_bound, self.upper_bound), (names, {})
 
 
-@biject_to.register(LogisticInterval)
+class LogisticTransform(Transform):
+    r"""Real line to an interval through the logistic function.
+
+    .. math:: y = \frac{a + b}{2} + \frac{b - a}{2} \tanh \frac{x}{2}
+                = a + \frac{b - a}{1 + e^{-x}}
+
+    By the first form, values close to the middle keep their digits.
+
+    Args:
+        low, high: the bounds a < b.
+    """
+
+    domain = constraints.real
+
+    def __init__(self, low: Any, high: Any) -> None:
+        self.low, self.high = low, high
+
+    @property
+    def codomain(self) -> constraints.Constraint:
+        """The interval."""
+        return LogisticInterval(self.low, self.high)
+
+    def __call__(self, x: Array) -> Array:
+        """Points of the interval."""
+        return 0.5 * (self.low + self.high) + 0.5 * (self.high - self.low) * jnp.tanh(0.5 * x)
+
+    def _inverse(self, y: Array) -> Array:
+        ratio = (2.0 * y - (self.low + self.high)) / (self.high - self.low)
+        limit = 1.0 - jnp.finfo(jnp.result_type(float)).epsneg
+        return 2.0 * jnp.arctanh(jnp.clip(ratio, -limit, limit))
+
+    def log_abs_det_jacobian(
+        self,
+        x: Array,
+        y: Array,  # noqa: ARG002 NumPyro's signature
+        intermediates: Any = None,  # noqa: ARG002
+    ) -> Array:
+        """Log of the derivative dy/dx at ``x``."""
+        return jnp.log(self.high - self.low) - jax.nn.softplus(x) - jax.nn.softplus(-x)
+
+    def tree_flatten(self) -> tuple[tuple, tuple]:
+        """The bounds and their names, as NumPyro makes pytrees of its transforms."""
+        return (self.low, self.high), (("low", "high"), {})
+
+
 def _logistic(support: LogisticInterval) -> Transform:
-    return biject_to(constraints.interval(support.lower_bound, support.upper_bound))
+    return LogisticTransform(support.lower_bound, support.upper_bound)
+
+
+biject_to.register(LogisticInterval, _logistic)
 
 
 class Logistic(dist.Distribution):
@@ -142,7 +190,7 @@ class Logistic(dist.Distribution):
         self.base = base
         super().__init__(base.batch_shape, base.event_shape)
 
-    @constraints.dependent_property(is_discrete=False, event_dim=0)
+    @property
     def support(self) -> constraints.Constraint:
         """The interval."""
         return LogisticInterval(self.base.support.lower_bound, self.base.support.upper_bound)

@@ -32,8 +32,8 @@ def _reduced_chi_square(target: Target, z: Array) -> Array:
         return trace[CHI_SQUARE]["value"]
     sites, _ = conditioned(observed_sites(trace))
     pairs = [(data, sites[name]["fn"].mean) for name, data in observations(trace).items()]
-    square = sum(jnp.sum(data.residuals(image) ** 2) for data, image in pairs)
-    return square / sum(jnp.sum(data.mask) for data, _ in pairs)
+    squares = [jnp.sum(data.residuals(image) ** 2) for data, image in pairs]
+    return jnp.sum(jnp.stack(squares)) / sum(jnp.sum(data.mask) for data, _ in pairs)
 
 
 class Way(NamedTuple):

@@ -1,6 +1,7 @@
 """GIGA-Lens's interface to the three steps."""
 
 import dataclasses
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -8,6 +9,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from numpy.typing import ArrayLike
 
 from numpyro_lens import infer
@@ -15,6 +17,7 @@ from numpyro_lens._types import Array
 from numpyro_lens.fitting import LensFit, fit_target, source_map
 from numpyro_lens.gigalens.density import descend, log_prob_and_chi_square
 from numpyro_lens.gigalens.model import PhysicalModel, ProbabilisticModel, target_of
+from numpyro_lens.gigalens.optimizers import as_optax, is_optimizer
 from numpyro_lens.gigalens.results import Chains, Gaussian, Starts
 from numpyro_lens.gigalens.simulator import SimulatorConfig
 from numpyro_lens.infer import CrossChain, Target
@@ -152,6 +155,7 @@ class ModellingSequence(ModellingSequenceInterface):
             ``best, lp, chisq``; with an ``output_type``, the tuple.
         """
         start = self._starts(start, n_samples, seed)
+        optimizer = self._scaled(as_optax(optimizer), len(start))
         if output_type is not None:
             _check_output_type(output_type)
             return _OUTPUTS[output_type](*self._descended(optimizer, start, num_steps))
@@ -170,7 +174,7 @@ class ModellingSequence(ModellingSequenceInterface):
 
     def _starts(self, start: Any, n_samples: int, seed: int) -> Any:
         """Unconstrained starts (n_samples, d) of whatever the user gave."""
-        prior = getattr(self.prob_model, "prior", None)
+        prior: Any = getattr(self.prob_model, "prior", None)
         if start is None and not hasattr(prior, "sample"):
             return prior_draws(self.target, jax.random.split(jax.random.key(seed), n_samples))
         if start is None:
@@ -178,6 +182,21 @@ class ModellingSequence(ModellingSequenceInterface):
         if isinstance(start, list | tuple) and _is_tree(start):
             return jnp.stack(self.prob_model.bij.inverse(start), axis=-1)
         return jnp.asarray(start)
+
+    def _scaled(self, optimizer: Any, n_samples: int) -> Any:
+        """The optimiser of GIGA-Lens's loss, the mean of all starts over the number of pixels.
+
+        Adam does not see the difference; a rate of plain gradient descent is meant for that loss.
+        """
+        image = getattr(self.prob_model, "observed_image", None)
+        if optimizer is None or image is None:
+            return optimizer
+        if not is_optimizer(optimizer):
+            raise TypeError(
+                f"`optimizer` is an optax transformation; got {type(optimizer).__name__}. Write "
+                "optax.adam(1e-2)."
+            )
+        return _after_scale(optimizer, 1.0 / (n_samples * np.size(image)))
 
     def _descended(self, optimizer: Any, start: Any, num_steps: int) -> tuple[Array, Array, Array]:
         optimizer = optimizer or adam(num_steps=num_steps)
@@ -215,7 +234,8 @@ class ModellingSequence(ModellingSequenceInterface):
             The Gaussian, a NumPyro distribution with TFP's calls besides: ``mean()``,
             ``covariance()``, ``sample(n, seed=)``. It unpacks as ``qz, losses``.
         """
-        if not _is_optimizer(optimizer) and (start is None or _is_optimizer(start)):
+        optimizer, start = as_optax(optimizer), as_optax(start)
+        if not is_optimizer(optimizer) and (start is None or is_optimizer(start)):
             optimizer, start = start, optimizer
         if start is None:
             raise ValueError("SVI starts from a point: pass `start=map_result.best`.")
@@ -301,6 +321,12 @@ class ModellingSequence(ModellingSequenceInterface):
         return fit_target(self.target, seed, **settings)
 
 
+@functools.cache
+def _after_scale(optimizer: Any, factor: float) -> Any:
+    """One object for the same arguments, so that a second MAP compiles nothing."""
+    return optax.chain(optax.scale(factor), optimizer)
+
+
 def _best(z: Array, log_prob: Array, chi_square: Array) -> tuple[Array, Array, Array]:
     """The best of all starts and steps: (1, d) and two numbers."""
     start, step = np.unravel_index(np.nanargmax(np.asarray(log_prob)), log_prob.shape)
@@ -334,10 +360,6 @@ def _is_tree(start: Any) -> bool:
     """Whether starts are parameters in lists and dicts."""
     groups = [group for group in start if isinstance(group, list | tuple)]
     return any(isinstance(values, dict) for group in groups for values in group)
-
-
-def _is_optimizer(value: Any) -> bool:
-    return callable(getattr(value, "init", None)) and callable(getattr(value, "update", None))
 
 
 def _scale_tril(init_scales: ArrayLike, dim: int) -> np.ndarray:

@@ -10,7 +10,6 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 from numpy.typing import ArrayLike
-from numpyro.distributions import constraints
 
 from numpyro_lens._types import Array
 from numpyro_lens.gigalens import tfd
@@ -270,7 +269,8 @@ def target_of(phys_model: PhysicalModel, prob_model: Any, sim_config: SimulatorC
     dim = len(prob_model.bij.inverse(prob_model.prior.sample(seed=0)))
 
     def model() -> None:
-        z = numpyro.sample("z", dist.ImproperUniform(constraints.real_vector, (), (dim,)))
+        flat = dist.Normal().expand([dim]).to_event(1).mask(False)
+        z = numpyro.sample("z", flat)
         log_prob, chi_square = prob_model.log_prob(simulator, z[None])
         numpyro.factor("log_prob", jnp.sum(log_prob))
         numpyro.deterministic(CHI_SQUARE, jnp.mean(chi_square))

@@ -18,7 +18,7 @@ from numpyro_lens.mass import AbstractMass
 T = TypeVar("T")
 
 
-class Parameterized(ABC):
+class Parameterized:
     """A profile of any kind.
 
     Attributes:
@@ -26,7 +26,7 @@ class Parameterized(ABC):
         params: names of its parameters.
     """
 
-    _name: str = ""
+    _name: ClassVar[str] = ""
     _params: ClassVar[list[str]] = []
 
     def __init__(self, *_args: Any, **_settings: Any) -> None:
@@ -39,7 +39,7 @@ class Parameterized(ABC):
         return f"{type(self).__name__}()"
 
 
-class MassProfile(Parameterized):
+class MassProfile(Parameterized, ABC):
     """A deflector; a class of your own has ``_params`` and `deriv`."""
 
     @abstractmethod
@@ -59,7 +59,7 @@ class MassProfile(Parameterized):
         return _Deflector(values, self.deriv)
 
 
-class LightProfile(Parameterized):
+class LightProfile(Parameterized, ABC):
     """A light; a class of your own has ``_params`` and `light`.
 
     Args:
@@ -100,7 +100,7 @@ class LightProfile(Parameterized):
         return self._unit(values)
 
     def _unit(self, values: dict[str, Any]) -> AbstractLight:
-        return _Basis(np.ones(self.depth), values, self.light)
+        return _Basis(jnp.ones(self.depth), values, self.light)
 
 
 class Mass(MassProfile):
@@ -289,9 +289,7 @@ def built(profile: Callable[..., T], values: dict[str, Any]) -> T:
     unknown = values.keys() - known.keys()
     needed = {n for n, f in known.items() if f.default is MISSING and f.default_factory is MISSING}
     if unknown or needed - values.keys():
-        raise ValueError(
-            f"{profile.__name__} takes: {', '.join(known)}. Got: {', '.join(values)}."
-        )
+        raise ValueError(f"{profile.__name__} takes: {', '.join(known)}. Got: {', '.join(values)}.")
     return profile(**values)
 
 

@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike
 
 from numpyro_lens._types import Array
 from numpyro_lens.fitting import LensFit
+from numpyro_lens.gigalens import tfd
 from numpyro_lens.infer import MAPResult, SVIResult
 from numpyro_lens.target import Target
 
@@ -149,13 +150,10 @@ class Gaussian(SVIResult):
 
     def sample(self, key: Any = (), sample_shape: Any = (), *, seed: Any = None) -> Array:
         """Draws (*shape, d): ``sample(key, shape)`` as NumPyro's, ``sample(n, seed=)`` as TFP's."""
-        if isinstance(key, jax.Array) and key.size > 0 and seed is None:
+        if isinstance(key, jax.Array) and seed is None:
             return super().sample(key, sample_shape)
-        from numpyro_lens.gigalens import tfd
-
-        return tfd.MultivariateNormalTriL(self.loc, self.scale_tril).sample(
-            key if np.size(key) else sample_shape, seed=seed
-        )
+        shape = tfd.shape_of(sample_shape if key == () else key)
+        return super().sample(tfd.key_of(seed), shape)
 
     def __iter__(self) -> Iterator[Any]:
         return iter((self, self.losses))
@@ -209,6 +207,6 @@ class ChainsByDevice(Chains):
 def _by_device(chains: np.ndarray) -> np.ndarray:
     """Chains (num_results, n_hmc, d) with an axis for the devices, one if they do not divide."""
     num, num_chains, dim = chains.shape
-    devices = jax.device_count()
+    devices = jax.local_device_count()
     devices = devices if num_chains % devices == 0 else 1
     return chains.reshape(num, devices, num_chains // devices, dim)

@@ -124,7 +124,7 @@ class LensSimulatorInterface(ABC):
 
     @staticmethod
     def get_coords(
-        supersample: int, num_pix: int | tuple[int, int], transform_pix2angle: ArrayLike
+        supersample: int, num_pix: Any, transform_pix2angle: ArrayLike
     ) -> tuple[float, float, np.ndarray, np.ndarray]:
         """Positions of the sub-pixels [arcsec]: those of the first one, x and y of all.
 
@@ -133,7 +133,7 @@ class LensSimulatorInterface(ABC):
             num_pix: pixels on a side, or (ny, nx).
             transform_pix2angle: matrix of a *sub-pixel* (2, 2) [arcsec].
         """
-        ny, nx = (num_pix, num_pix) if np.ndim(num_pix) == 0 else num_pix  # type: ignore[misc]
+        ny, nx = (num_pix, num_pix) if np.ndim(num_pix) == 0 else num_pix
         shape = (int(ny) * supersample, int(nx) * supersample)
         x, y = pixel_grid(shape, np.asarray(transform_pix2angle, dtype=float))
         return float(x[0, 0]), float(y[0, 0]), x.astype(np.float32), y.astype(np.float32)
@@ -156,9 +156,7 @@ class LensSimulator(LensSimulatorInterface):
         depth: number of amplitudes of all the light.
     """
 
-    def __init__(
-        self, phys_model: PhysicalModel, sim_config: SimulatorConfig, bs: int = 1
-    ) -> None:
+    def __init__(self, phys_model: PhysicalModel, sim_config: SimulatorConfig, bs: int = 1) -> None:
         super().__init__(phys_model, sim_config, bs)
         with jax.ensure_compile_time_eval():
             shape = sim_config.shape

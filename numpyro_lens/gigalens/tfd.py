@@ -32,7 +32,7 @@ class Distribution:
 
     def sample(self, sample_shape: int | Sequence[int] = (), seed: Any = None) -> Array:
         """Draws of shape ``(*sample_shape, ...)``; ``seed`` is a number or a key of JAX."""
-        return self.tree.sample(_key(seed), _shape(sample_shape))
+        return self.tree.sample(key_of(seed), shape_of(sample_shape))
 
     def log_prob(self, value: Any) -> Array:
         """Log density."""
@@ -167,7 +167,7 @@ def Sample(distribution: Distribution, sample_shape: Any = (), **named: Any) -> 
         sample_shape: their shape.
         **named: as of `Normal`.
     """
-    base, shape = unwrapped(distribution), _shape(sample_shape)
+    base, shape = unwrapped(distribution), shape_of(sample_shape)
     return _made(base.expand((*shape, *base.batch_shape)).to_event(len(shape)), named)
 
 
@@ -203,7 +203,7 @@ class JointDistribution:
 
     def sample(self, sample_shape: int | Sequence[int] = (), seed: Any = None) -> Any:
         """Draws, in the lists and dicts of the model; each leaf has the sample shape in front."""
-        key, shape = _key(seed), _shape(sample_shape)
+        key, shape = key_of(seed), shape_of(sample_shape)
         count = iter(range(2**31))
 
         def visit(_: Path, distribution: dist.Distribution) -> Array:
@@ -321,7 +321,7 @@ def __getattr__(name: str) -> Any:
     )
 
 
-def _key(seed: Any) -> Array:
+def key_of(seed: Any) -> Array:
     """A key of JAX; without a seed one of NumPy's random state, which ``np.random.seed`` sets."""
     if seed is None:
         seed = np.random.randint(2**31)  # noqa: NPY002 the state that scripts seed
@@ -332,7 +332,8 @@ def _key(seed: Any) -> Array:
     return jax.random.key(seed)
 
 
-def _shape(sample_shape: Any) -> tuple[int, ...]:
+def shape_of(sample_shape: Any) -> tuple[int, ...]:
+    """A shape of a number or of several."""
     return tuple(int(size) for size in np.atleast_1d(np.asarray(sample_shape, dtype=int)))
 
 

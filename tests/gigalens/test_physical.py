@@ -117,7 +117,7 @@ def test_prior_may_be_a_function(image):
     sequence = nl.ModellingSequence(
         PHYSICAL, nl.ForwardProbModel(sampled_prior, image, 0.05, 200.0), CONFIG
     )
-    assert sequence.flat.names == ("theta",)
+    assert sequence.target.names == ("theta",)
 
 
 def test_prior_may_depend_on_earlier_values(image):
@@ -133,7 +133,7 @@ def test_prior_may_depend_on_earlier_values(image):
     sequence = nl.ModellingSequence(
         PHYSICAL, nl.ForwardProbModel(prior, image, 0.05, 200.0), CONFIG
     )
-    assert sequence.flat.names == ("lenses.0.theta_E", "lenses.0.center_x")
+    assert sequence.target.names == ("lenses.0.theta_E", "lenses.0.center_x")
     prior[0][0]["center_x"] = lambda gamma: dist.Normal(0.0, gamma)
     with pytest.raises(ValueError, match="cannot resolve: center_x"):
         nl.ModellingSequence(PHYSICAL, nl.ForwardProbModel(prior, image, 0.05, 200.0), CONFIG)
@@ -155,10 +155,8 @@ def test_backward_model_samples_no_amplitude(image):
     sequence = nl.ModellingSequence(
         PHYSICAL, nl.BackwardProbModel(prior, image, 0.05, 200.0), CONFIG
     )
-    assert sequence.flat.names == ("lenses.0.theta_E",)
-    value, gradient = jax.value_and_grad(sequence.flat.log_density)(
-        jnp.array([-0.7]), sequence.args
-    )
+    assert sequence.target.names == ("lenses.0.theta_E",)
+    value, gradient = jax.value_and_grad(sequence.target.log_density)(jnp.array([-0.7]))
     assert np.isfinite(value)
     assert np.all(np.isfinite(gradient))
 
@@ -184,3 +182,28 @@ def test_wrong_parameters(params, message):
 def test_image_of_another_shape(image):
     with pytest.raises(ValueError, match=r"observed_image\.shape"):
         nl.ModellingSequence(PHYSICAL, nl.ForwardProbModel(PRIOR, image[1:], 0.05, 200.0), CONFIG)
+
+
+def test_no_values_for_a_profile_leave_it_out():
+    physical = nl.PhysicalModel([nl.mass.SIS, nl.mass.Shear], [], [nl.light.Gaussian])
+    simulator = nl.LensSimulator(physical, CONFIG)
+    with pytest.warns(UserWarning, match="left out, as GIGA-Lens does"):
+        image = simulator.simulate([TRUTH[0], TRUTH[2]])
+    alone = nl.PhysicalModel([nl.mass.SIS], [], [nl.light.Gaussian])
+    expected = nl.LensSimulator(alone, CONFIG).simulate([TRUTH[0], TRUTH[2]])
+    np.testing.assert_array_equal(image, expected)
+    unlensed = simulator.simulate([[], [], TRUTH[2]])
+    np.testing.assert_array_equal(
+        unlensed, nl.LensSimulator(alone, CONFIG).simulate([TRUTH[0], TRUTH[2]], no_deflection=True)
+    )
+
+
+def test_shapelets_as_a_class_do_not_say_how_many():
+    physical = nl.PhysicalModel([], [], [nl.light.Shapelets])
+    params = [[], [], [{"beta": 0.2}]]
+    blank = np.ones(SHAPE)
+    with pytest.raises(ValueError, match=r"Shapelets\(n_max, use_lstsq=True\)"):
+        nl.LensSimulator(physical, CONFIG).lstsq_simulate(params, blank, blank)
+    params = [[], [], [{"beta": 0.2, "amp": np.ones(3)}]]
+    solved = nl.LensSimulator(physical, CONFIG).lstsq_simulate(params, blank, blank)
+    assert solved.amplitudes.shape == (3,)

@@ -46,17 +46,18 @@ class ModellingSequence(inference.ModellingSequence):
 class HarryModellingSequence(ModellingSequence):
     """A fork's `ModellingSequence`, whose MAP returns every step."""
 
-    def MAP(self, *args: Any, **settings: Any) -> tuple[Array, Array]:
+    def MAP(self, optimizer: Any = None, *args: Any, **settings: Any) -> tuple[Array, Array]:
         """All steps of all starts.
 
         Args:
+            optimizer: as of `ModellingSequence.MAP`.
             *args: as of `ModellingSequence.MAP`.
             **settings: as of `ModellingSequence.MAP`.
 
         Returns:
             Vectors (num_steps, n_samples, d) and reduced chi-squares (num_steps, n_samples).
         """
-        z, _, chi_square = super().MAP(*args, output_type="all", **settings)
+        z, _, chi_square = super().MAP(optimizer, *args, **settings | {"output_type": "all"})
         return jnp.swapaxes(z, 0, 1), jnp.swapaxes(chi_square, 0, 1)
 
     MAP_multi = MAP

@@ -25,6 +25,7 @@ class SersicEllipse(Light):
     """
 
     profile: ClassVar = light.Sersic
+    _name: ClassVar = "SERSIC_ELLIPSE"
 
 
 class CoreSersic(Light):
@@ -35,3 +36,4 @@ class CoreSersic(Light):
     """
 
     profile: ClassVar = light.CoreSersic
+    _name: ClassVar = "CORE_SERSIC"

@@ -23,5 +23,7 @@ class Shapelets(ManyAmplitudes):
     profile: ClassVar = light.Shapelets
 
     def __init__(self, n_max: int, use_lstsq: bool = False, interpolate: bool = True) -> None:
-        super().__init__(len(light.shapelet_orders(n_max)), use_lstsq)
+        orders = light.shapelet_orders(n_max)
+        super().__init__(len(orders), use_lstsq)
+        self.N1, self.N2 = orders.T.tolist()
         self.n_max, self.n_layers, self.interpolate = n_max, self.depth, interpolate
