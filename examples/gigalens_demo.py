@@ -13,13 +13,13 @@ import arviz as az
 import jax.numpy as jnp
 import numpy as np
 import optax
-
-from numpyro_lens.gigalens import tfp
-from numpyro_lens.gigalens.jax.inference import ModellingSequence
 from numpyro_lens.gigalens.jax.model import ForwardProbModel
 from numpyro_lens.gigalens.jax.profiles.light import sersic
 from numpyro_lens.gigalens.jax.profiles.mass import epl, shear
 from numpyro_lens.gigalens.jax.simulator import LensSimulator
+
+from numpyro_lens.gigalens import tfp
+from numpyro_lens.gigalens.jax.inference import ModellingSequence
 from numpyro_lens.gigalens.model import PhysicalModel
 from numpyro_lens.gigalens.simulator import SimulatorConfig
 
@@ -116,7 +116,8 @@ def main(image_path=None, psf_path=None, *, n_samples=300, num_steps=350, num_re
     schedule_fn = optax.polynomial_schedule(-1e-2, -1e-2 / 3, power=0.5, transition_steps=500)
     opt = optax.chain(optax.scale_by_adam(), optax.scale_by_schedule(schedule_fn))
     map_estimate = model_seq.MAP(opt, n_samples=n_samples, num_steps=num_steps, seed=0)
-    lps = prob_model.log_prob(LensSimulator(phys_model, sim_config, bs=n_samples), map_estimate)[0]
+    simulator = LensSimulator(phys_model, sim_config, bs=n_samples)
+    lps = prob_model.log_prob(simulator, map_estimate)[0]
     best = map_estimate[jnp.argmax(lps)][jnp.newaxis, :]
 
     schedule_fn = optax.polynomial_schedule(-1e-6, -3e-3, power=2, transition_steps=300)
