@@ -48,6 +48,7 @@ INSIDE = {
         "stage",
         "diagnostics",
         "results",
+        "verdict",
         "posterior",
         "files",
         "fingerprint",
@@ -62,7 +63,25 @@ INSIDE = {
         "pipeline",
     ],
     "fitting": ["files", "result", "loading", "source_map", "pipeline"],
-    "gigalens": ["model", "inference"],
+    "gigalens": [
+        "spellings",
+        "profile",
+        "profiles",
+        "physical",
+        "bijectors",
+        "tfd",
+        "mcmc",
+        "tfp",
+        "kernel",
+        "density",
+        "optimizers",
+        "results",
+        "simulator",
+        "model",
+        "inference",
+        "jax",
+        "tf",
+    ],
 }
 
 
@@ -150,14 +169,16 @@ def test_the_simulator_is_usable_without_numpyro():
 @pytest.mark.parametrize("folder", INSIDE)
 def test_inside_a_folder_imports_point_one_way(folder):
     order = INSIDE[folder]
-    modules = {path.stem for path in (ROOT / folder).glob("*.py")} - {"__init__"}
+    modules = {path.stem for path in (ROOT / folder).glob("[!_]*")}
     assert modules == set(order), f"the order of {folder}/ is that of its modules"
     for found in OURS:
-        if found.own != folder or found.path.stem == "__init__" or found.parts[0] != folder:
+        importer = found.path.relative_to(ROOT).with_suffix("").parts[1:2]
+        if found.own != folder or importer == ("__init__",) or found.parts[0] != folder:
             continue
         module = [*found.parts, ""][1]
         assert module in order, f"{found}, from its own __init__"
-        assert order.index(module) < order.index(found.path.stem), f"{found}, a later module"
+        if module != importer[0]:
+            assert order.index(module) < order.index(importer[0]), f"{found}, a later module"
 
 
 def test_no_private_name_crosses_modules():
