@@ -4,7 +4,7 @@ from typing import Any
 
 import lazy_loader
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 # What there is stands in __init__.pyi. Nothing of it is imported before it is used: the command
 # line answers at once, and a simulation needs neither ArviZ nor matplotlib.

@@ -42,7 +42,7 @@ def write_report(result: LensFit, path: str | PathLike) -> list[str]:
     verdict = result.verdict
     page = _PAGE.substitute(
         title=f"numpyro_lens: {html.escape(model_name(result.model))}",
-        verdict_class="good" if verdict.converged else "bad",
+        verdict_class="good" if verdict.good else "bad",
         verdict=html.escape(str(verdict)).replace("\n", "<br>"),
         checks=_rows(_checks(result)),
         pictures="".join(pictures),
@@ -74,6 +74,13 @@ def _checks(result: LensFit) -> Iterator[tuple[str, str, str]]:
             f"{best.num_starts} of {len(result.map)}",
             "Search with more starts: map=MAP(num_starts=200).",
         )
+        modes = result.verdict.other_modes
+        yield _check(
+            "No other mode within reach",
+            not modes,
+            ", ".join(f"basin {m.number}, {m.deficit:.1f} nats below" for m in modes) or "none",
+            "Compare it in result.map.samples, or search with more starts.",
+        )
 
 
 def _checks_of_chains(result: LensFit) -> Iterator[tuple[str, str, str]]:
@@ -98,6 +105,14 @@ def _checks_of_chains(result: LensFit) -> Iterator[tuple[str, str, str]]:
         f"{verdict.num_divergent}",
         "Reparametrise the model, or compute in 64 bit.",
     )
+    for residuals in verdict.residuals:
+        yield _check(
+            f"The model explains the data: {html.escape(residuals.name)}",
+            residuals.explained,
+            f"mean square {residuals.mean_square:.2f} of {residuals.num} residuals, "
+            f"neighbours correlated by {residuals.correlation:.2f}",
+            "Look at the residuals: a component is missing, or the noise understated.",
+        )
     yield _check(
         "No parameter at a bound of its prior",
         not verdict.at_bounds,

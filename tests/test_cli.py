@@ -43,20 +43,22 @@ RESULTS = {"posterior.nc", "summary.csv", "fit.png", "corner.png", "manifest.jso
 STAGES = {"map.npz", "svi.npz"}
 
 
-class Verdict(SimpleNamespace):
-    def __str__(self):
-        return "Converged." if self.converged else "NOT converged."
+def verdict(converged, mean_square=1.0):
+    residuals = nl.infer.Residuals("image", 576, mean_square, 0.0)
+    return nl.infer.Verdict(
+        converged, (1.001, "lens.theta_E"), (390.0, "lens.theta_E"), 0, (), (residuals,)
+    )
 
 
 class Result(StandIn):
     """What `fit` returns, without the fitting."""
 
-    def __init__(self, observation, converged, seed):
+    def __init__(self, observation, converged, seed, mean_square=1.0):
         source = nl.light.Gaussian(amp=1.0, sigma=0.1)
         scene = nl.Scene.of(mass=nl.mass.SIS(theta_E=0.5), source=source)
         super().__init__({"image": observation}, {"image": scene})
         self.seed = seed
-        self.verdict = Verdict(converged=converged)
+        self.verdict = verdict(converged, mean_square)
         draws = np.random.default_rng(0).normal(0.5, 0.01, size=(4, 100))
         self.samples = {"lens.theta_E": draws}
         self.settings = {"map": {"num_starts": 3}}
@@ -81,7 +83,7 @@ SVI = SimpleNamespace(
 @pytest.fixture
 def fake_fit(monkeypatch):
     """`nl.fit` that converges, or does not, or is interrupted after a stage."""
-    behaviour = SimpleNamespace(converged=True, stop_after=None, calls=[])
+    behaviour = SimpleNamespace(converged=True, mean_square=1.0, stop_after=None, calls=[])
 
     def fit(model, observation, *, seed, callback, **settings):
         behaviour.calls.append({"observation": observation, "seed": seed, **settings})
@@ -91,7 +93,7 @@ def fake_fit(monkeypatch):
             callback(stage, result)
             if behaviour.stop_after == stage:
                 raise KeyboardInterrupt
-        return Result(observation, behaviour.converged, seed)
+        return Result(observation, behaviour.converged, seed, behaviour.mean_square)
 
     monkeypatch.setattr(nl, "fit", fit)
     return behaviour
@@ -124,7 +126,8 @@ def test_fit_writes_everything_and_leaves_with_zero(files, fake_fit):
     assert answer.exit_code == 0, answer.output
     assert {path.name for path in (files / "out").iterdir()} == RESULTS | STAGES
     assert "lens.theta_E" in answer.stdout
-    assert "Converged." in answer.stdout
+    assert "Converged: largest R-hat" in answer.stdout
+    assert "Data explained: image" in answer.stdout
     assert fake_fit.calls[0]["seed"] == 7
     assert fake_fit.calls[0]["target_ess"] == 200
     assert fake_fit.calls[0]["checkpoint"] is None
@@ -225,8 +228,18 @@ def test_fit_that_does_not_converge_leaves_with_one(files, fake_fit):
     fake_fit.converged = False
     answer = run(*fit_arguments(files))
     assert answer.exit_code == 1
-    assert "NOT converged." in answer.stdout
+    assert "NOT converged: largest R-hat" in answer.stdout
     assert (files / "out" / "posterior.nc").exists()
+
+
+def test_converged_chains_of_a_wrong_model_leave_with_three(files, fake_fit):
+    fake_fit.mean_square = 235.0
+    answer = run(*fit_arguments(files))
+    assert answer.exit_code == 3
+    assert "Data NOT explained: image: mean square 235.00" in answer.stdout
+    manifest = json.loads((files / "out" / "manifest.json").read_text())
+    assert (manifest["good"], manifest["converged"], manifest["explained"]) == (False, True, False)
+    assert manifest["residuals"]["image"]["mean_square"] == 235.0
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,16 @@ GIVEN = {object, *eqx.Module.__mro__}
 
 
 def family(base):
-    """A class of the package and all that derive from it, those of tests left out."""
-    ours = [c for c in base.__subclasses__() if c.__module__.startswith("numpyro_lens.")]
+    """A class of the package and all that derive from it.
+
+    Those of tests are left out, and those of GIGA-Lens's interface, which behave as the arrays and
+    tuples that its functions return.
+    """
+    ours = [
+        c
+        for c in base.__subclasses__()
+        if c.__module__.startswith("numpyro_lens.") and ".gigalens." not in c.__module__
+    ]
     return [base, *(c for child in ours for c in family(child))]
 
 

@@ -1,8 +1,9 @@
 """The command line: ``demo``, ``fit``, ``resume``, ``predict``, ``report``, ``info`` and the rest.
 
-Results go to standard output, progress and errors to standard error. Exit codes: 0 the fit
-converged, or the command did what it was asked; 1 the fit finished and did not converge; 2 bad
-input; 130 interrupted. A bug shows its traceback and leaves with 1, Python's code for it.
+Results go to standard output, progress and errors to standard error. Exit codes: 0 a good fit, or
+the command did what it was asked; 1 the fit finished and its chains disagree; 3 its chains agree,
+and the data are not explained or another mode is within reach; 2 bad input; 130 interrupted. A bug
+shows its traceback and leaves with 1, Python's code for it.
 """
 
 import os

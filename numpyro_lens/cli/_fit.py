@@ -18,6 +18,7 @@ from numpyro_lens.cli._shared import (
     SeedOption,
     X64Option,
     check_model,
+    judgement,
     load_model,
     one_line_errors,
     print_json,
@@ -114,7 +115,8 @@ def fit(
     Example: numpyro-lens fit epl-shear-sersic lens.fits --psf-ext PSF --noise-ext RMS --out fit/
 
     Writes posterior.nc, summary.csv, fit.png, corner.png and manifest.json, and after each stage
-    map.npz and svi.npz. Exit code 0: converged; 1: not converged; 2: bad input; 130: interrupted.
+    map.npz and svi.npz. Exit code 0: good; 1: not converged; 3: converged, and the data not
+    explained or another mode within reach; 2: bad input; 130: interrupted.
     """
     given = locals()
     call = {
@@ -199,13 +201,12 @@ def _run(
         print_json(_as_json(summary, result.verdict, out, keeper.written))
     else:
         _print_summary(summary, result.verdict, out, keeper.written)
-    raise typer.Exit(0 if result.verdict.converged else 1)
+    raise typer.Exit(result.verdict.exit_code)
 
 
 def _as_json(summary: Any, verdict: "Verdict", out: Path, written: list[str]) -> dict[str, Any]:
     return {
-        "converged": bool(verdict.converged),
-        "verdict": str(verdict),
+        **judgement(verdict),
         "out": str(out),
         "files": written,
         "summary": summary.to_dict(orient="index"),
@@ -226,7 +227,7 @@ def _print_summary(summary: Any, verdict: "Verdict", out: Path, written: list[st
         table.add_row(str(name), *(_cell(value) for value in row))
     console.print(table)
     console.print()
-    console.print(str(verdict), style="green" if verdict.converged else "red", markup=False)
+    console.print(str(verdict), style="green" if verdict.good else "red", markup=False)
     console.print(f"Wrote {', '.join(written)} in {out}{os.sep}", markup=False, highlight=False)
 
 

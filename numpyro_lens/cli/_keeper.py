@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from numpyro_lens.cli._shared import one_line, versions
+from numpyro_lens.cli._shared import judgement, one_line, versions
 
 if TYPE_CHECKING:
     from numpyro_lens.fitting import LensFit
@@ -78,8 +78,7 @@ def _manifest(result: "LensFit", command: dict[str, Any]) -> dict[str, Any]:
         "timings": result.timings,
         "num_gradients": result.num_gradients,
         "peak_memory_bytes": _peak_memory(),
-        "converged": bool(result.verdict.converged),
-        "verdict": str(result.verdict),
+        **judgement(result.verdict),
     }
 
 

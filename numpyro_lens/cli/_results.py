@@ -104,8 +104,6 @@ def report(
     for line in missing:
         typer.echo(f"numpyro-lens: {line}", err=True)
     if json:
-        print_json(
-            {"out": str(out), "converged": bool(result.verdict.converged), "left_out": missing}
-        )
+        print_json({"out": str(out), "good": result.verdict.good, "left_out": missing})
     else:
         typer.echo(f"Wrote {out}")

@@ -1,6 +1,7 @@
 """What the commands share: options, errors in one line, devices, model functions, output."""
 
 import contextlib
+import dataclasses
 import importlib.util
 import json
 import os
@@ -15,6 +16,7 @@ import typer
 
 if TYPE_CHECKING:
     from numpyro_lens.fitting import LensFit
+    from numpyro_lens.infer import Verdict
     from numpyro_lens.observation import Observation
 
 # jax, numpyro and the rest of the package are imported inside the commands: `--help` stays fast,
@@ -152,6 +154,18 @@ def load_result(path: Path, model: str | None) -> "LensFit":
 def print_json(values: dict[str, Any]) -> None:
     """One JSON object on standard output; what JSON cannot hold becomes text."""
     typer.echo(json.dumps(values, indent=2, default=str))
+
+
+def judgement(verdict: "Verdict") -> dict[str, Any]:
+    """The three answers of a verdict, in numbers and in words, as JSON can hold them."""
+    return {
+        "good": verdict.good,
+        "converged": verdict.converged,
+        "explained": verdict.explained,
+        "residuals": {r.name: dataclasses.asdict(r) for r in verdict.residuals},
+        "other_modes": [dataclasses.asdict(mode) for mode in verdict.other_modes],
+        "verdict": str(verdict),
+    }
 
 
 def versions() -> dict[str, str]:

@@ -40,7 +40,7 @@ def load(
     """
     kept = files.read(path, "arguments")
     if kept is None:
-        return LensFit.of(infer.load(path, model=model, args=args or (), ready=READY))
+        return _with_residuals(LensFit.of(infer.load(path, model=model, args=args or ())), path)
     sites = json.loads(kept.attrs["sites"])
     args = read_arguments(path, kept) if args is None else args
     by_number = dict(zip(json.loads(kept.attrs["arguments"]), args, strict=False))
@@ -49,4 +49,12 @@ def load(
         name: by_number.get(number) or read_observation(path, number)
         for name, number in sites.items()
     }
+    return _with_residuals(result, path)
+
+
+def _with_residuals(result: LensFit, path: str | PathLike) -> LensFit:
+    """What it would take the model to compute again, for the verdict."""
+    hmc = files.read(path, "hmc")
+    kept = [] if hmc is None else json.loads(hmc.attrs["residuals"])
+    result.__dict__["residuals"] = tuple(infer.Residuals(**residuals) for residuals in kept)
     return result

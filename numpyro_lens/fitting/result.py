@@ -14,6 +14,7 @@ from numpyro_lens.density import Target, conditioned, observed_sites
 from numpyro_lens.fitting import files
 from numpyro_lens.infer import AbstractPosterior
 from numpyro_lens.infer.posterior import Layout
+from numpyro_lens.infer.verdict import Residuals, residuals_of
 from numpyro_lens.linear import with_amplitudes
 from numpyro_lens.models import observations, scenes
 from numpyro_lens.observation import Observation
@@ -53,6 +54,18 @@ class LensFit(AbstractPosterior):
     def views(self) -> dict[str, View]:
         """What each site compares, at the best draw; linear amplitudes have their mean there."""
         return self._views(self.best_z)
+
+    @cached_property
+    def residuals(self) -> tuple[Residuals, ...]:
+        """Normalised residuals of every image at the best draw, summarised for the verdict."""
+        return tuple(
+            residuals_of(
+                name,
+                np.asarray(view.observation.residuals(jnp.asarray(view.image))),
+                np.asarray(view.observation.mask),
+            )
+            for name, view in self.views.items()
+        )
 
     def _views(self, z: np.ndarray) -> dict[str, View]:
         images, placed = jax.tree.map(np.asarray, _look(self.target, jnp.asarray(z)))

@@ -1,292 +1,278 @@
 """GIGA-Lens's way to write a model: profiles, pixels and a nested prior make a NumPyro model."""
 
-import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from collections.abc import Callable
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
+from numpy.typing import ArrayLike
 
-from numpyro_lens._types import Array, ArrayLike, Image
-from numpyro_lens.linear import solve_amplitudes
+from numpyro_lens._types import Array
+from numpyro_lens.density import Target
+from numpyro_lens.gigalens import tfd
+from numpyro_lens.gigalens.bijectors import (
+    Chain,
+    Packing,
+    Path,
+    Unconstraining,
+    logistic,
+    place,
+)
+from numpyro_lens.gigalens.density import CHI_SQUARE, log_prob_and_chi_square
+from numpyro_lens.gigalens.physical import ROLES, Params
+from numpyro_lens.gigalens.physical import PhysicalModel as PhysicalModel
+from numpyro_lens.gigalens.simulator import LensSimulator, SimulatorConfig, solved_image
 from numpyro_lens.models import observe, observe_image
 from numpyro_lens.noise import AbstractNoise, NoiseMap, PoissonNoise
 from numpyro_lens.observation import Observation
-from numpyro_lens.psf import PSF
-from numpyro_lens.simulate import render
-
-_ROLES = ("lenses", "lens_light", "source_light")
-
-Params: TypeAlias = Sequence[Sequence[dict[str, Any]]]
-"""Values of the lenses, of the lens light and of the source, a dict for each profile."""
-
-
-@dataclass(frozen=True)
-class PhysicalModel:
-    """Profiles of the lens, of its light and of the source.
-
-    Args:
-        lenses: mass profile classes, such as ``[mass.EPL, mass.Shear]``.
-        lens_light: light profile classes.
-        source_light: light profile classes.
-    """
-
-    lenses: Sequence[type]
-    lens_light: Sequence[type]
-    source_light: Sequence[type]
-
-    def build(self, params: Params) -> tuple[list, list, list]:
-        """Profiles with their values.
-
-        ``params`` is ``(lens_params, lens_light_params, source_light_params)``. The middle list may
-        be left out when there is no lens light; ``Ie`` is accepted for ``amp``.
-
-        Raises:
-            ValueError: the lists do not match the profiles.
-        """
-        groups = dict(zip(_ROLES, self.split(params), strict=True))
-        lenses, lens_light, source_light = (
-            [
-                _build(profile, values)
-                for profile, values in zip(getattr(self, role), groups[role], strict=True)
-            ]
-            for role in _ROLES
-        )
-        return lenses, lens_light, source_light
-
-    def split(self, params: Params) -> list[Sequence[dict[str, Any]]]:
-        """The three lists, after a check of their lengths."""
-        groups = list(params)
-        if len(groups) == 2 and not self.lens_light:
-            groups.insert(1, [])
-        expected = [len(getattr(self, role)) for role in _ROLES]
-        found = [len(group) for group in groups]
-        if found != expected:
-            raise ValueError(
-                f"Parameters come as three lists of dicts, one dict for each of {expected} lenses, "
-                f"lens-light and source-light profiles; got {found}."
-            )
-        return groups
-
-
-@dataclass(frozen=True)
-class SimulatorConfig:
-    """Pixels and PSF.
-
-    Args:
-        delta_pix: pixel scale [arcsec].
-        num_pix: pixels on a side, or (ny, nx).
-        supersample: sub-pixels on a side of each pixel.
-        kernel: PSF sampled at the pixels; it is refined to the sub-pixels, as GIGA-Lens does.
-        transform_pix2angle: pixel matrix (2, 2) [arcsec], instead of ``delta_pix``.
-    """
-
-    delta_pix: float
-    num_pix: int | tuple[int, int]
-    supersample: int = 1
-    kernel: Any = None
-    transform_pix2angle: Any = None
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(ny, nx)."""
-        sides: Any = self.num_pix
-        return (sides, sides) if np.ndim(sides) == 0 else tuple(sides)
-
-    def observation(self, image: ArrayLike, noise: AbstractNoise) -> Observation:
-        """These pixels with an image and its noise.
-
-        Raises:
-            ValueError: the image has another shape.
-        """
-        if np.shape(image) != self.shape:
-            raise ValueError(
-                f"`observed_image` has the shape of `num_pix`; got {np.shape(image)} and "
-                f"{self.shape}. "
-                "Type `SimulatorConfig(delta_pix, num_pix=observed_image.shape, ...)`."
-            )
-        psf = None if self.kernel is None else PSF(np.asarray(self.kernel))
-        if psf is not None and self.supersample > 1:
-            psf = psf.refined(self.supersample)
-        matrix = self.transform_pix2angle
-        scale = (
-            {"pixel_scale": self.delta_pix} if matrix is None else {"transform_pix2angle": matrix}
-        )
-        return Observation(image, noise=noise, psf=psf, supersampling=self.supersample, **scale)
 
 
 class ProbabilisticModel(ABC):
+    """A prior and a likelihood; a class of your own has `log_prob`.
+
+    Args:
+        prior: joint distribution of the parameters.
+        bij: map of unconstrained vectors to parameters.
+        *args: data.
+    """
+
+    def __init__(self, prior: Any, bij: Any = None, *args: Any) -> None:  # noqa: ARG002
+        self.prior, self.bij = prior, bij
+
+    @abstractmethod
+    def log_prob(self, simulator: LensSimulator, z: Any) -> tuple[Array, Array]:
+        """Unconstrained log density and reduced chi-square.
+
+        Args:
+            simulator: of the images.
+            z: vectors (n, d).
+
+        Returns:
+            Two arrays (n,).
+        """
+
+
+class ImageModel(ProbabilisticModel):
     """A prior and an image.
 
     Args:
-        prior: lists of dicts ``[lenses, lens_light, source_light]``, or a NumPyro function that
-            returns them. In a dict each parameter is a distribution, a number (fixed), or a
-            function of parameters of the same dict that returns either.
+        prior: joint distribution of ``tfd``, or lists of dicts ``[lenses, lens_light,
+            source_light]``, or a NumPyro function that returns them. In a dict each parameter is a
+            distribution, a number (fixed), or a function of parameters of the same dict that
+            returns either.
         observed_image: (ny, nx).
         background_rms: standard deviation of the background, scalar or (ny, nx).
         exp_time: exposure time, scalar or (ny, nx).
+        error_map: (ny, nx) standard deviations of the pixels, instead of these two.
+        mask: (ny, nx), True uses the pixel.
+
+    Attributes:
+        bij: map of vectors to parameters: ``bij.forward(list(z.T))`` and ``bij.inverse(params)``.
+        pack_bij: the part of it that changes no value.
+        unconstraining_bij: the other part; ``bijector`` is another name of it.
     """
 
     def __init__(
         self,
-        prior: Params | Callable[[], Params],
+        prior: Any,
         observed_image: ArrayLike,
-        background_rms: Any,
-        exp_time: Any,
+        background_rms: Any = None,
+        exp_time: Any = None,
+        error_map: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
     ) -> None:
-        self.prior, self.observed_image = prior, observed_image
+        if not (callable(prior) or hasattr(prior, "tree")):
+            prior = tfd.JointDistributionSequential(list(prior))
+        super().__init__(prior, _NoMap() if callable(prior) else None)
+        if not callable(prior):
+            self.pack_bij = Packing(prior.tree)
+            self.unconstraining_bij = self.bijector = Unconstraining(prior.tree)
+            self.bij = Chain(self.pack_bij, self.unconstraining_bij)
+        if error_map is None and (background_rms is None or exp_time is None):
+            raise ValueError(
+                "The noise comes from `background_rms` and `exp_time`, or from an `error_map`; got "
+                f"{background_rms} and {exp_time}. Type error_map=np.full(image.shape, 0.2)."
+            )
+        self.observed_image = jnp.asarray(observed_image, jnp.result_type(float))
         self.background_rms, self.exp_time = background_rms, exp_time
+        self.error_map, self.mask = error_map, mask
+        self._targets: dict[tuple, tuple[Any, Target]] = {}
 
     @abstractmethod
-    def observation(self, sim_config: SimulatorConfig) -> Observation:
-        """The data as the library holds them."""
+    def noise(self) -> AbstractNoise:
+        """Noise of the image."""
 
     @abstractmethod
     def numpyro_model(self, phys_model: PhysicalModel) -> Callable:
         """The NumPyro model function, of the observation."""
 
+    def observation(self, sim_config: SimulatorConfig) -> Observation:
+        """The data as the library holds them."""
+        return sim_config.observation(np.asarray(self.observed_image), self.noise(), self.mask)
+
     def sample_prior(self, phys_model: PhysicalModel) -> Params:
         """Place the prior in a NumPyro model; sites are called ``lenses.0.theta_E`` and so on."""
         if callable(self.prior):
             return phys_model.split(self.prior())
-        groups = phys_model.split(self.prior)
-        return [
-            [_sample_dict(f"{role}.{i}", entries) for i, entries in enumerate(group)]
-            for role, group in zip(_ROLES, groups, strict=True)
-        ]
+
+        def site(path: Path, distribution: dist.Distribution) -> Any:
+            name = ".".join(map(str, (ROLES[int(path[0])], *path[1:])))
+            return numpyro.sample(name, logistic(distribution))
+
+        return place(phys_model.split(self.prior.tree), site)
+
+    def target(self, phys_model: PhysicalModel, sim_config: SimulatorConfig) -> Target:
+        """The log density over GIGA-Lens's vector; one object for the same arguments.
+
+        Args:
+            phys_model: profiles.
+            sim_config: pixels and PSF.
+        """
+        data = (self.observed_image, self.background_rms, self.exp_time, self.mask, self.errors)
+        key = (id(phys_model), sim_config.key, *map(id, data))
+        if key not in self._targets:
+            with jax.ensure_compile_time_eval():
+                made = Target.of(self.numpyro_model(phys_model), self.observation(sim_config))
+            # What the key knows by its address is kept, so that nothing else gets that address.
+            kept = (phys_model, sim_config.kernel, sim_config.transform_pix2angle, data)
+            self._targets[key] = (kept, made)
+        return self._targets[key][1]
+
+    @property
+    def errors(self) -> Any:
+        """The map of standard deviations, None if they follow the model."""
+        return self.error_map
+
+    def log_prob(self, simulator: LensSimulator, z: Any) -> tuple[Array, Array]:
+        """Unconstrained log density and reduced chi-square.
+
+        Args:
+            simulator: of the images.
+            z: vectors (n, d), or one (d,).
+
+        Returns:
+            Two arrays (n,), or two numbers.
+        """
+        z = jnp.asarray(z, jnp.result_type(float))
+        target = self.target(simulator.phys_model, simulator.sim_config)
+        values = log_prob_and_chi_square(target, z.reshape(-1, z.shape[-1]))
+        log_prob, chi_square = (value.reshape(z.shape[:-1]) for value in values)
+        return log_prob, chi_square
 
 
-class ForwardProbModel(ProbabilisticModel):
+class ForwardProbModel(ImageModel):
     """All parameters are sampled, amplitudes included; the noise follows the model image."""
 
-    def observation(self, sim_config: SimulatorConfig) -> Observation:
-        """The data, with noise that follows the model image."""
-        return sim_config.observation(
-            self.observed_image, PoissonNoise(self.background_rms, self.exp_time)
-        )
+    def noise(self) -> AbstractNoise:
+        """Noise that follows the model image, or that of the error map."""
+        if self.error_map is not None:
+            return NoiseMap(jnp.asarray(self.error_map))
+        return PoissonNoise(self.background_rms, self.exp_time)
 
     def numpyro_model(self, phys_model: PhysicalModel) -> Callable:
         """The NumPyro model function, with every parameter of the prior a site."""
 
         def model(observation: Observation) -> None:
             masses, lens_light, source = phys_model.build(self.sample_prior(phys_model))
-            observe("image", observation, mass=masses, source=source, lens_light=lens_light)
+            observe(
+                "image",
+                observation,
+                mass=masses or None,
+                source=source or None,
+                lens_light=lens_light or None,
+            )
 
         return model
 
 
-class BackwardProbModel(ProbabilisticModel):
+class BackwardProbModel(ImageModel):
     """Amplitudes are solved for by least squares at each step; the noise is that of the data.
 
     A profile of the likelihood over the amplitudes, not a marginal: their uncertainty is left out.
+    `LensSimulator.lstsq_simulate` gives them.
+
+    Attributes:
+        err_map: (ny, nx) standard deviations of the data; it may be set.
+        observed_dist: the data as a distribution; to set it sets the image and its errors.
     """
 
-    def observation(self, sim_config: SimulatorConfig) -> Observation:
-        """The data, with noise computed from the image itself."""
-        image = np.asarray(self.observed_image, dtype=float)
-        variance = np.square(self.background_rms) + np.maximum(image, 0.0) / self.exp_time
-        return sim_config.observation(image, NoiseMap(np.sqrt(variance)))
+    def __init__(self, prior: Any, observed_image: ArrayLike, *args: Any, **named: Any) -> None:
+        super().__init__(prior, observed_image, *args, **named)
+        image = np.asarray(observed_image, dtype=float)
+        if self.error_map is None:
+            variance = np.square(self.background_rms) + np.maximum(image, 0.0) / self.exp_time
+            self.err_map = jnp.sqrt(jnp.asarray(variance, jnp.result_type(float)))
+        else:
+            self.err_map = jnp.broadcast_to(jnp.asarray(self.error_map), image.shape)
+
+    @property
+    def errors(self) -> Any:
+        """The map of standard deviations."""
+        return self.err_map
+
+    @property
+    def observed_dist(self) -> tfd.Distribution:
+        """The data as a distribution."""
+        return tfd.Independent(tfd.Normal(self.observed_image, self.err_map), 2)
+
+    @observed_dist.setter
+    def observed_dist(self, distribution: tfd.Distribution) -> None:
+        normal = distribution.tree.base_dist
+        self.observed_image, self.err_map = normal.loc, normal.scale
+
+    def noise(self) -> AbstractNoise:
+        """Noise of the data."""
+        return NoiseMap(np.asarray(self.err_map))
 
     def numpyro_model(self, phys_model: PhysicalModel) -> Callable:
         """The NumPyro model function, without sites for the amplitudes."""
 
         def model(observation: Observation) -> None:
             params = self.sample_prior(phys_model)
-            image, _ = _solved_image(phys_model, params, observation)
+            image, _, _ = solved_image(phys_model, params, observation)
             observe_image("image", image, observation)
 
         return model
 
 
-class LensSimulator:
-    """Images of a physical model.
+class _NoMap:
+    """Where there is no map of the vector, because the prior is a function."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            "A prior that is a NumPyro function has no `bij`: its sites are its own. Write it as "
+            "lists of dicts, or take `target.constrain(z)` of a ModellingSequence."
+        )
+
+
+# --- a likelihood of the user's own --------------------------------------------------------------
+
+
+def target_of(phys_model: PhysicalModel, prob_model: Any, sim_config: SimulatorConfig) -> Target:
+    """The log density that a `ModellingSequence` works on.
+
+    A ``log_prob`` of the user's own, in a subclass or set on an object, is taken at its word.
 
     Args:
         phys_model: profiles.
+        prob_model: a `ProbabilisticModel`.
         sim_config: pixels and PSF.
     """
+    own = isinstance(prob_model, ImageModel) and "log_prob" not in vars(prob_model)
+    if own and type(prob_model).log_prob is ImageModel.log_prob:
+        return prob_model.target(phys_model, sim_config)
+    simulator = LensSimulator(phys_model, sim_config, bs=1)
+    dim = len(prob_model.bij.inverse(prob_model.prior.sample(seed=0)))
 
-    def __init__(self, phys_model: PhysicalModel, sim_config: SimulatorConfig) -> None:
-        self.phys_model, self.sim_config = phys_model, sim_config
-        blank = np.zeros(sim_config.shape)
-        self._observation = sim_config.observation(blank, NoiseMap(np.ones(sim_config.shape)))
+    def model() -> None:
+        flat = dist.Normal().expand([dim]).to_event(1).mask(False)
+        z = numpyro.sample("z", flat)
+        log_prob, chi_square = prob_model.log_prob(simulator, z[None])
+        numpyro.factor("log_prob", jnp.sum(log_prob))
+        numpyro.deterministic(CHI_SQUARE, jnp.mean(chi_square))
 
-    def simulate(self, params: Params) -> Image:
-        """Image (ny, nx) of ``(lens_params, lens_light_params, source_light_params)``.
-
-        The parameters are numbers, not batches.
-        """
-        masses, lens_light, source = self.phys_model.build(params)
-        return render(self._observation, mass=masses, source=source, lens_light=lens_light)
-
-    def lstsq_simulate(
-        self, params: Params, observed_image: ArrayLike, err_map: ArrayLike
-    ) -> Image:
-        """Image (ny, nx) whose amplitudes fit ``observed_image`` best.
-
-        ``err_map`` holds the standard deviations of its pixels.
-        """
-        observation = self.sim_config.observation(observed_image, NoiseMap(err_map))
-        return _solved_image(self.phys_model, params, observation)[0]
-
-
-def _solved_image(
-    phys_model: PhysicalModel, params: Params, observation: Observation
-) -> tuple[Image, Array]:
-    """Best-fitting image and its amplitudes, in the order lens light, source."""
-    unit = [
-        [{"amp": 1.0, **_named_amp(values)} for values in group]
-        for group in phys_model.split(params)[1:]
-    ]
-    masses, lens_light, source = phys_model.build([phys_model.split(params)[0], *unit])
-    images = [render(observation, mass=masses, lens_light=[profile]) for profile in lens_light]
-    images += [render(observation, mass=masses, source=[profile]) for profile in source]
-    stacked = jnp.stack(images)
-    sigma = observation.noise.sigma(observation.image)
-    amplitudes = solve_amplitudes(stacked, observation.image, sigma, observation.mask)
-    return jnp.tensordot(amplitudes, stacked, axes=1), amplitudes
-
-
-def _named_amp(values: dict) -> dict:
-    """``Ie``, as GIGA-Lens calls it, is our ``amp``."""
-    return {("amp" if name == "Ie" else name): value for name, value in values.items()}
-
-
-def _build(profile: type, values: dict[str, Any]) -> Any:
-    try:
-        return profile(**_named_amp(values))
-    except TypeError as error:
-        names = ", ".join(inspect.signature(profile).parameters)
-        raise ValueError(f"{profile.__name__} takes: {names}. Got: {', '.join(values)}.") from error
-
-
-def _sample_dict(prefix: str, entries: dict) -> dict:
-    """Sample each entry once the values that it depends on are known."""
-    values: dict[str, Any] = {}
-    waiting = dict(entries)
-    while waiting:
-        ready = [name for name, entry in waiting.items() if _needs(entry) <= values.keys()]
-        if not ready:
-            raise ValueError(
-                "A function in the prior depends on parameters of the same dict, named as its "
-                f"arguments. `{prefix}` has {', '.join(entries)}, and cannot resolve: "
-                f"{', '.join(waiting)}."
-            )
-        for name in ready:
-            values[name] = _sample_entry(f"{prefix}.{name}", waiting.pop(name), values)
-    return {name: values[name] for name in entries}
-
-
-def _needs(entry: Any) -> set[str]:
-    is_function = callable(entry) and not isinstance(entry, dist.Distribution)
-    return set(inspect.signature(entry).parameters) if is_function else set()
-
-
-def _sample_entry(site: str, entry: Any, values: dict) -> Any:
-    if callable(entry) and not isinstance(entry, dist.Distribution):
-        entry = entry(**{name: values[name] for name in _needs(entry)})
-    return numpyro.sample(site, entry) if isinstance(entry, dist.Distribution) else entry
+    return Target.of(model)

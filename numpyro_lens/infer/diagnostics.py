@@ -5,7 +5,6 @@ No other module depends on which of the two is installed.
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from os import PathLike
 from typing import Any
@@ -104,71 +103,3 @@ def pareto_k(log_weights: np.ndarray) -> float:
 def _each(statistic: Callable[[np.ndarray], Any], draws: ArrayLike) -> np.ndarray:
     draws = np.asarray(draws, dtype=float)
     return np.array([float(statistic(draws[..., i])) for i in range(draws.shape[-1])])
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Whether the chains can be trusted, and what to do when not.
-
-    Attributes:
-        converged: every limit below holds.
-        max_r_hat: largest R-hat, and the parameter that has it.
-        min_ess: smallest of bulk and tail effective sample size, and the parameter.
-        num_divergent: divergent transitions.
-        at_bounds: parameters whose draws accumulate at a bound of their prior.
-    """
-
-    converged: bool
-    max_r_hat: tuple[float, str]
-    min_ess: tuple[float, str]
-    num_divergent: int
-    at_bounds: tuple[str, ...]
-
-    def __str__(self) -> str:
-        word = "Converged" if self.converged else "NOT converged"
-        lines = [
-            (
-                f"{word}: largest R-hat {self.max_r_hat[0]:.4f} ({self.max_r_hat[1]}), "
-                f"smallest effective sample size {self.min_ess[0]:.0f} ({self.min_ess[1]}), "
-                f"{self.num_divergent} divergent transitions."
-            )
-        ]
-        if not self.converged:
-            lines.append(
-                "Draw more with a larger `target_ess`, or look for more than one mode among "
-                "`result.map.basins`."
-            )
-        if self.at_bounds:
-            lines.append(
-                f"At a bound of the prior: {', '.join(self.at_bounds)}. "
-                "Widen the prior if the bound is not physical."
-            )
-        return "\n".join(lines)
-
-
-def verdict(
-    names: Sequence[str], draws: np.ndarray, diverging: np.ndarray, at_bounds: Sequence[str] = ()
-) -> Verdict:
-    """Judge unconstrained draws.
-
-    Args:
-        names: name of each parameter.
-        draws: (chain, draw, d).
-        diverging: (chain, draw) of booleans.
-        at_bounds: names of parameters whose draws accumulate at a bound.
-    """
-    rhat, smallest = r_hat(draws), np.fmin(ess(draws, "bulk"), ess(draws, "tail"))
-    worst, least = int(np.argmax(np.where(np.isnan(rhat), np.inf, rhat))), int(np.argmin(smallest))
-    num_divergent = int(np.sum(diverging))
-    converged = bool(
-        np.all(rhat < RHAT_LIMIT)
-        and np.all(smallest > ESS_LIMIT)
-        and num_divergent <= DIVERGENT_LIMIT * diverging.size
-    )
-    return Verdict(
-        converged,
-        (float(rhat[worst]), names[worst]),
-        (float(smallest[least]), names[least]),
-        num_divergent,
-        tuple(at_bounds),
-    )

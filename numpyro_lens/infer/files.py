@@ -165,6 +165,7 @@ def _hmc_dataset(result: AbstractPosterior, model_name: str) -> xr.Dataset:
         "settings": json.dumps(result.settings, default=str),
         "seed": -1 if result.seed is None else result.seed,
         "versions": json.dumps(result.versions),
+        "residuals": json.dumps([asdict(residuals) for residuals in result.residuals]),
     }
     return xr.Dataset({"z": (("chain", "draw", "coordinate"), result.z)}, attrs=attrs)
 

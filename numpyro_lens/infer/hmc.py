@@ -47,7 +47,7 @@ class HMC:
         num_chains: chains.
         num_burnin_steps: transitions that adapt and are discarded.
         num_results: draws of each chain, at least.
-        max_results: draws of each chain, at most.
+        max_results: draws of each chain, at most; ``num_results`` if that is more.
         target_ess: draw until bulk and tail effective sample sizes reach this, and R-hat is below
             1.01; ``None`` asks for what the verdict asks for. NumPyro's kernels draw
             ``num_results``.
@@ -174,7 +174,7 @@ class _Chains:
         if checkpoint is not None:
             run = checkpoint.read(run, manifest)
         with progress_bar("HMC", stage.num_burnin_steps + stage.num_results, progress) as bar:
-            bar.update(run.burn_in + stage.block * len(run.blocks))
+            bar.update(run.burn_in + _num_draws(run.blocks))
             while run.burn_in < stage.num_burnin_steps or not self._enough(run.blocks, began):
                 run = self._advance(run, bar)
                 if checkpoint is not None:
@@ -200,7 +200,7 @@ class _Chains:
         """One block of burn-in or of sampling."""
         left = self.stage.num_burnin_steps - run.burn_in
         phase = "burn_in" if left else "sampling"
-        steps = min(self.stage.block, left) if left else self.stage.block
+        steps = min(self.stage.block, left or self._still(_num_draws(run.blocks)))
         state, block = unplaced(
             _advance(
                 self.kernel,
@@ -218,8 +218,13 @@ class _Chains:
             return run._replace(burn_in=run.burn_in + steps)
         return run._replace(blocks=(*run.blocks, block))
 
+    def _still(self, drawn: int) -> int:
+        """Draws that are still to come: up to ``num_results``, and then up to ``max_results``."""
+        stage = self.stage
+        return (stage.num_results if drawn < stage.num_results else stage.max_results) - drawn
+
     def _enough(self, blocks: tuple, began: float) -> bool:
-        stage, drawn = self.stage, len(blocks) * self.stage.block
+        stage, drawn = self.stage, _num_draws(blocks)
         if drawn and stage.max_seconds is not None and time.monotonic() - began > stage.max_seconds:
             return True
         if drawn < stage.num_results:
@@ -236,6 +241,10 @@ class _Chains:
         return bool(
             smallest >= target_ess and diagnostics.r_hat(z).max() < diagnostics.RHAT_LIMIT - 0.001
         )
+
+
+def _num_draws(blocks: tuple[dict[str, np.ndarray], ...]) -> int:
+    return sum(len(block["z"]) for block in blocks)
 
 
 def _joined(blocks: tuple[dict[str, np.ndarray], ...], name: str) -> np.ndarray:

@@ -18,6 +18,7 @@ from numpyro_lens._types import AnyArray
 from numpyro_lens.density import Target, conditioned, map_batch, merged, observed_sites, unplaced
 from numpyro_lens.infer import diagnostics
 from numpyro_lens.infer.results import MAPResult, SVIResult, constrain
+from numpyro_lens.infer.verdict import Residuals, Verdict, judge
 
 P = TypeVar("P", bound="AbstractPosterior")
 
@@ -68,7 +69,7 @@ class AbstractPosterior(abc.ABC):
     def of(cls: type[P], other: "AbstractPosterior") -> P:
         """The same posterior as this kind of result, with what the other has computed."""
         result = cls(**{field.name: getattr(other, field.name) for field in fields(other)})
-        result.__dict__.update(other.__dict__)
+        result.__dict__.update({k: v for k, v in other.__dict__.items() if k != "verdict"})
         return result
 
     @abc.abstractmethod
@@ -149,11 +150,21 @@ class AbstractPosterior(abc.ABC):
         index = np.unravel_index(np.argmax(self.log_density), self.log_density.shape)
         return {name: np.asarray(values[index]) for name, values in self.samples.items()}
 
+    @property
+    @abc.abstractmethod
+    def residuals(self) -> tuple[Residuals, ...]:
+        """Of every observation that has normalised residuals, at the best draw."""
+
     @cached_property
-    def verdict(self) -> diagnostics.Verdict:
-        """Whether the chains can be trusted, in numbers and in words (``str``)."""
-        return diagnostics.verdict(
-            self.names, self.z, self.statistics["diverging"], at_bounds(self.target, self.z)
+    def verdict(self) -> Verdict:
+        """Whether the fit can be trusted, in numbers and in words (``str``)."""
+        return judge(
+            self.names,
+            self.z,
+            self.statistics["diverging"],
+            at_bounds=at_bounds(self.target, self.z),
+            residuals=self.residuals,
+            search=self.map if isinstance(self.map, MAPResult) else None,
         )
 
     def summary(self, var_names: Sequence[str] | None = None) -> Any:
@@ -250,6 +261,11 @@ class AbstractPosterior(abc.ABC):
 
 class HMCResult(AbstractPosterior):
     """Posterior draws of any NumPyro model."""
+
+    @property
+    def residuals(self) -> tuple[Residuals, ...]:
+        """None: an observed site of any kind has no noise to normalise by."""
+        return ()
 
     def layout(self) -> Layout:
         """ArviZ's own names."""

@@ -182,3 +182,28 @@ def test_wrong_parameters(params, message):
 def test_image_of_another_shape(image):
     with pytest.raises(ValueError, match=r"observed_image\.shape"):
         nl.ModellingSequence(PHYSICAL, nl.ForwardProbModel(PRIOR, image[1:], 0.05, 200.0), CONFIG)
+
+
+def test_no_values_for_a_profile_leave_it_out():
+    physical = nl.PhysicalModel([nl.mass.SIS, nl.mass.Shear], [], [nl.light.Gaussian])
+    simulator = nl.LensSimulator(physical, CONFIG)
+    with pytest.warns(UserWarning, match="left out, as GIGA-Lens does"):
+        image = simulator.simulate([TRUTH[0], TRUTH[2]])
+    alone = nl.PhysicalModel([nl.mass.SIS], [], [nl.light.Gaussian])
+    expected = nl.LensSimulator(alone, CONFIG).simulate([TRUTH[0], TRUTH[2]])
+    np.testing.assert_array_equal(image, expected)
+    unlensed = simulator.simulate([[], [], TRUTH[2]])
+    np.testing.assert_array_equal(
+        unlensed, nl.LensSimulator(alone, CONFIG).simulate([TRUTH[0], TRUTH[2]], no_deflection=True)
+    )
+
+
+def test_shapelets_as_a_class_do_not_say_how_many():
+    physical = nl.PhysicalModel([], [], [nl.light.Shapelets])
+    params = [[], [], [{"beta": 0.2}]]
+    blank = np.ones(SHAPE)
+    with pytest.raises(ValueError, match=r"Shapelets\(n_max, use_lstsq=True\)"):
+        nl.LensSimulator(physical, CONFIG).lstsq_simulate(params, blank, blank)
+    params = [[], [], [{"beta": 0.2, "amp": np.ones(3)}]]
+    solved = nl.LensSimulator(physical, CONFIG).lstsq_simulate(params, blank, blank)
+    assert solved.amplitudes.shape == (3,)

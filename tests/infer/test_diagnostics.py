@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from numpyro_lens.infer import diagnostics
+from numpyro_lens.infer.verdict import judge
 
 
 @pytest.fixture
@@ -10,7 +11,7 @@ def draws():
 
 
 def test_good_chains_pass(draws):
-    verdict = diagnostics.verdict(("a", "b", "c"), draws, np.zeros((8, 500), dtype=bool))
+    verdict = judge(("a", "b", "c"), draws, np.zeros((8, 500), dtype=bool))
     assert verdict.converged
     assert str(verdict).startswith("Converged")
 
@@ -30,7 +31,7 @@ def test_bad_chains_are_named(draws, spoil):
         draws[..., 1] = 1.0
     else:
         diverging[:, ::10] = True
-    verdict = diagnostics.verdict(("a", "b", "c"), draws, diverging)
+    verdict = judge(("a", "b", "c"), draws, diverging)
     assert not verdict.converged
     assert str(verdict).startswith("NOT converged")
     if spoil != "divergent":
@@ -38,7 +39,7 @@ def test_bad_chains_are_named(draws, spoil):
 
 
 def test_bounds_are_named(draws):
-    verdict = diagnostics.verdict(("a", "b", "c"), draws, np.zeros((8, 500), bool), at_bounds=["c"])
+    verdict = judge(("a", "b", "c"), draws, np.zeros((8, 500), bool), at_bounds=["c"])
     assert "At a bound of the prior: c." in str(verdict)
 
 

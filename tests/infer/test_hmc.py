@@ -86,6 +86,20 @@ def test_an_instance_without_a_model(gaussian_fit):
         run(gaussian_fit, kernel)
 
 
+@pytest.mark.parametrize(("num_results", "block"), [(1, 50), (7, 3)])
+def test_exactly_as_many_draws_as_were_asked_for(gaussian_fit, num_results, block):
+    settings = {"num_chains": 2, "num_burnin_steps": 5, "max_results": num_results}
+    with jax.enable_x64(True):
+        key = jax.random.key(6)
+        run_in_blocks = HMC(num_results=num_results, block=block, **settings).run
+        found = run_in_blocks(gaussian_fit.target, key, svi=gaussian_fit.svi, progress=False)
+        run_at_once = HMC(num_results=num_results, block=50, **settings).run
+        expected = run_at_once(gaussian_fit.target, key, svi=gaussian_fit.svi, progress=False)
+    assert found.shape == (num_results, 2, len(COVARIANCE))
+    np.testing.assert_allclose(found.z, expected.z, rtol=1e-8)
+    assert found.num_gradients == expected.num_gradients
+
+
 def test_draws_go_on_until_the_target(gaussian_fit):
     with jax.enable_x64(True):
         settings = HMC(num_results=50, max_results=2000, target_ess=3000)

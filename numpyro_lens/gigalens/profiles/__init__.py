@@ -1,0 +1,1 @@
+"""GIGA-Lens's profiles by their module names, each of them one of ours."""

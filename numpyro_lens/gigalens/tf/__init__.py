@@ -1,0 +1,5 @@
+"""The modules of GIGA-Lens's TensorFlow side: those of `numpyro_lens.gigalens`, without it."""
+
+from numpyro_lens.gigalens._spellings import spell
+
+spell(__name__)
