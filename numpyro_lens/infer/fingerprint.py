@@ -110,7 +110,7 @@ def stage_fingerprint(settings: Any) -> dict[str, Any]:
     return described if optimizer is None else described | {"optimizer": _updates(optimizer)}
 
 
-def _updates(optimizer: optax.GradientTransformation, num_steps: int = 8) -> list[float]:
+def _updates(optimizer: optax.GradientTransformation, num_steps: int = 8) -> list[list[float]]:
     """Points (num_steps, 2) that an optimiser reaches with a few given gradients."""
     point = jnp.zeros(2)
     state, updates = optimizer.init(point), []

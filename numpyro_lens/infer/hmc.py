@@ -62,8 +62,8 @@ class HMC:
     num_burnin_steps: int = 300
     num_results: int = 800
     max_results: int = 6000
-    target_ess: float | None = None
-    max_seconds: float | None = None
+    target_ess: float | int | None = None
+    max_seconds: float | int | None = None
     batch_size: int | None = None
     make_map: Callable[[Target, Affine], AbstractMap] | None = None
     block: int = field(default=50, repr=False)

@@ -22,7 +22,7 @@ def fit_target(
     target: Target,
     seed: int = 0,
     *,
-    target_ess: float | None = None,
+    target_ess: float | int | None = None,
     progress: bool = True,
     map: map_stage.MAP | None = None,
     svi: svi_stage.SVI | None = None,

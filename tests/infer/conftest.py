@@ -8,7 +8,8 @@ from gaussians import gaussian
 from numpyro_lens import infer
 
 
-@pytest.fixture(scope="session")
+# Of each module: what is compiled goes with the module.
+@pytest.fixture(scope="module")
 def gaussian_fit():
     with jax.enable_x64(True):
         return infer.fit(gaussian, jnp.arange(5.0) / 5.0, seed=1, progress=False)
