@@ -464,7 +464,7 @@ def test_report_tells_what_it_left_out(posterior, tmp_path):
     answer = run("report", posterior, "--out", tmp_path / "report.html", "--json")
     assert answer.exit_code == 0, answer.output
     said = json.loads(answer.stdout)
-    assert said["converged"] is False
+    assert said["good"] is False
     assert len(said["left_out"]) == 4
     assert "not drawn" in answer.stderr
     assert (tmp_path / "report.html").stat().st_size > 10_000
