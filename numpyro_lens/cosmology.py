@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from numpyro_lens._constants import constants
-from numpyro_lens._types import Array, Scalar
+from numpyro_lens._types import Array, Field, Parameter, Scalar
 from numpyro_lens.numerics.halo import NFW_AT_RS
 from numpyro_lens.numerics.quadrature import legendre
 
@@ -43,11 +43,11 @@ class FlatwCDM(eqx.Module):
     w0: Scalar = -1.0
     wa: Scalar = 0.0
 
-    def efunc(self, z: Scalar) -> Array:
+    def efunc(self, z: Parameter) -> Field:
         """Hubble parameter over that of today, astropy's name, dimensionless.
 
         Args:
-            z: redshift, scalar.
+            z: redshift, any shape.
         """
         dark = 3.0 * ((1.0 + self.w0 + self.wa) * jnp.log1p(z) - self.wa * z / (1.0 + z))
         return jnp.sqrt(self.Om0 * (1.0 + z) ** 3 + (1.0 - self.Om0) * jnp.exp(dark))

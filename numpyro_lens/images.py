@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from numpyro_lens._constants import constants
-from numpyro_lens._types import Array, Coordinates, Field, Scalar, Vector
+from numpyro_lens._types import Array, Coordinates, Field, Parameter, Scalar, Vector
 from numpyro_lens.lensing import deflection_jacobian, inverse_magnification
 from numpyro_lens.mass import AbstractMass, potential_of
 from numpyro_lens.numerics.safe import as_float
@@ -87,7 +87,7 @@ def _arrival(
     y: Coordinates,
     source_x: Scalar,
     source_y: Scalar,
-    distances: Vector,
+    distances: Parameter,
 ) -> Field:
     """Arrival time through several planes times the speed of light [Mpc arcsec²].
 
