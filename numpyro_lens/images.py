@@ -49,7 +49,7 @@ def time_delays(
     source_x: Scalar,
     source_y: Scalar,
     *,
-    time_delay_distance: Scalar | Vector,
+    time_delay_distance: Parameter,
 ) -> Vector:
     r"""Arrival times of images, :math:`\Delta t_i = \frac{D_{\Delta t}}{c}(\phi_i - \phi_0)`.
 
@@ -72,7 +72,8 @@ def time_delays(
         33.6
     """
     if isinstance(mass, Scene) and len(mass.planes) > 2:
-        path = _arrival(mass, x, y, source_x, source_y, jnp.asarray(time_delay_distance))
+        distances = _checked(jnp.asarray(time_delay_distance), len(mass.planes))
+        path = _arrival(mass, x, y, source_x, source_y, distances)
     else:
         fermat = fermat_potential(mass, x, y, source_x, source_y)
         path = fermat * time_delay_distance
@@ -81,25 +82,28 @@ def time_delays(
     return (path - path[0]) * days
 
 
-def _arrival(
-    scene: Scene,
-    x: Coordinates,
-    y: Coordinates,
-    source_x: Scalar,
-    source_y: Scalar,
-    distances: Parameter,
-) -> Field:
-    """Arrival time through several planes times the speed of light [Mpc arcsec²].
-
-    Schneider, Ehlers & Falco 1992, equation 9.14, from plane to plane.
-    """
-    num = len(scene.planes)
+def _checked(distances: Array, num: int) -> Array:
     if distances.shape != (num - 1,):
         raise ValueError(
             f"Arrival times through {num} planes need the time-delay distances between "
             f"neighbouring ones, {num - 1} numbers; got {distances.shape}. Take "
             "cosmology.time_delay_distances(redshifts, cosmology)."
         )
+    return distances
+
+
+def _arrival(
+    scene: Scene,
+    x: Coordinates,
+    y: Coordinates,
+    source_x: Scalar,
+    source_y: Scalar,
+    distances: Array,
+) -> Field:
+    """Arrival time through several planes times the speed of light [Mpc arcsec²].
+
+    Schneider, Ehlers & Falco 1992, equation 9.14, from plane to plane.
+    """
     met = rays(scene, x, y)
     met[-1] = (source_x + 0.0 * met[-1][0], source_y + 0.0 * met[-1][1])
     total = jnp.zeros_like(met[0][0])

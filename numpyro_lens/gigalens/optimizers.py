@@ -21,10 +21,10 @@ def as_optax(optimizer: Any) -> Any:
     """
     if is_optimizer(optimizer) or not hasattr(optimizer, "get_config"):
         return optimizer
-    config = optimizer.get_config()
-    if str(config.get("name")).lower() != "adam":
+    config, kind = optimizer.get_config(), type(optimizer).__name__
+    if kind.lower() != "adam":
         raise TypeError(
-            f"Of Keras's optimisers only Adam is known here; got {config.get('name')}. Write one "
+            f"Of Keras's optimisers only Adam is known here; got {kind}. Write one "
             "of optax: optax.adabelief(1e-2)."
         )
     rate = _rate(config["learning_rate"])
