@@ -20,6 +20,7 @@ from . import simulate as simulate
 from .citations import citation as citation
 from .fitting import LensFit as LensFit
 from .fitting import fit as fit
+from .fitting import fit_galaxy as fit_galaxy
 from .fitting import load as load
 from .gigalens import BackwardProbModel as BackwardProbModel
 from .gigalens import ForwardProbModel as ForwardProbModel
@@ -37,6 +38,8 @@ from .models import sample as sample
 from .noise import NoiseMap as NoiseMap
 from .noise import PoissonNoise as PoissonNoise
 from .observation import Observation as Observation
+from .pixels import binned as binned
+from .pixels import cutout as cutout
 from .psf import PSF as PSF
 from .psf import GaussianPSF as GaussianPSF
 from .report import write_report as write_report

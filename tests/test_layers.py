@@ -16,10 +16,10 @@ PHYSICS = [
     ["_types", "_constants", "numerics", "coordinates"],
     ["mass", "light", "psf", "noise", "cosmology"],
     ["scene", "lensing", "images"],
-    ["observation", "cutout", "simulate", "linear"],
+    ["observation", "pixels", "simulate", "linear"],
 ]
 GENERIC = ["density", "sampler", "infer"]
-ROWS = [*PHYSICS, GENERIC, ["priors", "models"], ["plot"], ["fitting", "gigalens"]]
+ROWS = [*PHYSICS, GENERIC, ["priors", "models", "galaxy"], ["plot"], ["fitting", "gigalens"]]
 EDGE = {"io", "exchange", "report", "cli", "citations", "__init__", "__main__"}
 ORDER = [name for row in ROWS for name in row]
 
@@ -64,7 +64,7 @@ INSIDE = {
         "hmc",
         "pipeline",
     ],
-    "fitting": ["files", "derived", "result", "loading", "source_map", "pipeline"],
+    "fitting": ["files", "derived", "result", "loading", "source_map", "pipeline", "galaxy"],
     "gigalens": [
         "spellings",
         "profile",

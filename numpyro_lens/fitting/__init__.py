@@ -1,6 +1,8 @@
 """Fits of lenses: scenes and observations by name, the source that follows the mass, files."""
 
 from numpyro_lens.fitting.files import model_name as model_name
+from numpyro_lens.fitting.galaxy import fit_galaxy as fit_galaxy
+from numpyro_lens.fitting.galaxy import search_galaxy as search_galaxy
 from numpyro_lens.fitting.loading import load as load
 from numpyro_lens.fitting.pipeline import fit as fit
 from numpyro_lens.fitting.pipeline import fit_target as fit_target

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import numpyro_lens as nl
-from numpyro_lens.cutout import binned, cutout
+from numpyro_lens.pixels import binned, cutout
 
 
 def observation(shape=(31, 42), **changes):

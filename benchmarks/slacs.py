@@ -1,0 +1,197 @@
+"""Real lenses: 38 of SLACS, each fitted by one command with the defaults.
+
+    python benchmarks/slacs.py                  # the lenses that slacs.jsonl lacks
+    python benchmarks/slacs.py --search         # the first search alone, into slacs_search.jsonl
+    python benchmarks/slacs.py --only J0037-0942 J0252+0039
+    python benchmarks/slacs.py --table          # the table so far
+
+A line for each lens is appended with the commit that it was made with; the last one counts. Two
+processes with `--step 2`, one of them with `--first 1`, may write to the same file. Pictures and
+tables of each lens go to the folder `--out`.
+
+The images are HST F814W, with noise maps, PSFs and masks, as of Cao et al. 2025; published values
+are those of Bolton et al. 2008 (b_SIE) and Shajib et al. 2021 (slope), in
+`../shared/data/slacs/published.csv`. Nothing is done that depends on a lens.
+"""
+
+import argparse
+import csv
+import json
+import subprocess
+import time
+import traceback
+from pathlib import Path
+
+import jax
+import numpy as np
+
+import numpyro_lens as nl
+
+ROOT = Path(__file__).parents[1]
+DATA = ROOT.parent / "shared" / "data" / "slacs"
+PIXEL_SCALE = 0.05
+#: Of the parameters that are written down.
+PUBLISHED_AS = {"lens.theta_E": "theta_E", "lens.gamma": "gamma"}
+
+
+def main():
+    arguments = parsed()
+    if arguments.table:
+        return print(table(arguments))
+    done = set(rows(arguments))
+    names = arguments.only or sorted(path.name[:10] for path in DATA.glob("*.fits.gz"))
+    for name in names[arguments.first :: arguments.step]:
+        if name in done and not arguments.only:
+            continue
+        row = {"name": name, "commit": commit(), "devices": len(jax.devices())}
+        row |= measured(name, arguments)
+        with results(arguments).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        print(json.dumps(row), flush=True)
+
+
+def parsed():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--search", action="store_true")
+    parser.add_argument("--table", action="store_true")
+    parser.add_argument("--only", nargs="*")
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--step", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("slacs"))
+    return parser.parse_args()
+
+
+def results(arguments):
+    name = "slacs_search.jsonl" if arguments.search else "slacs.jsonl"
+    return Path(__file__).with_name(name)
+
+
+def rows(arguments):
+    """The last line of each lens."""
+    path = results(arguments)
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return {row["name"]: row for row in map(json.loads, lines)}
+
+
+def commit():
+    described = ["git", "describe", "--always", "--dirty"]
+    return subprocess.run(described, cwd=ROOT, capture_output=True, text=True).stdout.strip()
+
+
+def measured(name, arguments):
+    """What came out, or the error that ended it: a fit that fails is a row as well."""
+    began = time.perf_counter()
+    try:
+        observation = nl.read_fits(
+            DATA / f"{name}.fits.gz",
+            psf_ext="PSF",
+            noise_ext="RMS",
+            mask_ext="MASK",
+            pixel_scale=PIXEL_SCALE,
+        )
+        found = (searched if arguments.search else fitted)(name, observation, arguments)
+    except Exception as error:
+        traceback.print_exc()
+        found = {"error": f"{type(error).__name__}: {error}"}
+    return found | {"seconds": round(time.perf_counter() - began, 1)}
+
+
+def searched(_name, observation, arguments):
+    found = nl.fitting.search_galaxy(observation, arguments.seed, progress=False)
+    values = found.samples
+    best = [basin.start for basin in found.basins[:3]]
+    return {
+        "theta_E": [round(float(values["lens.theta_E"][i]), 4) for i in best],
+        "log_density": [round(basin.log_density, 1) for basin in found.basins[:3]],
+        "gradients": sum(found.num_gradients.values()),
+        "timing": rounded(found.timing),
+    }
+
+
+def fitted(name, observation, arguments):
+    result = nl.fit_galaxy(observation, arguments.seed, progress=False)
+    draws, verdict = result.samples, result.verdict
+    arguments.out.mkdir(exist_ok=True)
+    result.plot().savefig(arguments.out / f"{name}.png", dpi=100)
+    result.derived().to_csv(arguments.out / f"{name}.csv")
+    numbers = {
+        key: [round(float(np.mean(draws[site])), 5), round(float(np.std(draws[site])), 5)]
+        for site, key in PUBLISHED_AS.items()
+    }
+    shear = np.hypot(draws["shear.gamma1"], draws["shear.gamma2"])
+    offset = np.hypot(*(draws[f"lens.center_{a}"] - draws[f"lens_light.center_{a}"] for a in "xy"))
+    return numbers | {
+        "shear": round(float(np.median(shear)), 4),
+        "offset": round(float(np.median(offset)), 4),
+        "good": verdict.good,
+        "converged": verdict.converged,
+        "explained": verdict.explained,
+        "other_modes": len(verdict.other_modes),
+        "r_hat": round(verdict.max_r_hat[0], 4),
+        "ess": round(verdict.min_ess[0]),
+        "divergent": verdict.num_divergent,
+        "mean_square": round(verdict.residuals[0].mean_square, 4),
+        "num_pixels": verdict.residuals[0].num,
+        "gradients": sum(result.num_gradients.values()),
+        "timings": {stage: rounded(t) for stage, t in result.timings.items()},
+    }
+
+
+def rounded(seconds):
+    return {name: round(value, 1) for name, value in seconds.items()}
+
+
+def table(arguments):
+    """A row of each lens beside what is published, and the counts."""
+    with (DATA / "published.csv").open(encoding="utf-8") as file:
+        published = {row["name"]: row for row in csv.DictReader(file)}
+    found = rows(arguments)
+    lines = [line(name, row, published[name]) for name, row in sorted(found.items())]
+    head = "| lens | b_SIE | theta_E | off by | gamma | published | mean square | R-hat | verdict | s |"
+    return "\n".join([head, "|---" * 10 + "|", *lines, "", counts(found, published)])
+
+
+def line(name, row, published):
+    if "error" in row:
+        return f"| {name} | {published['b_SIE']} | {row['error']} |"
+    value = theta_E(row)
+    off = 100.0 * (value / float(published["b_SIE"]) - 1.0)
+    gamma = "{:.2f} ± {:.2f}".format(*row["gamma"]) if "gamma" in row else ""
+    known = published["gamma"] and f"{published['gamma']} ± {published['gamma_error']}"
+    cells = [name, published["b_SIE"], f"{value:.3f}", f"{off:+.1f} %", gamma, known]
+    cells += [row.get("mean_square", ""), row.get("r_hat", ""), word(row), row["seconds"]]
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def word(row):
+    if "good" not in row:
+        return ""
+    return "good" if row["good"] else "doubtful" if row["converged"] else "not converged"
+
+
+def theta_E(row):
+    return row["theta_E"][0]
+
+
+def counts(found, published):
+    done = {name: row for name, row in found.items() if "error" not in row}
+    off = {n: abs(theta_E(row) / float(published[n]["b_SIE"]) - 1.0) for n, row in done.items()}
+    within = {limit: sum(v <= limit for v in off.values()) for limit in (0.05, 0.10)}
+    text = f"{len(found)} lenses: {within[0.05]} within 5 %, {within[0.10]} within 10 % of b_SIE"
+    wrong = [name for name, row in done.items() if off[name] > 0.10 and row.get("good")]
+    text += f"; good and off by more than 10 %: {', '.join(wrong) or 'none'}"
+    if any("gamma" in row for row in done.values()):
+        text += f"; median seconds {np.median([row['seconds'] for row in done.values()]):.0f}"
+        known = [n for n in done if published[n]["gamma"]]
+        text += f"; R-hat below 1.01: {sum(row['r_hat'] < 1.01 for row in done.values())}"
+        text += f"; data explained: {sum(row['explained'] for row in done.values())}"
+        if known:
+            pairs = [(done[n]["gamma"][0], float(published[n]["gamma"])) for n in known]
+            ours, theirs = np.median(np.array(pairs), axis=0)
+            text += f"; median gamma of {len(known)}: {ours:.2f}, published {theirs:.2f}"
+    return text + "."
+
+
+if __name__ == "__main__":
+    main()

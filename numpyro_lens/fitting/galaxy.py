@@ -1,0 +1,73 @@
+"""Fit a galaxy lensed by a galaxy, from simple light to a free-form source."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from numpyro_lens.pixels import binned, cutout
+from numpyro_lens.density import Target
+from numpyro_lens.fitting.pipeline import fit
+from numpyro_lens.fitting.result import LensFit
+from numpyro_lens.galaxy import galaxy, galaxy_sersic
+from numpyro_lens.infer import MAP, MAPResult
+from numpyro_lens.observation import Observation
+
+#: Pixels of the image that the first search looks at, at most.
+_MAX_PIXELS = 12_000
+
+
+def fit_galaxy(
+    observation: Observation, seed: int = 0, *, progress: bool = True, **settings: Any
+) -> LensFit:
+    """Fit `models.galaxy` to an image, with nothing known of the lens.
+
+    1. A search for `galaxy_sersic` from prior draws, on the whole image, whose pixels are summed
+       in squares where there are many.
+    2. The image is cut out at twice the Einstein radius.
+    3. A fit of `galaxy` there, that starts from the best ends of the search.
+
+    Args:
+        observation: the data; the lens is within an arcsecond or so of its centre.
+        seed: the same seed gives the same result.
+        progress: draw progress bars.
+        **settings: of `fit` for the last step.
+
+    Returns:
+        The posterior; ``result.observations["image"]`` is the cutout.
+
+    Raises:
+        ValueError: no start reached a finite log density.
+    """
+    found = search_galaxy(observation, seed, progress=progress)
+    part = cutout(observation, *field_of(found))
+    settings.setdefault("map", MAP(num_starts=8, num_screened=64, num_steps=150, num_polished=1))
+    return fit(galaxy, part, seed=seed, start=found, progress=progress, **settings)
+
+
+def search_galaxy(observation: Observation, seed: int = 0, *, progress: bool = True) -> MAPResult:
+    """The first step of `fit_galaxy`.
+
+    Args:
+        observation: the data.
+        seed: the same seed gives the same result.
+        progress: draw a progress bar.
+
+    Returns:
+        The ends of the search, best basin first.
+    """
+    factor = int(np.ceil(np.sqrt(observation.image.size / _MAX_PIXELS)))
+    small = binned(observation, factor)
+    stage = MAP(num_starts=32, num_screened=500, max_searches=1, num_polished=0)
+    return stage.run(Target.of(galaxy_sersic, small), jax.random.key(seed), progress=progress)
+
+
+def field_of(found: MAPResult) -> tuple[float, tuple[float, float]]:
+    """Radius and centre [arcsec] of the part of the image that the lens concerns.
+
+    Twice the Einstein radius, and at least 1 arcsec more than it, around the light of the lens.
+    """
+    best = {name: float(value[found.basins[0].start]) for name, value in found.samples.items()}
+    theta_E = best["lens.theta_E"]
+    center = best["lens_light.center_x"], best["lens_light.center_y"]
+    return max(2.0 * theta_E, theta_E + 1.0), center
