@@ -17,6 +17,7 @@ from . import priors as priors
 from . import sampler as sampler
 from . import scene as scene
 from . import simulate as simulate
+from .bands import read_bands as read_bands
 from .citations import citation as citation
 from .fitting import LensFit as LensFit
 from .fitting import fit as fit
