@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 import pytest
+from astropy.cosmology import Planck18
 from numpyro import handlers
 
 import numpyro_lens as nl
@@ -128,6 +129,28 @@ def test_a_ready_model_of_two_bands(bands, model, own):
     assert bool(jnp.all(jnp.isfinite(value)))
     assert bool(jnp.all(jnp.isfinite(gradient)))
     assert list(nl.models.observations(two.trace(draws[0]))) == ["vis", "nir"]
+
+
+def test_two_sources_at_different_distances(bands, double):
+    """The nearer one deflects the farther, by ratios that are sampled or given."""
+    model = nl.models.double_source_plane
+    one = Target.of(model, bands["vis"])
+    assert one.dim == 31
+    assert Target.of(model, bands).dim == 31 + 6
+    given = Target.of(model, bands["vis"], nl.cosmology.scaling([0.222, 0.609, 2.3], Planck18))
+    assert set(one.names) - set(given.names) == {"scaling"}
+    draws = prior_draws(one, jax.random.split(jax.random.key(0), 50))
+    value, gradient = evaluate(one.log_density, draws)
+    assert bool(jnp.all(jnp.isfinite(value)))
+    assert bool(jnp.all(jnp.isfinite(gradient)))
+    assert float(jnp.abs(gradient[:, one.names.index("scaling")]).min()) > 0.0
+    values = one.constrain(draws[0])
+    scene = nl.models.scenes(one.trace(draws[0]))["image"]
+    expected = [[0, values["scaling"], 1], [0, 0, 1], [0, 0, 0]]
+    np.testing.assert_allclose(scene.scaling, expected)
+    halo = scene.planes[1].mass
+    assert (halo.center_x, halo.center_y) == (values["near.center_x"], values["near.center_y"])
+    assert float(halo.theta_E) == float(values["near_mass.theta_E"])
 
 
 @pytest.mark.wrong_types

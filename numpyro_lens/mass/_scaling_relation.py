@@ -76,8 +76,11 @@ def _powers(
             f"{', '.join(unknown)}. The fields of {type(reference).__name__} are: "
             f"{', '.join(fields)}."
         )
-    powers: dict[str, Scalar] = {name: 0.5 for name in fields if name in _LENGTHS} | {**exponents}
-    powers = {name: power for name, power in powers.items() if name not in own}
+    powers: dict[str, Scalar] = {
+        name: exponents.get(name, 0.5)
+        for name in fields
+        if (name in _LENGTHS or name in exponents) and name not in own
+    }
     if not powers:
         raise ValueError(
             f"No field of {type(reference).__name__} is known to follow the luminosity; its fields "

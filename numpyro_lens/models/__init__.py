@@ -9,8 +9,10 @@ from numpyro_lens.models._observe import observe as observe
 from numpyro_lens.models._observe import observe_image as observe_image
 from numpyro_lens.models._observe import scenes as scenes
 from numpyro_lens.models._ready import READY as READY
+from numpyro_lens.models._ready import double_source_plane as double_source_plane
 from numpyro_lens.models._ready import epl_shear_sersic as epl_shear_sersic
 from numpyro_lens.models._ready import epl_shear_shapelets as epl_shear_shapelets
 from numpyro_lens.models._ready import power_law_with_shear as power_law_with_shear
 from numpyro_lens.models._ready import sersic_lens_light as sersic_lens_light
+from numpyro_lens.models._ready import sersic_source as sersic_source
 from numpyro_lens.models._sample import sample as sample

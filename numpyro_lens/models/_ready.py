@@ -4,16 +4,18 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 import jax.numpy as jnp
+import numpyro
 import numpyro.distributions as dist
 
 from numpyro_lens import light, mass, priors
-from numpyro_lens._types import Array
+from numpyro_lens._types import Array, Scaling
 from numpyro_lens.linear import Linear
 from numpyro_lens.mass import AbstractMass
 from numpyro_lens.models._bands import Amplitude, align, as_bands, sample_bands
 from numpyro_lens.models._observe import observe
 from numpyro_lens.models._sample import sample
 from numpyro_lens.observation import Observation
+from numpyro_lens.scene import Plane
 
 Data: TypeAlias = Observation | Mapping[str, Observation]
 """One observation, or one of each band by its name."""
@@ -68,25 +70,22 @@ def sersic_lens_light(
     )
 
 
-def epl_shear_sersic(observation: Data) -> None:
-    """An elliptical power law with external shear, and a Sersic each for lens and source light.
+def sersic_source(name: str, bands: Mapping[str, Observation]) -> dict[str, light.Sersic]:
+    """A Sersic profile behind a lens, of one shape in all bands, with broad priors.
 
-    It has 22 parameters, and 5 more for every further band: two amplitudes, and its offset and
-    rotation from the first. The cusp of the source is softened on the scale of a sub-pixel's
-    footprint.
+    Its cusp is softened on the scale of a sub-pixel's footprint.
 
     Args:
-        observation: the data; or those of each band by its name, the reference first.
+        name: prefix of its sites.
+        bands: the observations, by the name of the band.
+
+    Returns:
+        The profile of each band, of 6 parameters and the amplitudes.
     """
-    bands = as_bands(observation)
-    position, ellipticity = (
-        dist.Normal(0.0, 0.3),
-        dist.TruncatedNormal(0.0, 0.3, low=-0.8, high=0.8),
-    )
-    lens = power_law_with_shear()
-    lens_light = sersic_lens_light(bands)
-    source = sample_bands(
-        "source",
+    position = dist.Normal(0.0, 0.3)
+    ellipticity = dist.TruncatedNormal(0.0, 0.3, low=-0.8, high=0.8)
+    return sample_bands(
+        name,
         light.Sersic,
         bands,
         amp=priors.amplitude,
@@ -98,6 +97,21 @@ def epl_shear_sersic(observation: Data) -> None:
         center_y=position,
         smoothing=light.Footprint(),
     )
+
+
+def epl_shear_sersic(observation: Data) -> None:
+    """An elliptical power law with external shear, and a Sersic each for lens and source light.
+
+    It has 22 parameters, and 5 more for every further band: two amplitudes, and its offset and
+    rotation from the first.
+
+    Args:
+        observation: the data; or those of each band by its name, the reference first.
+    """
+    bands = as_bands(observation)
+    lens = power_law_with_shear()
+    lens_light = sersic_lens_light(bands)
+    source = sersic_source("source", bands)
     for name, band in align(bands).items():
         observe(name, band, mass=lens, source=source[name], lens_light=lens_light[name])
 
@@ -129,6 +143,33 @@ def epl_shear_shapelets(observation: Data, n_max: int = 6) -> None:
         observe(name, band, mass=lens, source=source[name], lens_light=lens_light[name])
 
 
+def double_source_plane(observation: Data, scaling: Scaling | None = None) -> None:
+    """A lens with two sources at different distances, of which the nearer deflects the farther.
+
+    The lens is an elliptical power law with external shear, whose Einstein radius is that for the
+    farther source; the nearer one is a singular isothermal sphere at the centre of its light. Lens
+    and sources have a Sersic each. It has 31 parameters, and 6 more for every further band.
+
+    Args:
+        observation: the data; or those of each band by its name, the reference first.
+        scaling: of the three planes, (3, 3), from ``cosmology.scaling([z_lens, z_near, z_far],
+            cosmology)``. By default the ratio of the distances is sampled as ``scaling``, the entry
+            [0, 1], which needs no redshifts.
+    """
+    bands = as_bands(observation)
+    if scaling is None:
+        ratio = numpyro.sample("scaling", dist.Uniform(0.3, 1.0))
+        scaling = jnp.zeros((3, 3)).at[:2, 2].set(1.0).at[0, 1].set(ratio)
+    lens, lens_light = power_law_with_shear(), sersic_lens_light(bands)
+    near, far = (sersic_source(name, bands) for name in ("near", "far"))
+    at = next(iter(near.values()))
+    center = {"center_x": at.center_x, "center_y": at.center_y}
+    halo = sample("near_mass", mass.SIS, theta_E=dist.LogNormal(-1.5, 0.7), **center)
+    for name, band in align(bands).items():
+        planes = [Plane(lens, lens_light[name]), Plane(halo, near[name]), Plane(None, far[name])]
+        observe(name, band, planes=planes, scaling=scaling)
+
+
 def _brightest(band: Observation) -> Array:
     """Surface brightness of the brightest pixel."""
     return jnp.exp(priors.amplitude(band, fraction=1.0).loc)
@@ -138,4 +179,5 @@ def _brightest(band: Observation) -> Array:
 READY: dict[str, Callable] = {
     "epl-shear-sersic": epl_shear_sersic,
     "epl-shear-shapelets": epl_shear_shapelets,
+    "double-source-plane": double_source_plane,
 }
