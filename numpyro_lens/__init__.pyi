@@ -17,6 +17,7 @@ from . import priors as priors
 from . import sampler as sampler
 from . import scene as scene
 from . import simulate as simulate
+from .bands import read_bands as read_bands
 from .citations import citation as citation
 from .fitting import LensFit as LensFit
 from .fitting import fit as fit
@@ -32,9 +33,11 @@ from .gigalens import SimulatorConfig as SimulatorConfig
 from .io import read_fits as read_fits
 from .io import write_fits as write_fits
 from .linear import Linear as Linear
+from .models import align as align
 from .models import observe as observe
 from .models import observe_image as observe_image
 from .models import sample as sample
+from .models import sample_bands as sample_bands
 from .noise import NoiseMap as NoiseMap
 from .noise import PoissonNoise as PoissonNoise
 from .observation import Observation as Observation

@@ -173,10 +173,14 @@ def _wcs_header(observation: Observation) -> fits.Header:
     position = observation.sky_position
     known, (x, y) = position is not None, (0.0, 0.0) if position is None else position
     header = fits.Header()
+    # in pixels from (0, 0), where the position on the sky belongs; of moved pixels it is not zero
+    center = np.linalg.solve(
+        matrix, [np.mean(np.asarray(a, float)) for a in (observation.x, observation.y)]
+    )
     for axis, kind in enumerate(("RA---TAN", "DEC--TAN") if known else ("X", "Y"), start=1):
         header[f"CTYPE{axis}"] = kind
         header[f"CUNIT{axis}"] = "deg" if known else "arcsec"
-        header[f"CRPIX{axis}"] = ((nx, ny)[axis - 1] + 1) / 2
+        header[f"CRPIX{axis}"] = ((nx, ny)[axis - 1] + 1) / 2 - center[axis - 1]
         header[f"CRVAL{axis}"] = float((x, y)[axis - 1])
         for step in (1, 2):
             value = matrix[axis - 1, step - 1]

@@ -138,9 +138,7 @@ def _span(inside: np.ndarray, axis: int) -> slice:
 def _part(noise: AbstractNoise, shape: tuple[int, int], part: tuple[slice, slice]) -> AbstractNoise:
     import jax
 
-    return jax.tree.map(
-        lambda leaf: leaf[part] if jnp.shape(leaf) == shape else leaf, noise
-    )
+    return jax.tree.map(lambda leaf: leaf[part] if jnp.shape(leaf) == shape else leaf, noise)
 
 
 def _squares(values: np.ndarray, factor: int) -> np.ndarray:

@@ -43,7 +43,9 @@ def lens_file(path, shape=(120, 120)):
     image = rng.normal(0.0, 0.1, shape)
     names = {"VIS_FLUX": image, "VIS_RMS": np.full(shape, 0.1), "EXPTIME": np.full(shape, 100.0)}
     layers = [fits.ImageHDU(layer, fits.Header(cards), name=name) for name, layer in names.items()]
-    layers.append(fits.ImageHDU(np.ones((5, 5)), name="VIS_PSF"))
+    names = {"NIR_Y_FLUX": image, "NIR_Y_RMS": np.full(shape, 0.1)}
+    layers += [fits.ImageHDU(layer, fits.Header(cards), name=name) for name, layer in names.items()]
+    layers += [fits.ImageHDU(np.ones((5, 5)), name=f"{band}_PSF") for band in ("VIS", "NIR_Y")]
     fits.HDUList([fits.PrimaryHDU(), *layers]).writeto(path)
 
 

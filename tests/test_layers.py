@@ -19,8 +19,8 @@ PHYSICS = [
     ["observation", "pixels", "simulate", "linear"],
 ]
 GENERIC = ["density", "sampler", "infer"]
-ROWS = [*PHYSICS, GENERIC, ["priors", "models", "galaxy"], ["plot"], ["fitting", "gigalens"]]
-EDGE = {"io", "exchange", "report", "cli", "citations", "__init__", "__main__"}
+ROWS = [*PHYSICS, GENERIC, ["priors", "models"], ["plot"], ["fitting", "gigalens"]]
+EDGE = {"io", "bands", "exchange", "report", "cli", "citations", "__init__", "__main__"}
 ORDER = [name for row in ROWS for name in row]
 
 #: What some may import at most, besides themselves.

@@ -47,7 +47,9 @@ def test_a_cutout_of_a_moved_observation_stays_moved(double):
     part = cutout(whole, 0.3, center=(0.3, -0.2))
     used = np.asarray(part.mask)
     pairs = {(round(float(x), 9), round(float(y), 9)) for x, y in zip(part.x[used], part.y[used])}
-    old = {(round(float(x), 9), round(float(y), 9)) for x, y in zip(whole.x.ravel(), whole.y.ravel())}
+    old = {
+        (round(float(x), 9), round(float(y), 9)) for x, y in zip(whole.x.ravel(), whole.y.ravel())
+    }
     assert pairs <= old
 
 

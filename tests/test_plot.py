@@ -268,6 +268,11 @@ def test_three_planes_are_drawn(tmp_path):
     figure, axes = plot.plot_fit(fit_of(Scene.of(planes=[near, middle, far], scaling=scaling)))
     assert saved(figure, tmp_path / "fit.png")
     assert axes[1].lines  # critical curves of the whole
+    assert [axis.get_title() for axis in axes[3:]] == ["Source in plane 1", "Source in plane 2"]
+    for axis, peak in zip(axes[3:], (2.0, 3.0), strict=True):
+        brightness = axis.collections[0].get_array().reshape(300, 300)
+        assert brightness.max() * 2.0 * np.pi * 0.1**2 == pytest.approx(peak, rel=0.01)
+        assert axis.lines
 
 
 def test_axes_may_be_given(scene):

@@ -8,6 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from numpyro_lens.cli._call import absolute_model, keep_call
+from numpyro_lens.cli._images import (
+    BandOption,
+    BandsOption,
+    arguments,
+    images_of_call,
+    read_images,
+)
 from numpyro_lens.cli._keeper import Keeper, write_results
 from numpyro_lens.cli._shared import (
     DebugOption,
@@ -83,12 +90,14 @@ def demo(
         start_jax(x64)
         model = load_model("epl-shear-sersic")
         settings = {"seed": seed, "target_ess": target_ess, "progress": progress}
-        _run(model, _demo_observation(seed), out, settings, {"command": "demo"}, json)
+        _run(model, (_demo_observation(seed),), out, settings, {"command": "demo"}, json)
 
 
 def fit(
     model: ModelArgument,
     image: ImageArgument,
+    band: BandOption = None,
+    bands: BandsOption = None,
     image_ext: ImageExt = None,
     psf_ext: PsfExt = None,
     noise_ext: NoiseExt = None,
@@ -110,7 +119,7 @@ def fit(
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Fit MODEL to an image.
+    """Fit MODEL to an image, or to several bands.
 
     Example: numpyro-lens fit epl-shear-sersic lens.fits --psf-ext PSF --noise-ext RMS --out fit/
 
@@ -119,18 +128,20 @@ def fit(
     explained or another mode within reach; 2: bad input; 130: interrupted.
     """
     given = locals()
-    call = {
-        "command": "fit",
-        "model": absolute_model(model),
-        "image": str(image.resolve()),
-        "read_fits": {name: given[name] for name in _READING},
-        "out": str(out.resolve()),
-        "seed": seed,
-        "target_ess": target_ess,
-        "x64": x64,
-    }
     with one_line_errors(debug):
-        run_call(call, checkpoint, progress, json)
+        run_call(_call(given), checkpoint, progress, json)
+
+
+def _call(given: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of `fit`, as JSON can hold them, with absolute paths."""
+    reading = {name: given[name] for name in _READING}
+    return {
+        "command": "fit",
+        "model": absolute_model(given["model"]),
+        **images_of_call(given["image"], given["band"], given["bands"], reading),
+        "out": str(given["out"].resolve()),
+        **{name: given[name] for name in ("seed", "target_ess", "x64")},
+    }
 
 
 #: The options of `fit` that `read_fits` takes, by the same names.
@@ -153,11 +164,9 @@ _READING = (
 def run_call(call: dict[str, Any], checkpoint: Path | None, progress: bool, json: bool) -> None:
     """Fit as a call of `fit` asks, or go on with it where the checkpoint is."""
     start_jax(call["x64"])
-    from numpyro_lens.io import read_fits
-
     model = load_model(call["model"])
-    observation = read_fits(Path(call["image"]), **call["read_fits"])
-    check_model(model, observation)
+    data = arguments(model, read_images(call))
+    check_model(model, *data)
     if checkpoint is not None:
         keep_call(checkpoint, call)
     settings = {
@@ -166,12 +175,12 @@ def run_call(call: dict[str, Any], checkpoint: Path | None, progress: bool, json
         "progress": progress,
         "checkpoint": checkpoint,
     }
-    _run(model, observation, Path(call["out"]), settings, call, json)
+    _run(model, data, Path(call["out"]), settings, call, json)
 
 
 def _run(
     model: Callable,
-    observation: "Observation",
+    data: tuple,
     out: Path,
     settings: dict[str, Any],
     command: dict[str, Any],
@@ -183,7 +192,7 @@ def _run(
     out.mkdir(parents=True, exist_ok=True)
     keeper = Keeper(out)
     try:
-        result = nl.fit(model, observation, callback=keeper.keep, **settings)
+        result = nl.fit(model, *data, callback=keeper.keep, **settings)
         keeper.write("posterior.nc", result.save)
         summary = write_results(keeper, result, command)
     except (ValueError, TypeError) as error:

@@ -17,7 +17,6 @@ import typer
 if TYPE_CHECKING:
     from numpyro_lens.fitting import LensFit
     from numpyro_lens.infer import Verdict
-    from numpyro_lens.observation import Observation
 
 # jax, numpyro and the rest of the package are imported inside the commands: `--help` stays fast,
 # and jax is told how many devices the CPU has before it looks for them.
@@ -126,16 +125,16 @@ def _described(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def check_model(model: Callable, observation: "Observation") -> None:
+def check_model(model: Callable, *data: Any) -> None:
     """Run the model once: a mistake in it shows now and in one line, not amid compilation."""
     import jax
     from numpyro import handlers
 
     try:
         with handlers.block():
-            sites = handlers.trace(handlers.seed(model, jax.random.key(0))).get_trace(observation)
+            sites = handlers.trace(handlers.seed(model, jax.random.key(0))).get_trace(*data)
     except Exception as error:
-        raise InputError(f"the model failed on this observation: {_described(error)}") from error
+        raise InputError(f"the model failed on these data: {_described(error)}") from error
     if not any(site["type"] == "sample" and site["is_observed"] for site in sites.values()):
         raise InputError(
             "the model must place an observed site; it has "

@@ -6,6 +6,7 @@ that of the model, and no way to pass a covariance in another one.
 
 import abc
 import math
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -77,7 +78,7 @@ class Target(eqx.Module):
     Args:
         model: NumPyro model function.
         sites: its latent sites, in the order of the model.
-        args: its arguments.
+        args: its arguments; a dict keeps its order.
 
     Example:
         >>> import numpyro, numpyro.distributions as dist
@@ -91,7 +92,7 @@ class Target(eqx.Module):
 
     model: Callable = eqx.field(static=True)
     sites: tuple[Site, ...] = eqx.field(static=True)
-    args: tuple
+    args: tuple = eqx.field(converter=lambda args: tuple(map(_in_order, args)))
 
     @classmethod
     def of(cls, model: Callable, *args: Any) -> "Target":
@@ -191,6 +192,11 @@ class Target(eqx.Module):
         model = handlers.substitute(handlers.seed(self.model, key), data=given or {})
         trace = handlers.trace(model).get_trace(*self.args)
         return self.unconstrain({s.name: trace[s.name]["value"] for s in self.sites})
+
+
+def _in_order(argument: Any) -> Any:
+    """A dict that keeps its order inside compiled functions: JAX sorts the keys of others."""
+    return OrderedDict(argument) if type(argument) is dict else argument
 
 
 def flat_site(target: Target) -> AnyArray:

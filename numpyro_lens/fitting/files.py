@@ -26,18 +26,40 @@ def save(result: AbstractPosterior, placed: dict[str, Observation], path: str | 
         placed: its observations, by the name of their site.
         path: the file, replaced if it exists.
     """
-    arguments = [arg for arg in result.args if isinstance(arg, Observation)]
+    arguments = [each for arg in result.args for each in _bands(arg).values()]
     distinct = list({id(o): o for o in (*placed.values(), *arguments)}.values())
     number = {id(observation): index for index, observation in enumerate(distinct)}
     attrs = {
-        # of the observation of each site, and of each argument; -1: an array, or not kept
+        # of the observation of each site, and of each argument; -1: an array, or not kept;
+        # of a dict of observations those of each by name
         "sites": json.dumps({name: number[id(o)] for name, o in placed.items()}),
-        "arguments": json.dumps([number.get(id(arg), -1) for arg in result.args]),
+        "arguments": json.dumps([_numbers(arg, number) for arg in result.args]),
     }
     arrays = {str(i): _array(i, a) for i, a in enumerate(result.args) if _is_array(a)}
     extra = {f"observation_{i}": _observation_dataset(o) for i, o in enumerate(distinct)}
     extra["arguments"] = xr.Dataset(arrays, attrs=attrs)
     infer.save(result, path, model_name=model_name(result.model), extra=extra)
+
+
+def _bands(argument: Any) -> dict[str, Observation]:
+    """The observations in an argument of a model: a dict of them, one under no name, or none."""
+    bands = argument if isinstance(argument, dict) else {"": argument}
+    return bands if all(isinstance(each, Observation) for each in bands.values()) else {}
+
+
+def _numbers(argument: Any, number: dict[int, int]) -> int | dict[str, int]:
+    if isinstance(argument, dict) and _bands(argument):
+        return {name: number[id(each)] for name, each in argument.items()}
+    return number.get(id(argument), -1)
+
+
+def by_number(arguments: list[int | dict[str, int]], args: tuple) -> dict[int, Observation]:
+    """The observations among the arguments of a model, by their number in the file."""
+    found: dict[int, Observation] = {}
+    for kept, arg in zip(arguments, args, strict=False):
+        numbers = kept if isinstance(kept, dict) else {"": kept}
+        found |= {numbers[name]: each for name, each in _bands(arg).items() if name in numbers}
+    return found
 
 
 def model_name(model: Callable) -> str:
@@ -54,6 +76,9 @@ def read_arguments(path: str | PathLike, kept: xr.Dataset) -> tuple:
     """
     args: list[Any] = []
     for position, number in enumerate(json.loads(kept.attrs["arguments"])):
+        if isinstance(number, dict):
+            args.append({name: read_observation(path, each) for name, each in number.items()})
+            continue
         if number < 0 and str(position) not in kept:
             raise ValueError(
                 f"Argument {position} of the model is no observation and no array, so "

@@ -1,24 +1,25 @@
 """Fit a galaxy lensed by a galaxy, from simple light to a free-form source."""
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
-import numpy as np
 
-from numpyro_lens.pixels import binned, cutout
 from numpyro_lens.density import Target
 from numpyro_lens.fitting.pipeline import fit
 from numpyro_lens.fitting.result import LensFit
-from numpyro_lens.galaxy import galaxy, galaxy_sersic
 from numpyro_lens.infer import MAP, MAPResult
+from numpyro_lens.models import Data, galaxy, galaxy_sersic
 from numpyro_lens.observation import Observation
+from numpyro_lens.pixels import binned, cutout
 
 #: Pixels of the image that the first search looks at, at most.
 _MAX_PIXELS = 12_000
 
 
 def fit_galaxy(
-    observation: Observation, seed: int = 0, *, progress: bool = True, **settings: Any
+    observation: Data, seed: int = 0, *, progress: bool = True, **settings: Any
 ) -> LensFit:
     """Fit `models.galaxy` to an image, with nothing known of the lens.
 
@@ -28,7 +29,7 @@ def fit_galaxy(
     3. A fit of `galaxy` there, that starts from the best ends of the search.
 
     Args:
-        observation: the data; the lens is within an arcsecond or so of its centre.
+        observation: the data, or those of each band by its name; the lens is near the centre.
         seed: the same seed gives the same result.
         progress: draw progress bars.
         **settings: of `fit` for the last step.
@@ -40,12 +41,13 @@ def fit_galaxy(
         ValueError: no start reached a finite log density.
     """
     found = search_galaxy(observation, seed, progress=progress)
-    part = cutout(observation, *field_of(found))
+    radius, center = field_of(found)
+    part = _each(observation, lambda band: cutout(band, radius, center))
     settings.setdefault("map", MAP(num_starts=8, num_screened=64, num_steps=150, num_polished=1))
     return fit(galaxy, part, seed=seed, start=found, progress=progress, **settings)
 
 
-def search_galaxy(observation: Observation, seed: int = 0, *, progress: bool = True) -> MAPResult:
+def search_galaxy(observation: Data, seed: int = 0, *, progress: bool = True) -> MAPResult:
     """The first step of `fit_galaxy`.
 
     Args:
@@ -56,8 +58,7 @@ def search_galaxy(observation: Observation, seed: int = 0, *, progress: bool = T
     Returns:
         The ends of the search, best basin first.
     """
-    factor = int(np.ceil(np.sqrt(observation.image.size / _MAX_PIXELS)))
-    small = binned(observation, factor)
+    small = _each(observation, _of_few_pixels)
     stage = MAP(num_starts=32, num_screened=500, max_searches=1, num_polished=0)
     return stage.run(Target.of(galaxy_sersic, small), jax.random.key(seed), progress=progress)
 
@@ -71,3 +72,14 @@ def field_of(found: MAPResult) -> tuple[float, tuple[float, float]]:
     theta_E = best["lens.theta_E"]
     center = best["lens_light.center_x"], best["lens_light.center_y"]
     return max(2.0 * theta_E, theta_E + 1.0), center
+
+
+def _of_few_pixels(observation: Observation) -> Observation:
+    factor = math.ceil(math.sqrt(observation.image.size / _MAX_PIXELS))
+    return observation if factor == 1 else binned(observation, factor)
+
+
+def _each(data: Data, function: Callable[[Observation], Observation]) -> Data:
+    if isinstance(data, Observation):
+        return function(data)
+    return {name: function(band) for name, band in data.items()}

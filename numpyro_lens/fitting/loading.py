@@ -5,7 +5,7 @@ from collections.abc import Callable
 from os import PathLike
 
 from numpyro_lens import infer
-from numpyro_lens.fitting.files import read_arguments, read_observation
+from numpyro_lens.fitting.files import by_number, read_arguments, read_observation
 from numpyro_lens.fitting.result import LensFit
 from numpyro_lens.infer import files
 from numpyro_lens.models import READY
@@ -43,11 +43,10 @@ def load(
         return _with_residuals(LensFit.of(infer.load(path, model=model, args=args or ())), path)
     sites = json.loads(kept.attrs["sites"])
     args = read_arguments(path, kept) if args is None else args
-    by_number = dict(zip(json.loads(kept.attrs["arguments"]), args, strict=False))
+    given = by_number(json.loads(kept.attrs["arguments"]), args)
     result = LensFit.of(infer.load(path, model=model, args=args, ready=READY))
     result.__dict__["observations"] = {
-        name: by_number.get(number) or read_observation(path, number)
-        for name, number in sites.items()
+        name: given.get(number) or read_observation(path, number) for name, number in sites.items()
     }
     return _with_residuals(result, path)
 

@@ -4,7 +4,8 @@ The data constrain the arcs, not the source. Where another mass traces the rays 
 place, the source has to be there, with the size and the shape that give the same arc; in its own
 parameters the posterior is a thin curved sheet. So the map of the sampler (`sampler.Additive`)
 gives the source relative to where one pixel of the arcs, the brightest, is seen in the source
-plane: by its position there, and by the local Jacobian of the lens equation.
+plane: by its position there, and by the local Jacobian of the lens equation. Each source of several
+planes has a pixel of its own, the nearest first: its mass and its place are in front of the next.
 """
 
 from typing import NamedTuple
@@ -48,11 +49,13 @@ class PixelFeatures(eqx.Module):
         target: a lens model.
         site: name of the site whose scene it is.
         pixel: in the image plane.
+        plane: number of the plane of the source; the last by default.
     """
 
     target: Target
     site: str = eqx.field(static=True)
     pixel: Pixel
+    plane: int = eqx.field(static=True, default=-1)
 
     def __call__(self, z: Array) -> Array:
         """Features (5,) of an unconstrained vector (d,)."""
@@ -60,7 +63,7 @@ class PixelFeatures(eqx.Module):
         half = 0.5 * self.pixel.width
         x = self.pixel.x + half * jnp.array([-1, 1, -1, 1])
         y = self.pixel.y + half * jnp.array([-1, -1, 1, 1])
-        beta = jnp.stack(ray_trace(scene, x, y))
+        beta = jnp.stack(ray_trace(scene, x, y, to=self.plane))
         left, right = beta[:, 0] + beta[:, 2], beta[:, 1] + beta[:, 3]
         below, above = beta[:, 0] + beta[:, 1], beta[:, 2] + beta[:, 3]
         (xx, yx), (xy, yy) = (right - left) / (4.0 * half), (above - below) / (4.0 * half)
@@ -85,37 +88,44 @@ def source_map(target: Target, gaussian: Affine) -> AbstractMap:
         gaussian: of the VI.
 
     Returns:
-        Quadratic layers upon the Gaussian, followed by the coupling of the source to the mass.
+        Quadratic layers upon the Gaussian, followed by the coupling of each source to the mass in
+        front of it.
     """
-    layers = Quadratic.of(gaussian)
-    site = _lensed_site(target)
-    if site is None:
-        return layers
-    pixel = jax.tree.map(jnp.asarray, _brightest_pixel(target, site, gaussian.loc))
-    features = PixelFeatures(target, site, pixel)
-    return Additive.of(features, features.resolution, layers)
+    layers: Quadratic | Additive = Quadratic.of(gaussian)
+    site, planes = _lensed(target)
+    for plane in planes:
+        pixel = jax.tree.map(jnp.asarray, _brightest_pixel(target, site, plane, gaussian.loc))
+        features = PixelFeatures(target, site, pixel, plane)
+        layers = Additive.of(features, features.resolution, layers)
+    return layers
 
 
-def _lensed_site(target: Target) -> str | None:
-    """The first site that observes a source behind a deflector."""
-    found: list[str] = []
+def _lensed(target: Target) -> tuple[str, list[int]]:
+    """The first site that observes a source behind a deflector, and the planes of its sources."""
+    found: dict[str, list[int]] = {}
 
     def look(z: Array) -> int:
-        placed = scenes(target.trace(z)).items()
-        found.extend(name for name, s in placed if s.source is not None and s.deflector())
+        for name, scene in scenes(target.trace(z)).items():
+            if behind := [j for j, p in enumerate(scene.planes) if _is_lensed(scene, j, p)]:
+                found[name] = behind
         return 0
 
     jax.eval_shape(look, jnp.zeros(target.dim))
-    return found[0] if found else None
+    return next(iter(found.items()), ("", []))
 
 
-@jax.jit(static_argnames="site")
-def _brightest_pixel(target: Target, site: str, z: Array) -> Pixel:
-    """Where the lensed source is brightest."""
+def _is_lensed(scene: Scene, number: int, plane: Plane) -> bool:
+    in_front = scene.planes[:number]
+    return plane.light is not None and any(p.mass is not None for p in in_front)
+
+
+@jax.jit(static_argnames=("site", "plane"))
+def _brightest_pixel(target: Target, site: str, plane: int, z: Array) -> Pixel:
+    """Where the lensed source of a plane is brightest."""
     trace = target.trace(z)
     amplitudes = conditioned(observed_sites(trace))[1][site]
     observation = observations(trace)[site]
-    scene = _without_foreground(with_amplitudes(scenes(trace)[site], amplitudes))
+    scene = _light_of(plane, with_amplitudes(scenes(trace)[site], amplitudes))
     brightest = jnp.argmax(render_scene(observation, scene))
     x, y = (
         jnp.mean(axis, axis=(0, 1)).reshape(-1)[brightest]
@@ -124,6 +134,7 @@ def _brightest_pixel(target: Target, site: str, z: Array) -> Pixel:
     return Pixel(x, y, jnp.sqrt(observation.pixel_area))
 
 
-def _without_foreground(scene: Scene) -> Scene:
-    dark = tuple(Plane(mass=plane.mass) for plane in scene.planes[:-1])
-    return Scene((*dark, scene.planes[-1]), scene.scaling)
+def _light_of(number: int, scene: Scene) -> Scene:
+    """The same planes, of which one alone emits light."""
+    planes = enumerate(scene.planes)
+    return Scene(tuple(p if j == number else Plane(p.mass) for j, p in planes), scene.scaling)

@@ -181,7 +181,9 @@ class MAP:
         each = -(-self._num_draws // num_given)
         keys = jax.random.split(key, (num_given, each))
         draws = _draws_given(target, keys, given)
-        log_density, _ = evaluate(target.log_density, draws.reshape(-1, target.dim), self.batch_size)
+        log_density, _ = evaluate(
+            target.log_density, draws.reshape(-1, target.dim), self.batch_size
+        )
         value = jnp.where(jnp.isfinite(log_density), log_density, -jnp.inf)
         ranked = jnp.argsort(-value.reshape(num_given, each), axis=1)
         best = ranked[:, : max(self.num_starts // num_given, 1)]

@@ -25,5 +25,6 @@ from numpyro_lens.mass._multipole import Multipole as Multipole
 from numpyro_lens.mass._point import PointMass as PointMass
 from numpyro_lens.mass._population import Population as Population
 from numpyro_lens.mass._power_law import EPL as EPL
+from numpyro_lens.mass._scaling_relation import scaling_relation as scaling_relation
 from numpyro_lens.mass._stellar import Sersic as Sersic
 from numpyro_lens.mass._stellar import sersic_gaussians as sersic_gaussians

@@ -43,7 +43,7 @@ def plot_observation(observation: Observation, ax: Axes | None = None) -> tuple[
 def plot_fit(
     result: Any, names: str | Sequence[str] | None = None, ax: Any = None
 ) -> tuple[Figure, np.ndarray]:
-    """Draw a fit: data, model, normalised residuals and source plane of every image.
+    """Draw a fit: data, model, normalised residuals and source planes of every image.
 
     The model is that of the best posterior draw. Critical curves lie on the model and caustics on
     the source. Pixels outside the mask are hatched in the data and the residuals; on the model a
@@ -52,15 +52,15 @@ def plot_fit(
     Args:
         result: the result of `fit`.
         names: sites of the images, one or several; all of them by default.
-        ax: four axes for each image to draw on; by default those of a new figure, where several
-            images have a row each.
+        ax: axes to draw on, four for each image and one more for every further source plane; by
+            default those of a new figure, where several images have a row each.
 
     Returns:
-        The figure and its axes, four for each image, in reading order.
+        The figure and its axes, in reading order.
 
     Raises:
         ValueError: the model observes no image, so there is nothing to draw, there is none of that
-            name, or ``ax`` does not hold four axes for each.
+            name, or ``ax`` does not hold as many axes.
 
     Example:
         >>> figure, axes = nl.plot.plot_fit(fit)
@@ -68,9 +68,10 @@ def plot_fit(
     """
     chosen = _chosen(result, names)
     single = len(chosen) == 1
-    shape, size = ((2, 2), (10.4, 9.2)) if single else ((len(chosen), 4), (20.8, 4.6 * len(chosen)))
-    figure, axes = _panel.axes_for(ax, shape, size)
-    for name, row in zip(chosen, axes.reshape(-1, 4), strict=True):
+    columns = 3 + max(len(_source_planes(result.views[name].scene)) for name in chosen)
+    shape = (2, 2) if single and columns == 4 else (len(chosen), columns)
+    figure, axes = _panel.axes_for(ax, shape, (5.2 * shape[1], 4.6 * shape[0]))
+    for name, row in zip(chosen, axes.reshape(-1, columns), strict=True):
         _draw_view(row, result.views[name])
         if not single:
             row[0].set_title(f"{name}: data")
@@ -93,7 +94,18 @@ def _draw_view(axes: np.ndarray, view: Any) -> None:
     critical = _panel.curves_of(lensing.critical_curves, observation, scene)
     _panel.draw_curves(axes[1], critical, "critical curves")
     _residual_panel(axes[2], observation, jnp.asarray(model))
-    _source_panel(axes[3], observation, scene)
+    planes = _source_planes(scene)
+    for axis, plane in zip(axes[3:], planes, strict=False):
+        axis.set_title("Source plane" if len(planes) == 1 else f"Source in plane {plane}")
+        _source_panel(axis, observation, scene, plane)
+    for axis in axes[3 + len(planes) :]:
+        axis.set_axis_off()
+
+
+def _source_planes(scene: Scene | None) -> list[int]:
+    """Numbers of the planes whose light may be lensed; the last where there is none."""
+    planes = [] if scene is None else list(enumerate(scene.planes))[1:]
+    return [number for number, plane in planes if plane.light is not None] or [-1]
 
 
 def _norm(observation: Observation, model: np.ndarray) -> Normalize:
@@ -122,18 +134,18 @@ def _residual_panel(axis: Axes, observation: Observation, model: Array) -> None:
     )
 
 
-def _source_panel(axis: Axes, observation: Observation, scene: Scene | None) -> None:
-    axis.set_title("Source plane")
+def _source_panel(axis: Axes, observation: Observation, scene: Scene | None, plane: int) -> None:
     _panel.frame(axis, observation)
     axis.patch.set_hatch("")
-    if scene is None or scene.source is None:
+    source = None if scene is None or len(scene.planes) < 2 else scene.planes[plane].light
+    if source is None:
         axis.text(0.5, 0.5, "no source", transform=axis.transAxes, ha="center", va="center")
         return
-    caustics = _panel.curves_of(lensing.caustics, observation, scene)
-    centre, half = _source_window(observation, scene.source, caustics)
+    caustics = _panel.curves_of(lensing.caustics, observation, scene, plane)
+    centre, half = _source_window(observation, source, caustics)
     step = np.linspace(-half, half, 300)
     x, y = np.meshgrid(centre[0] + step, centre[1] + step)
-    brightness = np.asarray(scene.source.brightness(x, y))
+    brightness = np.asarray(source.brightness(x, y))
     top = float(brightness.max())
     norm = AsinhNorm(linear_width=0.1 * top, vmin=0, vmax=top) if top > 0 else None
     mesh = axis.pcolormesh(

@@ -146,14 +146,15 @@ def compass(axis: Axes, observation: Observation, length: float = 0.11) -> None:
 
 
 def curves_of(
-    function: Callable, observation: Observation, scene: Scene | None
+    function: Callable, observation: Observation, scene: Scene | None, plane: int = -1
 ) -> list[np.ndarray]:
-    """Critical curves or caustics (n, 2) [arcsec] of the lens within and around the image."""
-    if scene is None or scene.deflector() is None:
+    """Critical curves or caustics (n, 2) [arcsec] for a plane, within and around the image."""
+    lens = None if scene is None else scene.deflector(plane)
+    if lens is None:
         return []
     x, y = corners(observation)
     reach = max(np.abs(x - x.mean()).max(), np.abs(y - y.mean()).max())
-    return function(scene, center=(x.mean(), y.mean()), half_width=1.5 * reach)
+    return function(lens, center=(x.mean(), y.mean()), half_width=1.5 * reach)
 
 
 def draw_curves(axis: Axes, curves: list[np.ndarray], label: str) -> None:

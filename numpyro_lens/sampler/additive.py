@@ -62,7 +62,8 @@ class Additive(AbstractMap):
             as an ``equinox.Module`` or ``jax.tree_util.Partial(function)``.
         resolution: how far a feature is trusted (m,): differences below it move nothing.
         coefficients: see ``Coefficients``.
-        inner: unconstrained vectors, before they are moved, of whitened ones.
+        inner: unconstrained vectors, before they are moved, of whitened ones; where it is another
+            `Additive`, the features may depend on what that one moves.
         num_rounds: how often a fit alternates between the coefficients and the affine map.
         ridge: added to the normal equations of a fit, in units of their diagonal.
     """
@@ -70,12 +71,14 @@ class Additive(AbstractMap):
     features: Callable
     resolution: Array
     coefficients: Coefficients
-    inner: Quadratic
+    inner: "Quadratic | Additive"
     num_rounds: int = eqx.field(static=True, default=8)
     ridge: float = eqx.field(static=True, default=0.01)
 
     @classmethod
-    def of(cls, features: Callable, resolution: ArrayLike, inner: Quadratic) -> "Additive":
+    def of(
+        cls, features: Callable, resolution: ArrayLike, inner: "Quadratic | Additive"
+    ) -> "Additive":
         """A map that is ``inner``: nothing is moved yet.
 
         Args:
@@ -93,6 +96,15 @@ class Additive(AbstractMap):
         shapes = (len(resolution),), (dim, len(resolution)), (len(resolution), dim)
         coefficients = Coefficients(*(jnp.zeros(shape, dtype) for shape in shapes))
         return cls(features, resolution, coefficients, inner)
+
+    @property
+    def metric(self) -> Affine:
+        """The affine map that everything else is upon."""
+        return self.inner.metric
+
+    def upon(self, metric: Affine) -> "Additive":
+        """The same upon another affine map."""
+        return eqx.tree_at(lambda map: map.inner, self, self.inner.upon(metric))
 
     def __call__(self, u: Array) -> Array:
         """Unconstrained vectors (n, d) of whitened ones."""

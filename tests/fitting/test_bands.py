@@ -202,6 +202,41 @@ def test_one_seed_one_result_and_another_seed_another(bands):
     assert not np.all(one.z == other.z, axis=-1).any()
 
 
+# --- a dict of bands -----------------------------------------------------------------------------
+
+
+def of_a_dict(bands):
+    """The second band is moved; which one that is depends on the order of the dict."""
+    amp = numpyro.sample("amp", dist.LogNormal(0.0, 0.3))
+    for i, (name, band) in enumerate(bands.items()):
+        dx = numpyro.sample(f"{name}.dx", dist.Normal(0.0, 0.1)) if i else 0.0
+        blob = nl.light.Gaussian(amp, sigma=0.3)
+        nl.observe(name, band.moved(dx=dx), lens_light=blob)
+
+
+def test_a_dict_of_bands_keeps_its_order_on_disk_too(bands, tmp_path):
+    """JAX sorts the keys of a dict: then the other band would move."""
+    fit = fitted(of_a_dict, dict(bands))
+    assert list(bands) == ["vis", "nir"]
+    assert fit.target.names == ("amp", "nir.dx")
+    traced = jax.jit(lambda target, z: target.log_density(z))(fit.target, jnp.zeros(2))
+    np.testing.assert_allclose(traced, fit.target.log_density(jnp.zeros(2)), rtol=1e-5)
+    fit.save(tmp_path / "posterior.nc")
+    for loaded in (
+        nl.load(tmp_path / "posterior.nc", model=of_a_dict),
+        nl.load(tmp_path / "posterior.nc", model=of_a_dict, args=(dict(bands),)),
+    ):
+        (again,) = loaded.args
+        assert list(again) == ["vis", "nir"]
+        for name in BANDS:
+            np.testing.assert_array_equal(again[name].image, bands[name].image)
+            image = loaded.views[name].image
+            np.testing.assert_allclose(image, fit.views[name].image, rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(
+                loaded.observations[name].x, fit.observations[name].x, atol=1e-6
+            )
+
+
 # --- names ---------------------------------------------------------------------------------------
 
 

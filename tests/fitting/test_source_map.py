@@ -1,5 +1,7 @@
 """Coordinates along the lens equation: exact, of volume one, and straight where a lens is bent."""
 
+import functools
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -45,8 +47,8 @@ def empty(number=9):
     )
 
 
-def sheet_draws(number=256, seed=0):
-    target = Target.of(sheet, empty())
+def sheet_draws(number=256, seed=0, model=sheet):
+    target = Target.of(model, empty())
     z = prior_draws(target, jax.random.split(jax.random.key(seed), number))
     return target, z, jax.vmap(jax.grad(target.log_density))(z)
 
@@ -113,6 +115,70 @@ def test_the_map_begins_as_the_gaussian():
     target, z, _ = sheet_draws(8)
     metric = normal(4, loc=0.3)
     np.testing.assert_allclose(source_map(target, metric)(z), metric(z), rtol=1e-6)
+
+
+def two_sheets(observation, near_width):
+    """Sources of two planes, each tied to where a ray comes from.
+
+    The ray to the farther one is deflected by the nearer one where that really is.
+    """
+    lens = nl.sample(
+        "lens", nl.mass.EPL, theta_E=dist.Normal(1.0, 0.1), gamma=dist.Normal(2.0, 0.15)
+    )
+    scaling = jnp.zeros((3, 3)).at[:2, 2].set(1.0).at[0, 1].set(0.6)
+    tied, planes = {}, [nl.Plane(lens)]
+    for number, name, width in ((1, "near", near_width), (2, "far", 0.003)):
+        scene = nl.Scene.of(
+            planes=[*planes, nl.Plane()], scaling=scaling[: number + 1, : number + 1]
+        )
+        x, y = nl.scene.ray_trace(scene, PIXEL.x, PIXEL.y, to=number)
+        tied[name] = nl.sample(
+            name,
+            nl.light.Gaussian,
+            amp=1.0,
+            sigma=0.2,
+            center_x=dist.Normal(x, width),
+            center_y=dist.Normal(y, width),
+        )
+        halo = nl.mass.SIS(0.5, tied[name].center_x + 0.3, tied[name].center_y)
+        planes.append(nl.Plane(halo if number == 1 else None, tied[name]))
+    nl.observe("image", observation, planes=planes, scaling=scaling)
+
+
+@pytest.mark.parametrize("width", [0.05, 0.003], ids=["nearer loosely tied", "nearer tied"])
+def test_each_source_of_two_planes_follows_the_mass(width):
+    """The place of the nearer one, which deflects, is one of the features of the farther."""
+    model = functools.partial(two_sheets, near_width=width)
+    target, *draws = sheet_draws(model=model)
+    metric = Affine(jnp.mean(draws[0], axis=0), jnp.linalg.cholesky(jnp.cov(draws[0].T)))
+    follows = source_map(target, metric)
+    assert [follows.features.plane, follows.inner.features.plane] == [2, 1]
+    follows = eqx.tree_at(
+        lambda m: (m.features.pixel, m.inner.features.pixel), follows, (PIXEL, PIXEL)
+    )
+    nearer = follows.inner
+    farther = eqx.tree_at(lambda m: m.inner, follows, Quadratic.of(metric))
+    _, *fresh = sheet_draws(seed=1, model=model)
+    fitted = follows.fit(*draws)
+    left = divergence(fitted, *fresh)
+    assert left < 0.05
+    alone = nearer if width > 0.01 else farther
+    assert divergence(alone.fit(*draws), *fresh) > 30.0 * left
+    np.testing.assert_allclose(fitted(fitted.whiten(fresh[0])), fresh[0], rtol=1e-4, atol=1e-5)
+
+
+def test_the_brightest_pixel_is_that_of_each_plane():
+    def model(observation):
+        lens = nl.sample("lens", nl.mass.SIS, theta_E=dist.Normal(1.0, 1.0))
+        scaling = jnp.array([[0.0, 0.5, 1.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
+        near = nl.light.Gaussian(amp=1.0, sigma=0.05, center_x=1.0)
+        far = nl.light.Gaussian(amp=9.0, sigma=0.05, center_y=-0.5)
+        planes = [nl.Plane(lens), nl.Plane(None, near), nl.Plane(None, far)]
+        nl.observe("image", observation, planes=planes, scaling=scaling)
+
+    found = source_map(Target.of(model, empty(21)), normal(1, loc=1.0))
+    np.testing.assert_allclose(found.features.pixel, (0.0, -1.5, 0.3), atol=1e-6)
+    np.testing.assert_allclose(found.inner.features.pixel, (1.5, 0.0, 0.3), atol=1e-6)
 
 
 def test_chains_on_a_sheet_have_the_moments_of_the_prior():

@@ -1,8 +1,7 @@
-"""Lens models are NumPyro functions: what is needed to write one, and ready ones to copy."""
+"""The likelihood of an observation: what a NumPyro model of a lens ends in."""
 
-import dataclasses
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,59 +9,21 @@ import numpyro
 import numpyro.distributions as dist
 from numpyro.distributions import constraints
 
-from numpyro_lens import light, mass, priors
 from numpyro_lens._types import Array, Image, Mask, Scaling
 from numpyro_lens.density import AbstractMarginal, Sites
 from numpyro_lens.light import Lights
 from numpyro_lens.linear import (
-    Linear,
     LinearImage,
     conditional_amplitudes,
     has_linear,
     linear_image,
     log_marginal,
 )
-from numpyro_lens.mass import AbstractMass, Masses
+from numpyro_lens.mass import Masses
 from numpyro_lens.noise import AbstractNoise
 from numpyro_lens.observation import Observation
 from numpyro_lens.scene import Plane, Scene
 from numpyro_lens.simulate import render_scene
-
-Profile = TypeVar("Profile")
-
-
-def sample(name: str, profile: type[Profile], **parameters: Any) -> Profile:
-    """Place the parameters of a profile in a NumPyro model.
-
-    Args:
-        name: prefix of the sites, which are called ``name.parameter``.
-        profile: class of the profile, such as ``mass.EPL``.
-        **parameters: for each field of the profile a distribution (it is sampled) or a number or
-            array (it is fixed); the linear field of a light, ``amp``, can also be `Linear` (it is
-            integrated out, see `observe`); a field with a default may be left out.
-
-    Returns:
-        The profile with its values.
-
-    Raises:
-        ValueError: a parameter is unknown or missing, or one that is not linear is `Linear`.
-
-    Example:
-        >>> import jax, numpyro, numpyro.distributions as dist, numpyro_lens as nl
-        >>> with numpyro.handlers.seed(rng_seed=0):
-        ...     lens = sample("lens", nl.mass.SIS, theta_E=dist.LogNormal(0.0, 0.3), center_x=0.1)
-        >>> lens.center_x
-        0.1
-    """
-    _check_parameters(profile, parameters)
-    values = {field: _place(f"{name}.{field}", value) for field, value in parameters.items()}
-    return profile(**values)
-
-
-def _place(site: str, value: Any) -> Any:
-    if isinstance(value, Linear):
-        return dataclasses.replace(value, name=site)
-    return numpyro.sample(site, value) if isinstance(value, dist.Distribution) else value
 
 
 def observe(
@@ -292,151 +253,3 @@ class MarginalImage(AbstractMarginal):
         """The distribution of the image for given amplitudes: independent normal pixels."""
         values = jnp.concatenate([jnp.ravel(variables[str(p.name)]) for p in self.image.priors])
         return dist.Normal(self.image(values), self.sigma).mask(self.used).to_event(2)
-
-
-def _check_parameters(profile: type, parameters: dict[str, Any]) -> None:
-    fields = {field.name: field for field in dataclasses.fields(profile)}
-    unknown = [name for name in parameters if name not in fields]
-    missing = [
-        name
-        for name, field in fields.items()
-        if name not in parameters
-        and field.default is dataclasses.MISSING
-        and field.default_factory is dataclasses.MISSING
-    ]
-    if unknown or missing:
-        problems = [f"unknown: {', '.join(unknown)}"] * bool(unknown) + [
-            f"missing: {', '.join(missing)}"
-        ] * bool(missing)
-        raise ValueError(
-            f"Give each parameter of {profile.__name__} a distribution or a number "
-            f"({'; '.join(problems)}). Its parameters are: {', '.join(fields)}."
-        )
-    for name, value in parameters.items():
-        _check_kind(profile, name, value)
-
-
-def _check_kind(profile: type, name: str, value: Any) -> None:
-    if isinstance(value, type):
-        raise ValueError(
-            f"Give each parameter of {profile.__name__} a distribution or a number; `{name}` got "
-            f"the class {value.__name__} itself. Write {name}={value.__name__}(...)."
-        )
-    if isinstance(value, light.Footprint) and name != "smoothing":
-        raise ValueError(
-            "Only the `smoothing` of a light follows the footprint of the rays; got Footprint for "
-            f"{name}. Give it a distribution: dist.LogNormal(-1.0, 0.3)."
-        )
-    linear = getattr(profile, "linear_field", None)
-    if isinstance(value, Linear) and name != linear:
-        rule = f"Only `{linear}` of {profile.__name__} enters an image linearly"
-        raise ValueError(
-            f"{rule if linear else f'No parameter of {profile.__name__} enters an image linearly'};"
-            f" got Linear for {name}. Give it a distribution: dist.Normal(0.0, 1.0)."
-        )
-
-
-def power_law_with_shear() -> AbstractMass:
-    """An elliptical power law ``lens`` and an external shear ``shear``, with broad priors.
-
-    Returns:
-        The deflector, of 8 parameters.
-    """
-    position, shear = dist.Normal(0.0, 0.1), dist.Normal(0.0, 0.06)
-    ellipticity = dist.TruncatedNormal(0.0, 0.2, low=-0.8, high=0.8)
-    power_law = sample(
-        "lens",
-        mass.EPL,
-        theta_E=dist.LogNormal(0.1, 0.4),
-        gamma=dist.TruncatedNormal(2.0, 0.3, low=1.0, high=3.0),
-        e1=ellipticity,
-        e2=ellipticity,
-        center_x=position,
-        center_y=position,
-    )
-    return power_law + sample("shear", mass.Shear, gamma1=shear, gamma2=shear)
-
-
-def sersic_lens_light(amp: Any) -> light.Sersic:
-    """A Sersic profile ``lens_light``, with broad priors.
-
-    Args:
-        amp: its amplitude: a distribution, a number or `Linear`.
-
-    Returns:
-        The profile, of 6 parameters and the amplitude.
-    """
-    position = dist.Normal(0.0, 0.1)
-    ellipticity = dist.TruncatedNormal(0.0, 0.2, low=-0.8, high=0.8)
-    return sample(
-        "lens_light",
-        light.Sersic,
-        amp=amp,
-        R_sersic=dist.LogNormal(-0.2, 0.7),
-        n_sersic=dist.Uniform(0.2, 10.0),
-        e1=ellipticity,
-        e2=ellipticity,
-        center_x=position,
-        center_y=position,
-    )
-
-
-def epl_shear_sersic(observation: Observation) -> None:
-    """An elliptical power law with external shear, and a Sersic each for lens and source light.
-
-    It has 22 parameters. The cusp of the source is softened on the scale of a sub-pixel's
-    footprint.
-
-    Args:
-        observation: the data.
-    """
-    position, ellipticity = (
-        dist.Normal(0.0, 0.3),
-        dist.TruncatedNormal(0.0, 0.3, low=-0.8, high=0.8),
-    )
-    lens = power_law_with_shear()
-    lens_light = sersic_lens_light(priors.amplitude(observation))
-    source = sample(
-        "source",
-        light.Sersic,
-        amp=priors.amplitude(observation),
-        R_sersic=dist.LogNormal(-1.5, 0.7),
-        n_sersic=dist.Uniform(0.2, 10.0),
-        e1=ellipticity,
-        e2=ellipticity,
-        center_x=position,
-        center_y=position,
-        smoothing=light.Footprint(),
-    )
-    observe("image", observation, mass=lens, source=source, lens_light=lens_light)
-
-
-def epl_shear_shapelets(observation: Observation, n_max: int = 6) -> None:
-    """An elliptical power law with external shear, Sersic lens light and a shapelet source.
-
-    It has 17 parameters; the 29 amplitudes are integrated out.
-
-    Args:
-        observation: the data.
-        n_max: largest order of the shapelets.
-    """
-    brightest = jnp.exp(priors.amplitude(observation, fraction=1.0).loc)
-    lens = power_law_with_shear()
-    lens_light = sersic_lens_light(Linear(scale=brightest))
-    num = len(light.shapelet_orders(n_max))
-    source = sample(
-        "source",
-        light.Shapelets,
-        amp=Linear(scale=jnp.full(num, brightest)),
-        beta=dist.LogNormal(-1.8, 0.5),
-        center_x=dist.Normal(0.0, 0.3),
-        center_y=dist.Normal(0.0, 0.3),
-    )
-    observe("image", observation, mass=lens, source=source, lens_light=lens_light)
-
-
-#: Ready models by the name that the command line takes.
-READY: dict[str, Callable] = {
-    "epl-shear-sersic": epl_shear_sersic,
-    "epl-shear-shapelets": epl_shear_shapelets,
-}
