@@ -37,7 +37,8 @@ PUBLISHED_AS = {"lens.theta_E": "theta_E", "lens.gamma": "gamma"}
 def main():
     arguments = parsed()
     if arguments.table:
-        return print(table(arguments))
+        print(table(arguments))
+        return
     done = set(rows(arguments))
     names = arguments.only or sorted(path.name[:10] for path in DATA.glob("*.fits.gz"))
     for name in names[arguments.first :: arguments.step]:
@@ -148,14 +149,15 @@ def table(arguments):
         published = {row["name"]: row for row in csv.DictReader(file)}
     found = rows(arguments)
     lines = [line(name, row, published[name]) for name, row in sorted(found.items())]
-    head = "| lens | b_SIE | theta_E | off by | gamma | published | mean square | R-hat | verdict | s |"
+    head = "| lens | b_SIE | theta_E | off by | gamma | published | mean square | R-hat | verdict |"
+    head += " s |"
     return "\n".join([head, "|---" * 10 + "|", *lines, "", counts(found, published)])
 
 
 def line(name, row, published):
     if "error" in row:
         return f"| {name} | {published['b_SIE']} | {row['error']} |"
-    value = theta_E(row)
+    value = radius_of(row)
     off = 100.0 * (value / float(published["b_SIE"]) - 1.0)
     gamma = "{:.2f} ± {:.2f}".format(*row["gamma"]) if "gamma" in row else ""
     known = published["gamma"] and f"{published['gamma']} ± {published['gamma_error']}"
@@ -170,13 +172,13 @@ def word(row):
     return "good" if row["good"] else "doubtful" if row["converged"] else "not converged"
 
 
-def theta_E(row):
+def radius_of(row):
     return row["theta_E"][0]
 
 
 def counts(found, published):
     done = {name: row for name, row in found.items() if "error" not in row}
-    off = {n: abs(theta_E(row) / float(published[n]["b_SIE"]) - 1.0) for n, row in done.items()}
+    off = {n: abs(radius_of(row) / float(published[n]["b_SIE"]) - 1.0) for n, row in done.items()}
     within = {limit: sum(v <= limit for v in off.values()) for limit in (0.05, 0.10)}
     text = f"{len(found)} lenses: {within[0.05]} within 5 %, {within[0.10]} within 10 % of b_SIE"
     wrong = [name for name, row in done.items() if off[name] > 0.10 and row.get("good")]

@@ -31,6 +31,7 @@ _PROFILES = {
     "TNFW": ("baltz2009",),
     "Hernquist": ("hernquist1990",),
     "Shapelets": ("refregier2003",),
+    "HSGP": ("solin2020",),
     "CoreSersic": ("graham2003",),
     "Moffat": ("moffat1969",),
 }
@@ -239,6 +240,16 @@ _BIBTEX = {
         volume="338",
         pages="35",
         year="2003",
+    ),
+    "solin2020": _entry(
+        "article",
+        "solin2020",
+        author='Solin, Arno and S{\\"a}rkk{\\"a}, Simo',
+        title="Hilbert space methods for reduced-rank {Gaussian} process regression",
+        journal="Statistics and Computing",
+        volume="30",
+        pages="419",
+        year="2020",
     ),
     "graham2003": _entry(
         "article",

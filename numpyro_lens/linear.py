@@ -370,10 +370,10 @@ def log_marginal(image: LinearImage, data: Image, sigma: Image, mask: Mask) -> A
 
     with :math:`V = s\, U/\sigma`, :math:`r = (d - F - U^T \mu)/\sigma`, :math:`K = 1 + V V^T`,
     :math:`\hat z = K^{-1} V r` and :math:`\rho = r - V^T \hat z`: the matrix inversion and
-    determinant lemmas, with one Cholesky factorisation of the (num, num) matrix K. The two squares
-    are a sum, not the usual difference, so nothing cancels in single precision. K is scaled to a
-    unit diagonal and gets the ridge of `solve_amplitudes`; one step of iterative refinement removes
-    its effect from the amplitudes.
+    determinant lemmas, with two Cholesky factorisations of (num, num) matrices. The two squares are
+    a sum, not the usual difference, so nothing cancels in single precision. The first matrix is K
+    scaled to a unit diagonal, with the ridge of `solve_amplitudes`; the second corrects for the
+    ridge, also where amplitudes are nearly degenerate. One step of iterative refinement follows.
 
     Args:
         image: the image as a function of its amplitudes.
@@ -384,7 +384,8 @@ def log_marginal(image: LinearImage, data: Image, sigma: Image, mask: Mask) -> A
     Returns:
         Log density, scalar.
 
-    Reference: Hogg, Price-Whelan & Leistedt 2020, arXiv:2005.14199, section 4.
+    Reference: Hogg, Price-Whelan & Leistedt 2020, arXiv:2005.14199, section 4; Fukaya et al. 2020,
+    SIAM J. Sci. Comput. 42, A477 (shifted Cholesky QR).
     """
     noise = jnp.where(mask, jnp.log(jnp.where(mask, sigma, 1.0)) + 0.5 * math.log(2 * math.pi), 0.0)
     return _log_standard_marginal(*_standardised(image, data, sigma, mask)) - jnp.sum(noise)
@@ -406,9 +407,7 @@ def conditional_amplitudes(
     """
     solution = _solve(*_standardised(image, data, sigma, mask))
     scale = image.scale
-    unit = jnp.diag(solution.unit * scale)
-    factor = solve_triangular(solution.lower, unit, lower=True).T
-    return image.loc + scale * solution.mean, factor
+    return image.loc + scale * solution.mean, scale[:, None] * solution.root.T
 
 
 def _standardised(image: LinearImage, data: Image, sigma: Image, mask: Mask) -> tuple[Array, Field]:
@@ -417,33 +416,34 @@ def _standardised(image: LinearImage, data: Image, sigma: Image, mask: Mask) -> 
 
 
 class _Solution(eqx.Module):
-    """Of K = 1 + V Vᵀ: ``unit`` scales it to a unit diagonal, ``lower`` is the factor of that."""
+    """Of K = 1 + V Vᵀ: ``root`` M with MᵀM = K⁻¹, and Q = M V, whose rows are near orthonormal."""
 
-    unit: Vector
-    lower: Array
+    root: Array
+    rotated: Array
+    log_det: Array
     mean: Vector
     residual: Field
 
-    def solve(self, b: Array) -> Array:
-        return self.unit * cho_solve((self.lower, True), self.unit * b)
-
-    def log_det(self) -> Array:
-        return 2.0 * jnp.sum(jnp.log(jnp.diag(self.lower)) - jnp.log(self.unit))
-
-    def inverse(self) -> Array:
-        half = solve_triangular(self.lower, jnp.diag(self.unit), lower=True)
-        return half.T @ half
-
 
 def _solve(basis: Array, target: Field) -> _Solution:
-    gram = basis @ basis.T + jnp.eye(len(basis), dtype=basis.dtype)
-    unit = 1.0 / jnp.sqrt(jnp.diag(gram))
-    ridge = _default_ridge(basis.dtype) * jnp.eye(len(basis), dtype=basis.dtype)
-    lower = jnp.linalg.cholesky(gram * unit[:, None] * unit[None] + ridge)
-    first = _Solution(unit, lower, jnp.zeros_like(unit), target)
-    mean = first.solve(basis @ target)
-    mean = mean + first.solve(basis @ (target - mean @ basis) - mean)
-    return _Solution(unit, lower, mean, target - mean @ basis)
+    """By two Cholesky factorisations, each of a matrix scaled to a unit diagonal, with a ridge.
+
+    The first is not exact where amplitudes are nearly degenerate. In its coordinates the matrix is
+    near one, so that the second leaves nothing of the ridge (shifted Cholesky QR).
+    """
+    one = jnp.eye(len(basis), dtype=basis.dtype)
+    root, rotated, log_det = one, basis, jnp.zeros((), basis.dtype)
+    ridge = _default_ridge(basis.dtype)
+    for small in (ridge, 0.1 * ridge):
+        gram = root @ root.T + rotated @ rotated.T
+        unit = jax.lax.rsqrt(jnp.diag(gram))
+        lower = jnp.linalg.cholesky(gram * unit[:, None] * unit[None] + small * one)
+        inverse = solve_triangular(lower, jnp.diag(unit), lower=True)
+        root, rotated = inverse @ root, inverse @ rotated
+        log_det += 2.0 * jnp.sum(jnp.log(jnp.diag(lower) / unit))
+    mean = root.T @ (rotated @ target)
+    mean = mean + root.T @ (rotated @ (target - mean @ basis) - root @ mean)
+    return _Solution(root, rotated, log_det, mean, target - mean @ basis)
 
 
 @jax.custom_jvp
@@ -462,10 +462,10 @@ def _log_standard_marginal_jvp(
 ) -> tuple[Array, Array]:
     basis, target = primals
     solution = _solve(basis, target)
-    slope = jnp.outer(solution.mean, solution.residual) - solution.inverse() @ basis
+    slope = jnp.outer(solution.mean, solution.residual) - solution.root.T @ solution.rotated
     tangent = jnp.sum(slope * tangents[0]) - jnp.sum(solution.residual * tangents[1])
     return _value(solution), tangent
 
 
 def _value(s: _Solution) -> Array:
-    return -0.5 * (jnp.sum(s.residual**2) + jnp.sum(s.mean**2) + s.log_det())
+    return -0.5 * (jnp.sum(s.residual**2) + jnp.sum(s.mean**2) + s.log_det)

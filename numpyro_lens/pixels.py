@@ -1,5 +1,6 @@
 """Fewer pixels of an observation: a part of the image, or sums of neighbouring pixels."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -34,7 +35,9 @@ def cutout(
         >>> cutout(image, 2.0).shape
         (40, 40)
     """
-    distance = np.hypot(*(np.asarray(a) - c for a, c in zip(_grid(observation), center)))
+    distance = np.hypot(
+        *(np.asarray(a) - c for a, c in zip(_grid(observation), center, strict=True))
+    )
     inside = np.asarray(observation.mask) & (distance <= radius)
     if not inside.any():
         raise ValueError(
@@ -136,8 +139,6 @@ def _span(inside: np.ndarray, axis: int) -> slice:
 
 
 def _part(noise: AbstractNoise, shape: tuple[int, int], part: tuple[slice, slice]) -> AbstractNoise:
-    import jax
-
     return jax.tree.map(lambda leaf: leaf[part] if jnp.shape(leaf) == shape else leaf, noise)
 
 

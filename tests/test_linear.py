@@ -11,6 +11,7 @@ import scipy.stats
 from numpyro_lens.light import Gaussian, MultiGaussian, Sersic, Shapelets, Uniform
 from numpyro_lens.linear import (
     Linear,
+    LinearImage,
     conditional_amplitudes,
     has_linear,
     linear_image,
@@ -258,3 +259,33 @@ def test_amplitudes_of_every_plane_are_linear(observation):
     expected = render_scene(observation, with_amplitudes(scene, image.named(amplitudes)))
     np.testing.assert_allclose(image(amplitudes), expected, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(unit_images(observation, scene), image.basis, rtol=1e-4, atol=1e-6)
+
+
+def nearly_degenerate(dtype, num=20, size=2000):
+    """Gaussians whose widths differ by a third, at a signal-to-noise ratio of 1e4."""
+    x = np.linspace(-5.0, 5.0, size)
+    basis = 1e4 * np.exp(-0.5 * (x / np.geomspace(0.025, 5.0, num)[:, None]) ** 2)
+    target = np.random.default_rng(0).normal(size=size) + 50.0 * np.exp(-np.abs(x))
+    image = LinearImage(
+        jnp.zeros((1, size), dtype),
+        jnp.asarray(basis[:, None], dtype),
+        (Linear(scale=jnp.ones(num, dtype), name="amp"),),
+    )
+    ones = jnp.ones((1, size), dtype)
+    return image, jnp.asarray(target[None], dtype), ones, ones > 0
+
+
+def test_single_precision_is_enough_for_nearly_degenerate_amplitudes():
+    """A ridge on the matrix alone changes this log density by 100 nats."""
+    single = log_marginal(*nearly_degenerate(np.float32))
+    with jax.enable_x64(True):
+        image, data, sigma, mask = nearly_degenerate(np.float64)
+        double = log_marginal(image, data, sigma, mask)
+        matrix, target = np.asarray(image.basis[:, 0]), np.asarray(data[0])
+    left, widths, _ = np.linalg.svd(matrix.T, full_matrices=False)
+    along = left.T @ target
+    shrunk = along**2 * widths**2 / (1.0 + widths**2)
+    log_det = np.sum(np.log1p(widths**2))
+    exact = -0.5 * (target @ target - shrunk.sum() + log_det + target.size * np.log(2 * np.pi))
+    np.testing.assert_allclose(double, exact, atol=1e-3)
+    np.testing.assert_allclose(single, exact, atol=0.2)

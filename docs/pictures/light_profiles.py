@@ -20,6 +20,9 @@ PROFILES = {
     "Shapelets": light.Shapelets(
         amp=np.array([4.0, 0.5, -1.0, 1.5, 2.0, -1.0, 0.5, -1.0, 0.5, 1.0]), beta=0.4
     ),
+    "HSGP": light.HSGP(
+        amp=3.0 * np.random.default_rng(3).normal(size=54) * light.matern_scale(9, 0.3), width=1.8
+    ),
     "Uniform": light.Uniform(amp=0.5),
 }
 
@@ -31,7 +34,7 @@ def main(folder=Path(__file__).parents[1] / "images" / "light"):
 
 
 def draw(name, profile, path, half_width=2.0):
-    """Surface brightness on a logarithmic scale; shapelets have both signs."""
+    """Surface brightness on a logarithmic scale; some have both signs."""
     figure = Figure(figsize=(1.9, 1.9), layout="constrained")
     axis = figure.subplots()
     side = half_width * np.linspace(-1, 1, 121)

@@ -96,8 +96,8 @@ def fit(model: Callable, *args: Any, seed: int = 0, **settings: Any) -> HMCResul
         model: NumPyro model function.
         *args: its arguments.
         seed: the same seed gives the same result.
-        **settings: of `fit_target`: ``start``, ``target_ess``, ``progress``, ``map``, ``svi``, ``hmc``,
-            ``callback``, ``checkpoint``.
+        **settings: of `fit_target`: ``start``, ``target_ess``, ``progress``, ``map``, ``svi``,
+            ``hmc``, ``callback``, ``checkpoint``.
 
     Returns:
         The posterior, with ``.map``, ``.svi`` and ``.num_gradients``.

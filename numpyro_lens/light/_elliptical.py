@@ -166,8 +166,8 @@ class MultiGaussian(AbstractLight):
         )
 
     def brightness(self, x: Coordinates, y: Coordinates) -> Field:
-        amp = jnp.asarray(self.amp)
-        return cast("Field", sum(a * part[0] for a, part in zip(amp, self.basis_parts(x, y))))
+        pairs = zip(jnp.asarray(self.amp), self.basis_parts(x, y), strict=True)
+        return cast("Field", sum(amp * part[0] for amp, part in pairs))
 
 
 class Moffat(AbstractLight):

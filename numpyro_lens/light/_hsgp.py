@@ -14,13 +14,13 @@ from numpyro_lens.numerics.trigonometric import sine_functions
 
 
 def hsgp_orders(order: int) -> np.ndarray:
-    """The modes of `HSGP`, those of long wavelength first.
+    r"""The modes of `HSGP`, those of long wavelength first.
 
     Args:
         order: largest root of the sum of squares of the two orders.
 
     Returns:
-        ``(num, 2)`` integers (j, k) from one, with :math:`j^2 + k^2 \\le \\mathrm{order}^2`.
+        ``(num, 2)`` integers (j, k) from one, with :math:`j^2 + k^2 \le \mathrm{order}^2`.
 
     Example:
         >>> hsgp_orders(3).tolist()

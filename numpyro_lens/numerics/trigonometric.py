@@ -35,7 +35,7 @@ def sine_functions(t: Field, num: int) -> tuple[Field, ...]:
 
 
 def _multiples(before: Field, now: Field, cosine: Field, num: int) -> list[Field]:
-    """Chebyshev's recursion :math:`f_{j+1} = 2 \\cos\\theta\\, f_j - f_{j-1}`."""
+    r"""Chebyshev's recursion :math:`f_{j+1} = 2 \cos\theta\\, f_j - f_{j-1}`."""
     out = []
     for _ in range(num):
         out.append(now)
