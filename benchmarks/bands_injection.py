@@ -7,8 +7,8 @@
 `bands_injection.jsonl`, beside this file, holds a line for each mock and kind of model with the
 commit that it was made with. A mock is a lens in two bands, the second offset by up to half a pixel
 in x and in y, and turned by up to 0.3 degrees. Each is fitted twice: with the offset sampled
-(`nl.align`), and with the offset ignored. The table has the share of mocks whose 68 % interval holds
-the truth, and the mean and the spread of the pulls, (mean - truth) / standard deviation. Of a
+(`nl.align`), and with the offset ignored. The table has the share of mocks whose 68 % interval
+holds the truth, and the mean and the spread of the pulls, (mean - truth) / standard deviation. Of a
 right model the spread is one, and the mean zero; with the offset ignored the table shows the bias.
 """
 
@@ -113,9 +113,8 @@ def lines(path):
 
 def print_table(records):
     """Coverage and pulls of each kind of model."""
-    print(
-        "| offset | parameter | mocks | inside 68 % | mean pull | spread |\n|---|---|---|---|---|---|"
-    )
+    columns = ("offset", "parameter", "mocks", "inside 68 %", "mean pull", "spread")
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for kind in MODELS:
         own = [record for record in records if record["kind"] == kind]
         for name in sorted({name for record in own for name in record if "." in name}):
