@@ -18,10 +18,14 @@ from numpyro_lens.density import values_and_gradients
 
 
 class Timing(NamedTuple):
-    """Seconds of tracing, of compiling, of each run and of its threads together; memory in MiB."""
+    """Seconds of tracing, of compiling, of each run and of its threads together; memory in MiB.
+
+    ``cold_cpu_s`` is the time of all threads in tracing and compiling together.
+    """
 
     trace_s: float
     compile_s: float
+    cold_cpu_s: float
     runs_s: tuple[float, ...]
     threads_s: tuple[float, ...]
     peak_mib: float
@@ -39,14 +43,15 @@ def measure(function, *args, repeats: int = 9) -> Timing:
     Three runs more come first, so that caches and clock frequency have settled.
     """
     function = function if hasattr(function, "trace") else jax.jit(function)
-    start = time.perf_counter()
+    start, threads_start = time.perf_counter(), time.process_time()
     lowered = function.trace(*args).lower()
     traced = time.perf_counter()
     compiled = lowered.compile()
-    ended = time.perf_counter()
+    ended, cold = time.perf_counter(), time.process_time() - threads_start
     _reset_peak()
     runs, threads = zip(*[_seconds(compiled, args) for _ in range(3 + repeats)][3:], strict=True)
-    return Timing(traced - start, ended - traced, runs, threads, _peak_mib(), _xla_mib(compiled))
+    took = traced - start, ended - traced, cold
+    return Timing(*took, runs, threads, _peak_mib(), _xla_mib(compiled))
 
 
 def measure_gradient(problem, batch_size=None, repeats: int = 9) -> Timing:
@@ -77,6 +82,7 @@ def report(name: str, timing: Timing, *, batch: int, pixels: int, **more) -> dic
         "num_devices": jax.local_device_count(),
         "compile_s": round(timing.compile_s, 3),
         "trace_s": round(timing.trace_s, 3),
+        "cold_cpu_s": round(timing.cold_cpu_s, 3),
         "peak_mib": round(timing.peak_mib, 1),
         "xla_mib": round(timing.xla_mib, 1),
         "load": round(os.getloadavg()[0], 2),

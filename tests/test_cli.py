@@ -85,11 +85,8 @@ def fake_fit(monkeypatch):
     """`nl.fit` that converges, or does not, or is interrupted after a stage."""
     behaviour = SimpleNamespace(converged=True, mean_square=1.0, stop_after=None, calls=[])
 
-    def fit(model, *data, seed, callback, **settings):
-        bands = data[0] if isinstance(data[0], dict) else {"": data[0]}
-        observation = next(iter(bands.values()))
-        call = {"data": data, "observation": observation, "seed": seed}
-        behaviour.calls.append(call | settings)
+    def fit(model, observation, *, seed, callback, **settings):
+        behaviour.calls.append({"observation": observation, "seed": seed, **settings})
         for stage, result in (("map", MAP), ("svi", SVI)):
             if behaviour.stop_after == "nothing":
                 raise KeyboardInterrupt
@@ -140,71 +137,6 @@ def test_fit_goes_on_from_a_checkpoint(files, fake_fit):
     answer = run(*fit_arguments(files, "my_model.py:model", "--checkpoint", files / "kept"))
     assert answer.exit_code == 0, answer.output
     assert fake_fit.calls[0]["checkpoint"] == files / "kept"
-
-
-BANDS = """
-import numpyro.distributions as dist
-import numpyro_lens as nl
-
-
-def by_name(bands):
-    lens = nl.sample("lens", nl.mass.SIS, theta_E=dist.Normal(0.5, 0.1))
-    for name, band in bands.items():
-        nl.observe(name, band, mass=lens, source=nl.light.Gaussian(amp=1.0, sigma=0.1))
-
-
-def one_by_one(red, blue):
-    by_name({"red": red, "blue": blue})
-"""
-
-
-@pytest.fixture
-def bands(files):
-    """The same two bands, in one file and in two."""
-    (files / "two.py").write_text(BANDS)
-    layers = {
-        f"{band}_{kind}": fits.ImageHDU(np.full((24, 24), value), name=f"{band}_{kind}")
-        for band, value in (("RED", 1.0), ("BLUE", 2.0))
-        for kind in ("SCI", "RMS")
-    }
-    fits.HDUList([fits.PrimaryHDU(), *layers.values()]).writeto(files / "both.fits")
-    for band in ("RED", "BLUE"):
-        own = [layers[f"{band}_{kind}"] for kind in ("SCI", "RMS")]
-        fits.HDUList([fits.PrimaryHDU(), *own]).writeto(files / f"{band}.fits")
-    return files
-
-
-@pytest.mark.parametrize("model", ["by_name", "one_by_one"])
-@pytest.mark.parametrize("where", ["one file", "two files"])
-def test_fit_of_several_bands(bands, fake_fit, model, where):
-    images = {
-        "one file": (bands / "both.fits", "--bands", "RED,BLUE"),
-        "two files": (bands / "RED.fits", "--band", bands / "BLUE.fits"),
-    }
-    out = ("--out", bands / "out", "--checkpoint", bands / "kept", "--pixel-scale", 0.1)
-    answer = run("fit", f"{bands}/two.py:{model}", *images[where], "--noise-ext", "RMS", *out)
-    assert answer.exit_code == 0, answer.output
-    assert run("resume", bands / "kept").exit_code == 0
-    for call in fake_fit.calls:
-        data = call["data"]
-        assert (list(data[0]) == ["RED", "BLUE"]) if model == "by_name" else (len(data) == 2)
-        values = data[0].values() if model == "by_name" else data
-        assert [float(band.image[0, 0]) for band in values] == [1.0, 2.0]
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (("--band", "BLUE.fits", "--bands", "RED,BLUE"), "got --band and --bands"),
-        (("--band", "both.fits"), "each band has the name of its file"),
-        (("--bands", "GREEN"), "The image of the band 'GREEN'"),
-    ],
-)
-def test_wrong_bands_are_named(bands, fake_fit, options, message):
-    answer = run("fit", f"{bands}/two.py:by_name", bands / "both.fits", *options)
-    assert answer.exit_code == 2
-    assert message in answer.stderr
-    assert not fake_fit.calls
 
 
 def interrupted(files, fake_fit, monkeypatch):

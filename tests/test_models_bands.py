@@ -131,6 +131,18 @@ def test_a_ready_model_of_two_bands(bands, model, own):
     assert list(nl.models.observations(two.trace(draws[0]))) == ["vis", "nir"]
 
 
+def test_a_second_lens_of_the_same_bands_compiles_nothing(bands):
+    """Their data are arguments, and not part of what is compiled."""
+    gradient = jax.jit(lambda target, z: jax.grad(target.log_density)(z))
+    others = {name: band.with_image(band.image + 1.0) for name, band in bands.items()}
+    found = []
+    for data in (bands, others):
+        target = Target.of(nl.models.epl_shear_sersic, data)
+        found.append(gradient(target, jnp.zeros(target.dim)))
+    assert gradient._cache_size() == 1
+    assert not np.allclose(*found)
+
+
 def test_two_sources_at_different_distances(bands, double):
     """The nearer one deflects the farther, by ratios that are sampled or given."""
     model = nl.models.double_source_plane

@@ -6,6 +6,7 @@ import subprocess
 from html.parser import HTMLParser
 
 import numpy as np
+import numpyro.distributions as dist
 import pytest
 from matplotlib.image import imread
 from synthetic import fitted
@@ -100,3 +101,20 @@ def test_browser_shows_the_page(page, tmp_path):
     assert np.mean(np.all(np.abs(shown - orange) < 0.02, axis=-1)) > 1e-4
     ink = shown.mean(axis=-1) < 0.5
     assert 0.01 < ink.mean() < 0.7
+
+
+def test_three_bands_of_one_shape_are_shown_in_colour(tmp_path):
+    def model(bands):
+        sky = nl.sample("sky", nl.light.Uniform, amp=dist.Normal(0.0, 1.0))
+        for name, band in bands.items():
+            nl.observe(name, band, lens_light=sky)
+
+    def camera(number):
+        return nl.Observation.blank(
+            (6, 7 + number), pixel_scale=0.1, noise=nl.NoiseMap(0.1), supersampling=1
+        )
+
+    for last, shown in ((0, True), (1, False)):
+        bands = {"g": camera(0), "r": camera(0), "z": camera(last)}
+        write_report(fitted(model, bands), tmp_path / "report.html")
+        assert ("Colours" in read(tmp_path / "report.html").text) == shown
