@@ -77,9 +77,11 @@ class Observation(eqx.Module):
         supersampling: int = 2,
         sky_position: ArrayLike | None = None,
     ) -> None:
+        mask = _without_masked(image, mask)
         image = _checked_image(image)
         mask = _checked_mask(mask, image.shape)
         _check_pixels(image, mask, "`image`", np.isfinite, "finite")
+        _check_range(image, mask, "image")
         matrix = _checked_matrix(pixel_scale, transform_pix2angle)
         check_positive_integer("supersampling", supersampling)
         psf = _checked_psf(psf, matrix, image.shape, supersampling)
@@ -151,7 +153,11 @@ class Observation(eqx.Module):
 
         Returns:
             An observation.
+
+        Raises:
+            ValueError: it has another shape, or a pixel in use is not finite.
         """
+        _check_replacement(image, self.image.shape, self.mask)
         image = jnp.where(self.mask, jnp.asarray(image, self.image.dtype), 0.0)
         return eqx.tree_at(lambda o: o.image, self, image)
 
@@ -280,9 +286,57 @@ def _thumbnail(observation: Observation, height: int = 240) -> str:
     return f'<img style="{style}" src="data:image/png;base64,{data}">'
 
 
-def _checked_image(image: ArrayLike) -> np.ndarray:
+def _check_replacement(image: Any, shape: tuple[int, ...], mask: Mask) -> None:
+    """Check the shape; the values only where they are known, not those of a traced image."""
+    if jnp.shape(image) != shape:
+        raise ValueError(
+            f"Another image has the shape of the first, {shape}; got {jnp.shape(image)}. "
+            "Make a new Observation for other pixels."
+        )
+    if not any(isinstance(value, jax.core.Tracer) for value in (image, mask)):
+        _check_pixels(_plain(image, "image"), np.asarray(mask), "`image`", np.isfinite, "finite")
+
+
+def _plain(values: ArrayLike, name: str) -> np.ndarray:
+    """Numbers of this machine's byte order; a unit is not stripped from them."""
+    if (unit := getattr(values, "unit", None)) is not None:
+        raise ValueError(
+            f"`{name}` is numbers, all of an observation in one unit; got a Quantity in {unit}. "
+            f"Write {name}.to_value(unit) with the unit of the image."
+        )
     # A conversion, since FITS files are big-endian, which JAX does not read.
-    image = np.asarray(image, dtype=float)
+    return np.asarray(values, dtype=float)
+
+
+def _without_masked(values: ArrayLike, mask: ArrayLike | None) -> ArrayLike | None:
+    """The mask without the pixels that a masked array of NumPy's leaves out."""
+    if not isinstance(values, np.ma.MaskedArray) or not np.ma.is_masked(values):
+        return mask
+    kept = ~np.ma.getmaskarray(values)
+    if mask is None:
+        return kept
+    return np.asarray(mask) * kept if np.shape(mask) == kept.shape else mask
+
+
+def _check_range(values: np.ndarray, mask: np.ndarray, name: str) -> None:
+    """Check that squares fit in the precision that is on: variances are computed, and summed."""
+    dtype = jnp.result_type(float)
+    # squares, and the sums over all pixels of their quotients, keep some digits of the exponent
+    limit = 10.0 ** (0.4 * np.log10(float(jnp.finfo(dtype).max)))
+    used = np.abs(values[mask])
+    low, high = used.min(), used.max()
+    if high > limit or (name != "image" and low < 1 / limit):
+        wrong = high if high > limit else low
+        raise ValueError(
+            f"In {jnp.finfo(dtype).bits} bit the values of `{name}` lie between {1 / limit:.0e} "
+            f"and {limit:.0e}, since their squares are computed; got {wrong:.3g}. Multiply image "
+            f"and noise by {10.0 ** -np.round(np.log10(wrong)):.0e} (and exposure_time by the "
+            'inverse), or write jax.config.update("jax_enable_x64", True) first.'
+        )
+
+
+def _checked_image(image: ArrayLike) -> np.ndarray:
+    image = _plain(image, "image")
     if image.ndim != 2 or 0 in image.shape:
         raise ValueError(
             f"An observation has one image of shape (ny, nx); got shape {image.shape}. "
@@ -413,7 +467,7 @@ def _check_is_noise(noise: Any) -> None:
 
 
 def _checked_noise_value(name: str, value: ArrayLike, mask: np.ndarray, dtype: Any) -> Array:
-    value = np.asarray(value, dtype=float)
+    value = _plain(value, name)
     if value.ndim and value.shape != mask.shape:
         raise ValueError(
             f"`{name}` of the noise is a number or has the shape of the image, {mask.shape}; got "
@@ -425,6 +479,8 @@ def _checked_noise_value(name: str, value: ArrayLike, mask: np.ndarray, dtype: A
         return np.isfinite(v) & (v > 0)
 
     _check_pixels(full, mask, f"`{name}` of the noise", positive, "positive and finite")
+    if name != "exposure_time":  # a number of any size that is divided by
+        _check_range(full, mask, name)
     if value.ndim:
         # A masked pixel with bad noise would make the derivatives of the others NaN.
         value = np.where(mask | positive(value), value, 1.0)

@@ -62,6 +62,7 @@ INSIDE = {
         "hmc",
         "pipeline",
     ],
+    "io": ["extensions", "sky", "companions", "noise", "masks", "reading", "writing", "summary"],
     "fitting": ["files", "result", "loading", "source_map", "pipeline"],
     "gigalens": [
         "spellings",

@@ -9,6 +9,27 @@ import typer
 
 from numpyro_lens.cli._call import absolute_model, keep_call
 from numpyro_lens.cli._keeper import Keeper, write_results
+from numpyro_lens.cli._reading import (
+    BackgroundRms,
+    Center,
+    Cutout,
+    ExposureOption,
+    ExposureTime,
+    FlagsOption,
+    ImageArgument,
+    ImageExt,
+    MaskOption,
+    MaskRadius,
+    NoiseOption,
+    PixelScale,
+    PsfOption,
+    PsfSampling,
+    RegionsOption,
+    Supersampling,
+    VarianceOption,
+    WeightOption,
+    reading_of,
+)
 from numpyro_lens.cli._shared import (
     DebugOption,
     EssOption,
@@ -21,6 +42,7 @@ from numpyro_lens.cli._shared import (
     judgement,
     load_model,
     one_line_errors,
+    one_line_warnings,
     print_json,
     start_jax,
 )
@@ -33,33 +55,6 @@ if TYPE_CHECKING:
 ModelArgument = Annotated[
     str, typer.Argument(help="A ready model's name or path/to/file.py:function.", metavar="MODEL")
 ]
-ImageArgument = Annotated[Path, typer.Argument(help="The FITS file.", metavar="IMAGE.fits")]
-ImageExt = Annotated[
-    str | None, typer.Option(help="Extension of the image.  [default: the first 2-D one]")
-]
-PsfExt = Annotated[str | None, typer.Option(help="Extension of the PSF.")]
-NoiseExt = Annotated[str | None, typer.Option(help="Extension of the sigma map.")]
-ExposureExt = Annotated[
-    str | None, typer.Option(help="Extension of the exposure time of every pixel.")
-]
-BackgroundRms = Annotated[
-    float | None, typer.Option(help="Background rms per pixel.  [default: header's BKGRMS]")
-]
-ExposureTime = Annotated[
-    float | None, typer.Option(help="Exposure time of all pixels; inf: background only.")
-]
-PixelScale = Annotated[
-    float | None, typer.Option(help="Pixel side in arcsec.  [default: from the WCS]")
-]
-Cutout = Annotated[int | None, typer.Option(help="Keep this many pixels a side around the centre.")]
-MaskRadius = Annotated[
-    float | None, typer.Option(help="Fit within this radius in arcsec around the centre.")
-]
-MaskExt = Annotated[
-    str | None, typer.Option(help="Extension that is zero where a pixel is not to be fitted.")
-]
-Supersampling = Annotated[int, typer.Option(help="Sub-pixels a side of the model.")]
-PsfSampling = Annotated[int, typer.Option(help="PSF samples per pixel side.")]
 CheckpointOption = Annotated[
     Path | None,
     typer.Option(help="Folder that holds the run; `numpyro-lens resume` goes on with it."),
@@ -90,17 +85,22 @@ def fit(
     model: ModelArgument,
     image: ImageArgument,
     image_ext: ImageExt = None,
-    psf_ext: PsfExt = None,
-    noise_ext: NoiseExt = None,
-    exposure_ext: ExposureExt = None,
+    psf: PsfOption = None,
+    noise: NoiseOption = None,
+    weight: WeightOption = None,
+    variance: VarianceOption = None,
+    exposure: ExposureOption = None,
     background_rms: BackgroundRms = None,
     exposure_time: ExposureTime = None,
     pixel_scale: PixelScale = None,
+    center: Center = None,
     cutout: Cutout = None,
+    mask: MaskOption = None,
+    flags: FlagsOption = None,
+    regions: RegionsOption = None,
     mask_radius: MaskRadius = None,
-    mask_ext: MaskExt = None,
     supersampling: Supersampling = 2,
-    psf_sampling: PsfSampling = 1,
+    psf_sampling: PsfSampling = None,
     out: OutOption = Path("numpyro-lens-fit"),
     seed: SeedOption = 0,
     target_ess: EssOption = None,
@@ -112,7 +112,7 @@ def fit(
 ) -> None:
     """Fit MODEL to an image.
 
-    Example: numpyro-lens fit epl-shear-sersic lens.fits --psf-ext PSF --noise-ext RMS --out fit/
+    Example: numpyro-lens fit epl-shear-sersic lens.fits --psf PSF --noise RMS --out fit/
 
     Writes posterior.nc, summary.csv, fit.png, corner.png and manifest.json, and after each stage
     map.npz and svi.npz. Exit code 0: good; 1: not converged; 3: converged, and the data not
@@ -123,7 +123,7 @@ def fit(
         "command": "fit",
         "model": absolute_model(model),
         "image": str(image.resolve()),
-        "read_fits": {name: given[name] for name in _READING},
+        "read_fits": reading_of(given),
         "out": str(out.resolve()),
         "seed": seed,
         "target_ess": target_ess,
@@ -133,30 +133,16 @@ def fit(
         run_call(call, checkpoint, progress, json)
 
 
-#: The options of `fit` that `read_fits` takes, by the same names.
-_READING = (
-    "image_ext",
-    "psf_ext",
-    "noise_ext",
-    "exposure_ext",
-    "background_rms",
-    "exposure_time",
-    "pixel_scale",
-    "cutout",
-    "mask_radius",
-    "mask_ext",
-    "supersampling",
-    "psf_sampling",
-)
-
-
 def run_call(call: dict[str, Any], checkpoint: Path | None, progress: bool, json: bool) -> None:
     """Fit as a call of `fit` asks, or go on with it where the checkpoint is."""
     start_jax(call["x64"])
-    from numpyro_lens.io import read_fits
+    from numpyro_lens.io import describe, read_fits
 
     model = load_model(call["model"])
-    observation = read_fits(Path(call["image"]), **call["read_fits"])
+    with one_line_warnings():
+        observation = read_fits(call["image"], **call["read_fits"])
+    if not json:
+        typer.echo(f"{describe(observation)}\n")
     check_model(model, observation)
     if checkpoint is not None:
         keep_call(checkpoint, call)

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
@@ -55,6 +56,19 @@ def one_line_errors(debug: bool) -> Iterator[None]:
             raise
         typer.echo(f"numpyro-lens: {one_line(error)}", err=True)
         raise typer.Exit(2) from None
+
+
+@contextlib.contextmanager
+def one_line_warnings() -> Iterator[None]:
+    """Print warnings in one line each, without the place in the program."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = _show_warning
+        yield
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    typer.echo(f"numpyro-lens: warning: {' '.join(str(message).split())}", err=True)
 
 
 def one_line(error: BaseException) -> str:
