@@ -34,6 +34,7 @@ LIGHTS = [
     light.MultiGaussian(amp=np.array([2.0, 1.0]), sigma=np.array([0.2, 0.6]), e1=0.1, e2=-0.2),
     light.Moffat(amp=2.0, alpha=0.4, beta=2.5, center_x=0.1),
     light.Shapelets(amp=np.array([2.0, 1.0, -0.5, 0.3, 0.2, 0.1]), beta=0.4, center_y=0.1),
+    light.HSGP(amp=np.array([2.0, 1.0, -0.5, 0.3]), width=1.5, center_y=0.1),
     light.Uniform(amp=2.0),
     light.Uniform(amp=2.0) + light.Gaussian(amp=1.0, sigma=0.3),
 ]

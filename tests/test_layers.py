@@ -16,7 +16,7 @@ PHYSICS = [
     ["_types", "_constants", "numerics", "coordinates"],
     ["mass", "light", "psf", "noise", "cosmology"],
     ["scene", "lensing", "images"],
-    ["observation", "simulate", "linear"],
+    ["observation", "cutout", "simulate", "linear"],
 ]
 GENERIC = ["density", "sampler", "infer"]
 ROWS = [*PHYSICS, GENERIC, ["priors", "models"], ["plot"], ["fitting", "gigalens"]]
@@ -49,6 +49,7 @@ INSIDE = {
         "diagnostics",
         "results",
         "verdict",
+        "evidence",
         "posterior",
         "files",
         "fingerprint",
@@ -56,6 +57,7 @@ INSIDE = {
         "precision",
         "newton",
         "optimisation",
+        "start",
         "map",
         "svi",
         "numpyro_kernels",
@@ -63,7 +65,7 @@ INSIDE = {
         "pipeline",
     ],
     "io": ["extensions", "sky", "companions", "noise", "masks", "reading", "writing", "summary"],
-    "fitting": ["files", "result", "loading", "source_map", "pipeline"],
+    "fitting": ["files", "derived", "result", "loading", "source_map", "pipeline"],
     "gigalens": [
         "spellings",
         "profile",

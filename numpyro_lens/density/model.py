@@ -181,9 +181,15 @@ class Target(eqx.Module):
         pieces = (bijection(trace[s.name]["fn"].support).inv(values[s.name]) for s in self.sites)
         return jnp.concatenate([jnp.ravel(piece) for piece in pieces])
 
-    def prior_draw(self, key: AnyArray) -> AnyArray:
-        """One draw from the prior, as an unconstrained vector."""
-        trace = handlers.trace(handlers.seed(self.model, key)).get_trace(*self.args)
+    def prior_draw(self, key: AnyArray, given: dict[str, Any] | None = None) -> AnyArray:
+        """One draw from the prior, as an unconstrained vector.
+
+        Args:
+            key: JAX random key.
+            given: values of some sites; the others are drawn, as the prior has them given these.
+        """
+        model = handlers.substitute(handlers.seed(self.model, key), data=given or {})
+        trace = handlers.trace(model).get_trace(*self.args)
         return self.unconstrain({s.name: trace[s.name]["value"] for s in self.sites})
 
 

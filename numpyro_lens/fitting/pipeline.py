@@ -22,8 +22,8 @@ def fit(model: Callable, *args: Any, seed: int = 0, **settings: Any) -> LensFit:
         model: NumPyro model function.
         *args: its arguments, usually the `Observation` of each image.
         seed: the same seed gives the same result.
-        **settings: of `infer.fit_target`: ``target_ess``, ``progress``, ``map``, ``svi``, ``hmc``,
-            ``callback``, ``checkpoint``.
+        **settings: of `infer.fit_target`: ``start``, ``target_ess``, ``progress``, ``map``,
+            ``svi``, ``hmc``, ``callback``, ``checkpoint``.
 
     Returns:
         The posterior, with ``.map``, ``.svi`` and ``.num_gradients``; its observations and scenes

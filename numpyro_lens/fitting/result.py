@@ -11,7 +11,7 @@ import numpy as np
 
 from numpyro_lens._types import Array
 from numpyro_lens.density import Target, conditioned, observed_sites
-from numpyro_lens.fitting import files
+from numpyro_lens.fitting import derived, files
 from numpyro_lens.infer import AbstractPosterior
 from numpyro_lens.infer.posterior import Layout
 from numpyro_lens.infer.verdict import Residuals, residuals_of
@@ -119,6 +119,29 @@ class LensFit(AbstractPosterior):
                 f" Let observe render it: nl.observe({name!r}, observation, mass=..., source=...)."
             )
         return scene
+
+    def derived(self, num: int = 200, zero_point: float | None = None, seed: int = 0) -> Any:
+        """Numbers that are computed from the draws, with their intervals.
+
+        Effective Einstein radius, total magnification and fluxes of each image; axis ratio and
+        angle [degree] of each ellipticity, modulus and angle of each shear.
+
+        Args:
+            num: draws for the numbers of the images; the others use all.
+            zero_point: magnitude of one unit of the images, for magnitudes too.
+            seed: of the choice of draws.
+
+        Returns:
+            A ``pandas.DataFrame``: median, and the ends of the central 68 % interval.
+        """
+        draws = self.z.reshape(-1, self.target.dim)
+        generator = np.random.default_rng(seed)
+        chosen = generator.choice(len(draws), size=min(num, len(draws)), replace=False)
+        values = derived.of_scenes(self.target, draws[np.sort(chosen)])
+        if zero_point is not None:
+            values |= derived.magnitudes(values, zero_point)
+        flat = {name: v.reshape(-1, *v.shape[2:]) for name, v in self.samples.items()}
+        return derived.table(values | derived.polar(flat))
 
     def layout(self) -> Layout:
         """ArviZ's names of the axes: y and x of a single image, site_y and site_x of several."""

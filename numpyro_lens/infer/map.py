@@ -26,6 +26,7 @@ from numpyro_lens.infer.newton import ascend
 from numpyro_lens.infer.optimisation import in_blocks, prepared, updated
 from numpyro_lens.infer.results import Basin, MAPResult
 from numpyro_lens.infer.stage import timed
+from numpyro_lens.infer.start import Start, is_array, starts_from
 
 
 @functools.cache
@@ -84,7 +85,7 @@ class MAP:
         target: Target,
         key: AnyArray,
         *,
-        start: ArrayLike | None = None,
+        start: ArrayLike | Start | None = None,
         progress: bool = True,
     ) -> MAPResult:
         """Search.
@@ -92,17 +93,23 @@ class MAP:
         Args:
             target: the density.
             key: JAX random key.
-            start: unconstrained starts (num_starts, d), instead of prior draws.
+            start: unconstrained starts (num_starts, d), instead of prior draws; or values of
+                sites, as of `starts_from`: the other sites are drawn from their prior, and there is
+                one search.
             progress: draw a progress bar.
 
         Raises:
-            ValueError: ``start`` of the wrong shape, or no start with a finite log density.
+            ValueError: ``start`` of the wrong shape, without a site of the model or with a site
+                that it does not have; or no start with a finite log density.
         """
         with timed() as timing:
             if start is None:
                 found, num_screened = self._searches(target, key, progress)
-            else:
+            elif is_array(start):
                 found, num_screened = self._search(target, _checked(start, target), progress), 0
+            else:
+                z, num_screened = self._screen_from(target, key, starts_from(start, target))
+                found = self._search(target, z, progress)
         return MAPResult(
             target=target,
             params=np.asarray(found.z),
@@ -160,6 +167,26 @@ class MAP:
         log_density, _ = evaluate(target.log_density, draws, self.batch_size)
         ranked = jnp.argsort(jnp.where(jnp.isfinite(log_density), -log_density, jnp.inf))
         return draws[ranked[: self.num_starts]]
+
+    def _screen_from(
+        self, target: Target, key: AnyArray, given: dict[str, AnyArray]
+    ) -> tuple[AnyArray, int]:
+        """Starts from given values (n, ...) of some sites, and the number of draws screened.
+
+        Each of the n is drawn from equally often, and keeps its place among the starts.
+        """
+        if {site.name for site in target.sites} <= set(given):
+            return jax.vmap(target.unconstrain)(given), 0
+        num_given = len(next(iter(given.values())))
+        each = -(-self._num_draws // num_given)
+        keys = jax.random.split(key, (num_given, each))
+        draws = _draws_given(target, keys, given)
+        log_density, _ = evaluate(target.log_density, draws.reshape(-1, target.dim), self.batch_size)
+        value = jnp.where(jnp.isfinite(log_density), log_density, -jnp.inf)
+        ranked = jnp.argsort(-value.reshape(num_given, each), axis=1)
+        best = ranked[:, : max(self.num_starts // num_given, 1)]
+        chosen = jnp.take_along_axis(draws, best[:, :, None], axis=1)
+        return chosen.reshape(-1, target.dim), num_given * each
 
     def _descend(self, target: Target, z: AnyArray, progress: bool) -> tuple[AnyArray, list[float]]:
         """Where the starts end, and the best loss of each step."""
@@ -256,6 +283,13 @@ def _merge(one: _Found, two: _Found) -> _Found:
 def prior_draws(target: Target, keys: AnyArray) -> AnyArray:
     """Draws from the prior as unconstrained vectors (n, d), one for each key."""
     return jax.vmap(target.prior_draw)(keys)
+
+
+@jax.jit
+def _draws_given(target: Target, keys: AnyArray, given: dict[str, AnyArray]) -> AnyArray:
+    """Prior draws (n, each, d) of the sites that are not given (n, ...)."""
+    one = jax.vmap(target.prior_draw, in_axes=(0, None))
+    return jax.vmap(one)(keys, given)
 
 
 @jax.jit

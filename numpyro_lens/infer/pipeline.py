@@ -13,15 +13,17 @@ from numpyro_lens.infer import hmc as hmc_stage
 from numpyro_lens.infer import map as map_stage
 from numpyro_lens.infer import svi as svi_stage
 from numpyro_lens.infer.checkpoint import kept
-from numpyro_lens.infer.fingerprint import fingerprint, plain, stage_fingerprint
+from numpyro_lens.infer.fingerprint import digest, fingerprint, plain, stage_fingerprint
 from numpyro_lens.infer.posterior import HMCResult
 from numpyro_lens.infer.precision import check_precision
+from numpyro_lens.infer.start import Start, starts_from
 
 
 def fit_target(
     target: Target,
     seed: int = 0,
     *,
+    start: Start | None = None,
     target_ess: float | int | None = None,
     progress: bool = True,
     map: map_stage.MAP | None = None,
@@ -35,6 +37,9 @@ def fit_target(
     Args:
         target: the density.
         seed: the same seed gives the same result.
+        start: the result of an earlier fit or search, perhaps of another model, or values of sites
+            by name. The search starts from these for the sites that both have, and from the prior
+            for the others.
         target_ess: smallest bulk and tail effective sample size to draw; by default as many as the
             verdict asks for.
         progress: draw progress bars.
@@ -48,7 +53,7 @@ def fit_target(
         The posterior, with ``.map`` and ``.svi``.
 
     Raises:
-        ValueError: the checkpoint belongs to another fit.
+        ValueError: the checkpoint belongs to another fit, or ``start`` does not fit the model.
     """
     map, svi, hmc = map or map_stage.MAP(), svi or svi_stage.SVI(), hmc or hmc_stage.HMC()
     if target_ess is not None:
@@ -56,19 +61,23 @@ def fit_target(
     callback = callback or (lambda _stage, _result: None)
     keys = jax.random.split(jax.random.key(seed), 3)
 
+    origin = {} if start is None else {"start": digest(starts_from(start, target))}
+
     def keep(stage: str, settings: Any, key: AnyArray, run: Callable[[], Any]) -> Any:
         def manifest() -> dict[str, Any]:
-            return fingerprint(target, key) | {"settings": stage_fingerprint(settings)}
+            return fingerprint(target, key) | {"settings": stage_fingerprint(settings)} | origin
 
         result = kept(checkpoint, stage, manifest, target, run)
         callback(stage, result)
         return result
 
-    best = keep("map", map, keys[0], lambda: map.run(target, keys[0], progress=progress))
+    best = keep(
+        "map", map, keys[0], lambda: map.run(target, keys[0], start=start, progress=progress)
+    )
     tril = map_stage.laplace_scale_tril(best.hessian)
     check_precision(target, best.best, tril)
-    start = {"start": best.best, "scale_tril": tril, "progress": progress}
-    gaussian = keep("svi", svi, keys[1], lambda: svi.run(target, keys[1], **start))
+    begin = {"start": best.best, "scale_tril": tril, "progress": progress}
+    gaussian = keep("svi", svi, keys[1], lambda: svi.run(target, keys[1], **begin))
     result = hmc.run(
         target, keys[2], svi=gaussian, map=best, progress=progress, checkpoint=checkpoint
     )
@@ -87,7 +96,7 @@ def fit(model: Callable, *args: Any, seed: int = 0, **settings: Any) -> HMCResul
         model: NumPyro model function.
         *args: its arguments.
         seed: the same seed gives the same result.
-        **settings: of `fit_target`: ``target_ess``, ``progress``, ``map``, ``svi``, ``hmc``,
+        **settings: of `fit_target`: ``start``, ``target_ess``, ``progress``, ``map``, ``svi``, ``hmc``,
             ``callback``, ``checkpoint``.
 
     Returns:

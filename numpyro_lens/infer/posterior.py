@@ -17,6 +17,7 @@ from scipy.special import ndtr
 from numpyro_lens._types import AnyArray
 from numpyro_lens.density import Target, conditioned, map_batch, merged, observed_sites, unplaced
 from numpyro_lens.infer import diagnostics
+from numpyro_lens.infer.evidence import LogEvidence, log_evidence
 from numpyro_lens.infer.results import MAPResult, SVIResult, constrain
 from numpyro_lens.infer.verdict import Residuals, Verdict, judge
 
@@ -166,6 +167,17 @@ class AbstractPosterior(abc.ABC):
             residuals=self.residuals,
             search=self.map if isinstance(self.map, MAPResult) else None,
         )
+
+    def log_evidence(self, seed: int = 0, num: int = 4000) -> LogEvidence:
+        """The logarithm of the evidence and its error, by bridge sampling; see `log_evidence`.
+
+        It compares models of the same data, whose priors are taken seriously.
+
+        Args:
+            seed: the same seed gives the same result.
+            num: evaluations of the density at draws, and at as many points of a proposal.
+        """
+        return log_evidence(self.target, self.z, jax.random.key(seed), num)
 
     def summary(self, var_names: Sequence[str] | None = None) -> Any:
         """ArviZ's summary, a ``pandas.DataFrame`` with a row for each parameter."""

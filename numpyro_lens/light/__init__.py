@@ -16,6 +16,9 @@ from numpyro_lens.light._elliptical import Sersic as Sersic
 from numpyro_lens.light._footprint import Footprint as Footprint
 from numpyro_lens.light._footprint import has_footprint as has_footprint
 from numpyro_lens.light._footprint import with_footprint as with_footprint
+from numpyro_lens.light._hsgp import HSGP as HSGP
+from numpyro_lens.light._hsgp import hsgp_orders as hsgp_orders
+from numpyro_lens.light._hsgp import matern_scale as matern_scale
 from numpyro_lens.light._shapelets import Shapelets as Shapelets
 from numpyro_lens.light._shapelets import shapelet_orders as shapelet_orders
 from numpyro_lens.light._uniform import Uniform as Uniform

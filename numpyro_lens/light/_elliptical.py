@@ -1,5 +1,7 @@
 """Light that is a function of the elliptical radius."""
 
+from typing import cast
+
 import jax.numpy as jnp
 
 from numpyro_lens._types import Amplitude, Amplitudes, Coordinates, Field, Parameter, Vector
@@ -154,14 +156,18 @@ class MultiGaussian(AbstractLight):
     center_y: Parameter = 0.0
 
     def basis_parts(self, x: Coordinates, y: Coordinates) -> tuple[Field, ...]:
-        """All Gaussians at one, ``(num, ...)``, in one part."""
+        """Each Gaussian at one, ``(1, ...)``."""
+        # Not one array: the derivative of slices of one takes twice the time.
         square = elliptical_square(x - self.center_x, y - self.center_y, self.e1, self.e2)
-        variance = jnp.reshape(jnp.square(jnp.asarray(self.sigma)), (-1, *[1] * square.ndim))
-        return (jnp.exp(-0.5 * square[None] / variance) / (2.0 * jnp.pi * variance),)
+        variances = jnp.square(jnp.asarray(self.sigma))
+        rates = 0.5 / variances
+        return tuple(
+            (jnp.exp(-rates[k] * square) * (rates[k] / jnp.pi))[None] for k in range(len(variances))
+        )
 
     def brightness(self, x: Coordinates, y: Coordinates) -> Field:
-        (parts,) = self.basis_parts(x, y)
-        return jnp.tensordot(jnp.asarray(self.amp), parts, axes=1)
+        amp = jnp.asarray(self.amp)
+        return cast("Field", sum(a * part[0] for a, part in zip(amp, self.basis_parts(x, y))))
 
 
 class Moffat(AbstractLight):

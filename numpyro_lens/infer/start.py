@@ -1,0 +1,77 @@
+"""Where a search starts that continues an earlier one."""
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import jax.numpy as jnp
+import numpy as np
+
+from numpyro_lens._types import AnyArray
+from numpyro_lens.density import Target
+from numpyro_lens.infer.posterior import AbstractPosterior
+from numpyro_lens.infer.results import MAPResult
+
+Start: TypeAlias = Mapping[str, Any] | MAPResult | AbstractPosterior
+"""Values of sites by name, or the result of an earlier fit, perhaps of another model."""
+
+#: Basins of an earlier search that a start is taken from.
+NUM_BASINS = 6
+
+
+def is_array(start: Any) -> bool:
+    """Whether a start is an array of unconstrained vectors, rather than values of sites."""
+    return not isinstance(start, Mapping | MAPResult | AbstractPosterior)
+
+
+def starts_from(start: Start, target: Target) -> dict[str, AnyArray]:
+    """Values (n, ...) of those sites of a model that a start has.
+
+    Args:
+        start: values of sites by name (n is one); a search, of which the best basins are taken; or
+            a posterior, of which the best draw is taken. Sites of a result that the model does not
+            have are left out.
+        target: the model.
+
+    Returns:
+        Values by name, at least one.
+
+    Raises:
+        ValueError: no site is in both, a named one is unknown, or a shape differs.
+
+    Example:
+        >>> import numpyro, numpyro.distributions as dist
+        >>> def model(y):
+        ...     mu = numpyro.sample("mu", dist.Normal(0.0, 1.0))
+        ...     numpyro.sample("y", dist.Normal(mu, 1.0), obs=y)
+        >>> starts_from({"mu": 0.5}, Target.of(model, 0.3))["mu"].shape
+        (1,)
+    """
+    shapes = {site.name: site.shape for site in target.sites}
+    values = _values(start)
+    unknown = [name for name in values if name not in shapes]
+    if isinstance(start, Mapping) and unknown:
+        raise ValueError(
+            f"`start` names sites of the model, which are {', '.join(shapes)}; got "
+            f"{', '.join(unknown)}."
+        )
+    shared = {name: jnp.asarray(v) for name, v in values.items() if name in shapes}
+    if not shared:
+        raise ValueError(
+            "`start` has a site in common with the model; got a result of "
+            f"{', '.join(values) or 'no site'} for a model of {', '.join(shapes)}. Give the sites "
+            "of both the same names, or write start={'lens.theta_E': 1.2}."
+        )
+    wrong = [name for name, v in shared.items() if v.shape[1:] != shapes[name]]
+    if wrong:
+        pairs = ", ".join(f"{n} {shapes[n]}, not {shared[n].shape[1:]}" for n in wrong)
+        raise ValueError(f"Values of `start` have the shapes of their sites: {pairs}.")
+    return shared
+
+
+def _values(start: Start) -> dict[str, AnyArray]:
+    if isinstance(start, Mapping):
+        return {name: np.asarray(value)[None] for name, value in start.items()}
+    if isinstance(start, MAPResult):
+        best = [basin.start for basin in start.basins[:NUM_BASINS]]
+        return {name: value[best] for name, value in start.samples.items()}
+    return {name: np.asarray(value)[None] for name, value in start.best.items()}
