@@ -33,7 +33,7 @@ ALLOWED = {
 
 #: A module imports only from those before it.
 INSIDE = {
-    "density": ["transforms", "model", "batching"],
+    "density": ["transforms", "arguments", "model", "batching"],
     "sampler": [
         "maps",
         "trajectory",
