@@ -196,6 +196,15 @@ def test_a_checkpoint_is_of_one_call(files, fake_fit):
     assert [call["observation"].shape for call in fake_fit.calls] == [(24, 24), (24, 24)]
 
 
+def test_results_are_not_overwritten_unless_asked(files, fake_fit):
+    assert run(*fit_arguments(files)).exit_code == 0
+    answer = run(*fit_arguments(files))
+    assert answer.exit_code == 2
+    assert "--overwrite" in answer.stderr
+    assert len(fake_fit.calls) == 1
+    assert run(*fit_arguments(files, "my_model.py:model", "--overwrite")).exit_code == 0
+
+
 def test_summary_begins_with_the_parameter(files, fake_fit):
     run(*fit_arguments(files))
     lines = (files / "out" / "summary.csv").read_text().splitlines()
@@ -270,7 +279,7 @@ def test_bug_after_a_stage_is_not_taken_for_bad_input(files, fake_fit, monkeypat
 def test_old_manifest_does_not_vouch_for_new_files(files, fake_fit):
     run(*fit_arguments(files))
     fake_fit.stop_after = "map"
-    run(*fit_arguments(files))
+    run(*fit_arguments(files, "my_model.py:model", "--overwrite"))
     assert not (files / "out" / "manifest.json").exists()
 
 

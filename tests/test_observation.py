@@ -238,3 +238,8 @@ def test_fluxes_whose_squares_do_not_fit_are_an_error(unit):
         with jax.enable_x64(True):
             Observation(image, pixel_scale=0.1, noise=noise)
     Observation.blank((5, 6), pixel_scale=0.1, noise=NoiseMap(1e-14))
+
+
+def test_more_sub_pixels_than_memory_holds_are_an_error():
+    with pytest.raises(ValueError, match="Write supersampling=4"):
+        Observation.blank((60, 60), pixel_scale=0.1, noise=NoiseMap(1.0), supersampling=3000)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from numpyro_lens.cli._call import absolute_model, keep_call
+from numpyro_lens.cli._call import absolute_model, holds_call, keep_call
 from numpyro_lens.cli._keeper import Keeper, write_results
 from numpyro_lens.cli._reading import (
     BackgroundRms,
@@ -35,10 +35,12 @@ from numpyro_lens.cli._shared import (
     EssOption,
     JsonOption,
     OutOption,
+    OverwriteOption,
     ProgressOption,
     SeedOption,
     X64Option,
     check_model,
+    check_out,
     judgement,
     load_model,
     one_line_errors,
@@ -63,6 +65,7 @@ CheckpointOption = Annotated[
 
 def demo(
     out: OutOption = Path("numpyro-lens-demo"),
+    overwrite: OverwriteOption = False,
     seed: SeedOption = 0,
     target_ess: EssOption = None,
     progress: ProgressOption = True,
@@ -75,6 +78,7 @@ def demo(
     Example: numpyro-lens demo --out demo/ --seed 1
     """
     with one_line_errors(debug):
+        check_out(out, overwrite)
         start_jax(x64)
         model = load_model("epl-shear-sersic")
         settings = {"seed": seed, "target_ess": target_ess, "progress": progress}
@@ -102,6 +106,7 @@ def fit(
     supersampling: Supersampling = 2,
     psf_sampling: PsfSampling = None,
     out: OutOption = Path("numpyro-lens-fit"),
+    overwrite: OverwriteOption = False,
     seed: SeedOption = 0,
     target_ess: EssOption = None,
     checkpoint: CheckpointOption = None,
@@ -130,6 +135,7 @@ def fit(
         "x64": x64,
     }
     with one_line_errors(debug):
+        check_out(out, overwrite or holds_call(checkpoint))
         run_call(call, checkpoint, progress, json)
 
 

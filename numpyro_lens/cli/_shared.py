@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 _PACKAGES = ("numpyro", "jax", "jaxlib", "arviz", "equinox", "numpy")
 
 OutOption = Annotated[Path, typer.Option(help="Folder for the results, made if need be.")]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Replace the results that the folder holds.")
+]
 SeedOption = Annotated[int, typer.Option(help="Seed of all random numbers.")]
 EssOption = Annotated[
     float | None,
@@ -56,6 +59,14 @@ def one_line_errors(debug: bool) -> Iterator[None]:
             raise
         typer.echo(f"numpyro-lens: {one_line(error)}", err=True)
         raise typer.Exit(2) from None
+
+
+def check_out(out: Path, overwrite: bool) -> None:
+    """Check that no result of another run would be lost."""
+    if not overwrite and (out / "posterior.nc").exists():
+        raise InputError(
+            f"{out} holds the results of a fit. Give another --out, or --overwrite to replace them."
+        )
 
 
 @contextlib.contextmanager

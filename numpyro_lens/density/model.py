@@ -323,6 +323,17 @@ def _site(site: dict[str, Any]) -> Site:
     return Site(site["name"], tuple(shape), tuple(transform.inverse_shape(shape)), bounded)
 
 
+def _check_names(names: list[str]) -> None:
+    """Names that files and tables of draws cannot hold are refused before a fit, not after it."""
+    for name in names:
+        if name in ("", ".", "..", "chain", "draw") or "/" in name:
+            raise ValueError(
+                "A site has a name of its own, without a slash, other than chain and draw: files "
+                f"could not hold {name!r}. Rename it; of handlers.scope write "
+                'handlers.scope(model, prefix="a", divider=".").'
+            )
+
+
 def _check_sites(trace: Sites) -> None:
     latent = [site for site in trace.values() if _is_latent(site)]
     samples = [site for site in trace.values() if site["type"] == "sample"]
@@ -339,6 +350,7 @@ def _check_sites(trace: Sites) -> None:
             'End it with `nl.observe("image", observation, mass=..., source=...)` or '
             "`numpyro.sample(name, distribution, obs=data)`."
         )
+    _check_names([site["name"] for site in samples])
     discrete = [site["name"] for site in latent if site["fn"].support.is_discrete]
     if discrete:
         raise ValueError(

@@ -114,3 +114,21 @@ def test_an_observation_of_another_precision_is_told():
     warned = pytest.warns(UserWarning, match="Make it after")
     with jax.enable_x64(True), warned, pytest.raises(KeyboardInterrupt):
         nl.fit(model, camera, map=quick, progress=False, callback=stop)
+
+
+@pytest.mark.parametrize("name", ["", ".", "chain", "draw", "a/b"])
+def test_names_that_no_file_holds_are_refused_before_the_fit(name):
+    def model(y):
+        numpyro.sample("y", dist.Normal(numpyro.sample(name, dist.Normal(0, 1)), 0.5), obs=y)
+
+    with pytest.raises(ValueError, match=r'divider="\."'):
+        Target.of(model, Y)
+
+
+def test_scopes_with_another_divider_are_fine():
+    def model(y):
+        mu = numpyro.sample("mu", dist.Normal(0, 1))
+        numpyro.sample("y", dist.Normal(mu, 0.5), obs=y)
+
+    scoped = numpyro.handlers.scope(model, prefix="a", divider=".")
+    assert Target.of(scoped, Y).names == ("a.mu",)
