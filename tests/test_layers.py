@@ -16,7 +16,7 @@ PHYSICS = [
     ["_types", "_constants", "numerics", "coordinates"],
     ["mass", "light", "psf", "noise", "cosmology"],
     ["scene", "lensing", "images"],
-    ["_observation_checks", "observation", "cutout", "simulate", "linear"],
+    ["_observation_checks", "observation", "cutout", "limits", "simulate", "linear"],
 ]
 GENERIC = ["density", "sampler", "infer"]
 ROWS = [*PHYSICS, GENERIC, ["priors", "models"], ["plot"], ["fitting", "gigalens"]]
