@@ -46,6 +46,7 @@ INSIDE = {
     ],
     "infer": [
         "stage",
+        "predictive",
         "diagnostics",
         "results",
         "verdict",
