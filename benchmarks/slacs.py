@@ -86,9 +86,9 @@ def measured(name, arguments):
     try:
         observation = nl.read_fits(
             DATA / f"{name}.fits.gz",
-            psf_ext="PSF",
-            noise_ext="RMS",
-            mask_ext="MASK",
+            psf="PSF",
+            noise="RMS",
+            mask="MASK",
             pixel_scale=PIXEL_SCALE,
         )
         found = (searched if arguments.search else fitted)(name, observation, arguments)

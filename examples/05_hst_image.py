@@ -33,7 +33,7 @@ path = folder / "hst_f390w_ring" / "hst_f390w_ring.fits"
 
 if path.exists():
     observation = nl.read_fits(
-        path, psf_ext="PSF", exposure_ext="EXPTIME", cutout=88, mask_radius=1.7, supersampling=1
+        path, psf="PSF", exposure="EXPTIME", cutout=88, mask_radius=1.7, supersampling=1
     )
 else:
     print(f"{path} is not here: simulating a stand-in")

@@ -69,7 +69,7 @@ MODELS = {"one Sersic": one_sersic, "shapelets": nl.models.epl_shear_shapelets}
 
 def read(path):
     return nl.read_fits(
-        path, psf_ext="PSF", exposure_ext="EXPTIME", background_rms=0.00173, mask_radius=2.0
+        path, psf="PSF", exposure="EXPTIME", background_rms=0.00173, mask_radius=2.0
     )
 
 

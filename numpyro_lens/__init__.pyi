@@ -30,6 +30,7 @@ from .gigalens import ModellingSequence as ModellingSequence
 from .gigalens import ModellingSequenceInterface as ModellingSequenceInterface
 from .gigalens import PhysicalModel as PhysicalModel
 from .gigalens import SimulatorConfig as SimulatorConfig
+from .infer import prior_predictive as prior_predictive
 from .io import read_fits as read_fits
 from .io import write_fits as write_fits
 from .linear import Linear as Linear

@@ -23,8 +23,8 @@ def read_bands(
 ) -> dict[str, Observation]:
     r"""Read several bands of one lens, each as an `Observation`.
 
-    In one file a band is known by how the names of its extensions begin: with ``psf_ext="PSF"`` and
-    ``noise_ext="RMS"`` the band ``VIS`` has ``VIS_PSF`` and ``VIS_RMS``, and its image is the one
+    In one file a band is known by how the names of its extensions begin: with ``psf="PSF"`` and
+    ``noise="RMS"`` the band ``VIS`` has ``VIS_PSF`` and ``VIS_RMS``, and its image is the one
     other extension ``VIS_...``. All bands have the coordinates of the first: where the centre of an
     image has another place on the sky by its WCS, its pixels are moved there.
 
@@ -53,7 +53,7 @@ def read_bands(
         ...     fits.HDUList([fits.PrimaryHDU(), *layers]).writeto(file.name, overwrite=True)
         ...     bands = nl.read_bands(
         ...         file.name, {"VIS": {}, "NIR_H": {"supersampling": 3}},
-        ...         noise_ext="RMS", pixel_scale=0.1)
+        ...         noise="RMS", pixel_scale=0.1)
         >>> {name: band.supersampling for name, band in bands.items()}
         {'VIS': 2, 'NIR_H': 3}
     """

@@ -1,10 +1,8 @@
 """One observed image with everything that explains its pixels, validated once."""
 
 import base64
-import dataclasses
 import html
 import io
-from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -12,8 +10,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from numpyro_lens._observation_checks import (
+    check_is_noise,
+    check_num_sub_pixels,
+    check_pixels,
+    check_range,
+    check_replacement,
+    checked_image,
+    checked_mask,
+    checked_matrix,
+    checked_noise,
+    checked_psf,
+    without_masked,
+)
 from numpyro_lens._types import Array, ArrayLike, Image, Mask, Matrix, Scalar
-from numpyro_lens.coordinates import pixel_grid, pixel_matrix, sub_pixel_grid
+from numpyro_lens.coordinates import pixel_grid, sub_pixel_grid
 from numpyro_lens.noise import AbstractNoise
 from numpyro_lens.psf import PSF, Blur, GaussianPSF, check_positive_integer
 
@@ -77,18 +88,21 @@ class Observation(eqx.Module):
         supersampling: int = 2,
         sky_position: ArrayLike | None = None,
     ) -> None:
-        image = _checked_image(image)
-        mask = _checked_mask(mask, image.shape)
-        _check_pixels(image, mask, "`image`", np.isfinite, "finite")
-        matrix = _checked_matrix(pixel_scale, transform_pix2angle)
+        mask = without_masked(image, mask)
+        image = checked_image(image)
+        mask = checked_mask(mask, image.shape)
+        check_pixels(image, mask, "`image`", np.isfinite, "finite")
+        check_range(image, mask, "image")
+        matrix = checked_matrix(pixel_scale, transform_pix2angle)
         check_positive_integer("supersampling", supersampling)
-        psf = _checked_psf(psf, matrix, image.shape, supersampling)
+        check_num_sub_pixels(image.shape, supersampling)
+        psf = checked_psf(psf, matrix, image.shape, supersampling)
         sampling = 1 if psf is None else psf.sampling
         x, y = pixel_grid(image.shape, matrix)
         sub_x, sub_y = sub_pixel_grid(image.shape, matrix, supersampling, sampling)
         dtype = jnp.result_type(float)
         self.image = jnp.asarray(np.where(mask, image, 0.0), dtype)
-        self.noise = _checked_noise(noise, mask, dtype)
+        self.noise = checked_noise(noise, mask, dtype)
         self.psf = psf
         self.mask = jnp.asarray(mask)
         self.transform_pix2angle = jnp.asarray(matrix, dtype)
@@ -151,7 +165,11 @@ class Observation(eqx.Module):
 
         Returns:
             An observation.
+
+        Raises:
+            ValueError: it has another shape, or a pixel in use is not finite.
         """
+        check_replacement(image, self.image.shape, self.mask)
         image = jnp.where(self.mask, jnp.asarray(image, self.image.dtype), 0.0)
         return eqx.tree_at(lambda o: o.image, self, image)
 
@@ -204,7 +222,7 @@ class Observation(eqx.Module):
         Raises:
             ValueError: it is no noise model.
         """
-        _check_is_noise(noise)
+        check_is_noise(noise)
         return eqx.tree_at(lambda o: o.noise, self, noise)
 
     def residuals(self, model_image: Image) -> Image:
@@ -278,154 +296,3 @@ def _thumbnail(observation: Observation, height: int = 240) -> str:
     data = base64.b64encode(buffer.getvalue()).decode()
     style = f"height: {height}px; image-rendering: pixelated"
     return f'<img style="{style}" src="data:image/png;base64,{data}">'
-
-
-def _checked_image(image: ArrayLike) -> np.ndarray:
-    # A conversion, since FITS files are big-endian, which JAX does not read.
-    image = np.asarray(image, dtype=float)
-    if image.ndim != 2 or 0 in image.shape:
-        raise ValueError(
-            f"An observation has one image of shape (ny, nx); got shape {image.shape}. "
-            "Make one Observation for each band: Observation(cube[0], ...)."
-        )
-    return image
-
-
-def _checked_mask(mask: ArrayLike | None, shape: tuple[int, ...]) -> np.ndarray:
-    if mask is None:
-        return np.ones(shape, dtype=bool)
-    mask = np.asarray(mask)
-    if mask.shape != shape:
-        raise ValueError(
-            f"`mask` has the shape of the image, {shape}; got {mask.shape}. "
-            f"Start from mask = np.ones({shape}, dtype=bool) and set pixels to False."
-        )
-    if not np.isin(mask, (0, 1)).all():
-        raise ValueError(
-            "`mask` is True where a pixel is used and False where it is not; got other values. "
-            "Write mask=(quality == 0)."
-        )
-    mask = mask.astype(bool)
-    if not mask.any():
-        raise ValueError(
-            "`mask` is True where a pixel is used; got a mask without any such pixel. "
-            "If True marks bad pixels in yours, write mask=~mask."
-        )
-    return mask
-
-
-def _check_pixels(
-    values: np.ndarray, mask: np.ndarray, name: str, good: Callable, rule: str
-) -> None:
-    """Raise an error that says which pixels in use break a rule."""
-    bad = mask & ~good(values)
-    if count := int(bad.sum()):
-        j, i = np.argwhere(bad)[0]
-        raise ValueError(
-            f"{name} is {rule} in every pixel in use; got {count} of {int(mask.sum())} that "
-            f"are not, the "
-            f"first at [y, x] = [{j}, {i}], where it is {values[j, i]}. "
-            "Leave them out: mask=np.isfinite(image) & (sigma > 0)."
-        )
-
-
-def _checked_matrix(pixel_scale: float | None, transform_pix2angle: ArrayLike | None) -> np.ndarray:
-    if (pixel_scale is None) == (transform_pix2angle is None):
-        got = "neither" if pixel_scale is None else "both"
-        raise ValueError(
-            "An observation has exactly one of `pixel_scale` and `transform_pix2angle`; got "
-            f"{got}. Write pixel_scale=0.05 for square pixels, x right and y up."
-        )
-    if pixel_scale is not None:
-        if not (np.ndim(pixel_scale) == 0 and np.isfinite(pixel_scale) and pixel_scale > 0):
-            raise ValueError(
-                f"`pixel_scale` is the side of a pixel in arcsec, a positive number; got "
-                f"{pixel_scale}. "
-                "For RA to the left write transform_pix2angle=[[-0.05, 0], [0, 0.05]]."
-            )
-        return pixel_matrix(float(pixel_scale))
-    matrix = np.asarray(transform_pix2angle, dtype=float)
-    if matrix.shape != (2, 2) or not np.isfinite(matrix).all():
-        raise ValueError(
-            "`transform_pix2angle` is a finite 2x2 matrix in arcsec per pixel; got shape "
-            f"{matrix.shape}. Write transform_pix2angle=[[-0.05, 0], [0, 0.05]]."
-        )
-    if abs(np.linalg.det(matrix)) < 1e-12 * np.sum(matrix**2):
-        raise ValueError(
-            "`transform_pix2angle` has a determinant, whose modulus is the area of a pixel; got a "
-            f"singular matrix {matrix.tolist()}. Its columns are the steps of a column and of "
-            f"a row."
-        )
-    return matrix
-
-
-def _checked_psf(
-    psf: PSF | GaussianPSF | None, matrix: np.ndarray, shape: tuple[int, ...], supersampling: int
-) -> PSF | None:
-    if psf is None:
-        return None
-    if isinstance(psf, GaussianPSF):
-        psf = psf.sampled(matrix, sampling=supersampling)
-        return _cropped(psf, shape)
-    if not isinstance(psf, PSF):
-        raise ValueError(
-            f"`psf` is a PSF or a GaussianPSF; got {type(psf).__name__}. Write psf=PSF(kernel)."
-        )
-    if supersampling % psf.sampling:
-        raise ValueError(
-            "The supersampling is a multiple of the sampling of the PSF; got supersampling="
-            f"{supersampling} and sampling={psf.sampling}. Write supersampling={psf.sampling}."
-        )
-    if any(k > psf.sampling * n for k, n in zip(psf.kernel.shape, shape, strict=True)):
-        raise ValueError(
-            f"A PSF is no larger than the image, {shape} pixels; got a kernel of "
-            f"{psf.kernel.shape} "
-            f"samples, {psf.sampling} per pixel. Cut its edges: PSF(kernel[c:-c, c:-c])."
-        )
-    # The kernel follows the precision in force here, not where it was made.
-    return PSF(psf.kernel, sampling=psf.sampling)
-
-
-def _cropped(psf: PSF, shape: tuple[int, ...]) -> PSF:
-    """The centre of a kernel, no larger than the image."""
-    limit = min(shape) * psf.sampling
-    cut = max(0, (psf.kernel.shape[0] - limit + 1) // 2)
-    return PSF(
-        psf.kernel[cut : psf.kernel.shape[0] - cut, cut : psf.kernel.shape[1] - cut],
-        sampling=psf.sampling,
-    )
-
-
-def _checked_noise(noise: AbstractNoise, mask: np.ndarray, dtype: Any) -> AbstractNoise:
-    """The same noise with arrays of the dtype, and harmless values where no pixel is used."""
-    _check_is_noise(noise)
-    values = {f.name: getattr(noise, f.name) for f in dataclasses.fields(noise)}
-    checked = [_checked_noise_value(n, v, mask, dtype) for n, v in values.items()]
-    return eqx.tree_at(lambda n: [getattr(n, name) for name in values], noise, checked)
-
-
-def _check_is_noise(noise: Any) -> None:
-    if not isinstance(noise, AbstractNoise):
-        raise ValueError(
-            f"`noise` is a noise model; got {type(noise).__name__}. Write noise=NoiseMap(sigma) or "
-            "noise=PoissonNoise(background_rms=..., exposure_time=...)."
-        )
-
-
-def _checked_noise_value(name: str, value: ArrayLike, mask: np.ndarray, dtype: Any) -> Array:
-    value = np.asarray(value, dtype=float)
-    if value.ndim and value.shape != mask.shape:
-        raise ValueError(
-            f"`{name}` of the noise is a number or has the shape of the image, {mask.shape}; got "
-            f"{value.shape}."
-        )
-    full = np.broadcast_to(value, mask.shape)
-
-    def positive(v: np.ndarray) -> np.ndarray:
-        return np.isfinite(v) & (v > 0)
-
-    _check_pixels(full, mask, f"`{name}` of the noise", positive, "positive and finite")
-    if value.ndim:
-        # A masked pixel with bad noise would make the derivatives of the others NaN.
-        value = np.where(mask | positive(value), value, 1.0)
-    return jnp.asarray(value, dtype)

@@ -84,7 +84,7 @@ def binned(observation: Observation, factor: int) -> Observation:
     """
     check_positive_integer("factor", factor)
     sigma = np.asarray(observation.noise.sigma(observation.image), dtype=float)
-    mask = _squares(np.asarray(observation.mask), factor).all(axis=(1, 3))
+    mask = np.all(_squares(np.asarray(observation.mask), factor), axis=(1, 3))
     variance = _squares(sigma**2, factor).sum(axis=(1, 3))
     psf = observation.psf
     return _rebuilt(

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from numpyro_lens._types import Array, Field, Image, Scaling
 from numpyro_lens.light import AbstractLight, Lights, has_footprint, with_footprint
+from numpyro_lens.limits import warn_of_limits
 from numpyro_lens.mass import Masses
 from numpyro_lens.observation import Observation
 from numpyro_lens.scene import Plane, Rays, Scene, rays
@@ -52,6 +53,7 @@ def render(
     scene = Scene.of(
         mass=mass, source=source, lens_light=lens_light, planes=planes, scaling=scaling
     )
+    warn_of_limits(observation, scene)
     return render_scene(observation, scene)
 
 
@@ -188,6 +190,7 @@ def mock(
     scene = Scene.of(
         mass=mass, source=source, lens_light=lens_light, planes=planes, scaling=scaling
     )
+    warn_of_limits(observation, scene)
     image = render_scene(observation, scene)
     draw = jax.random.normal(key, image.shape, image.dtype)
     return observation.with_image(image + observation.noise.sigma(image) * draw)

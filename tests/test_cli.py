@@ -116,7 +116,7 @@ def run(*arguments):
 
 def fit_arguments(files, model="my_model.py:model", *options):
     return (
-        *("fit", f"{files}/{model}", files / "lens.fits", "--noise-ext", "RMS"),
+        *("fit", f"{files}/{model}", files / "lens.fits", "--noise", "RMS"),
         *("--pixel-scale", 0.1, "--out", files / "out", *options),
     )
 
@@ -143,7 +143,7 @@ def interrupted(files, fake_fit, monkeypatch):
     """A fit with relative paths and options, stopped after MAP; then another working directory."""
     monkeypatch.chdir(files)
     fake_fit.stop_after = "map"
-    arguments = ("fit", "my_model.py:model", "lens.fits", "--noise-ext", "RMS", "--out", "out")
+    arguments = ("fit", "my_model.py:model", "lens.fits", "--noise", "RMS", "--out", "out")
     options = ("--pixel-scale", 0.1, "--cutout", 20, "--seed", 7, "--checkpoint", "kept")
     answer = run(*arguments, *options)
     assert answer.exit_code == 130
@@ -194,6 +194,15 @@ def test_a_checkpoint_is_of_one_call(files, fake_fit):
     assert "its read_fits: cutout is None, this one's is 10" in answer.stderr
     assert run("resume", files / "kept").exit_code == 0
     assert [call["observation"].shape for call in fake_fit.calls] == [(24, 24), (24, 24)]
+
+
+def test_results_are_not_overwritten_unless_asked(files, fake_fit):
+    assert run(*fit_arguments(files)).exit_code == 0
+    answer = run(*fit_arguments(files))
+    assert answer.exit_code == 2
+    assert "--overwrite" in answer.stderr
+    assert len(fake_fit.calls) == 1
+    assert run(*fit_arguments(files, "my_model.py:model", "--overwrite")).exit_code == 0
 
 
 def test_summary_begins_with_the_parameter(files, fake_fit):
@@ -270,7 +279,7 @@ def test_bug_after_a_stage_is_not_taken_for_bad_input(files, fake_fit, monkeypat
 def test_old_manifest_does_not_vouch_for_new_files(files, fake_fit):
     run(*fit_arguments(files))
     fake_fit.stop_after = "map"
-    run(*fit_arguments(files))
+    run(*fit_arguments(files, "my_model.py:model", "--overwrite"))
     assert not (files / "out" / "manifest.json").exists()
 
 
@@ -287,39 +296,39 @@ BAD_INPUT = {
     "unknown ready model": (["fit", "sie", "{lens}"], ["'sie'", "epl-shear-sersic"]),
     "missing model file": (["fit", "{dir}/no.py:model", "{lens}"], ["no.py"]),
     "missing function": (
-        ["fit", "{dir}/my_model.py:mdel", "{lens}", "--noise-ext", "RMS"],
+        ["fit", "{dir}/my_model.py:mdel", "{lens}", "--noise", "RMS"],
         ["'mdel'", "model, unobserved, wrong_name"],
     ),
     "not callable": (["fit", "{dir}/my_model.py:not_a_function", "{lens}"], ["not_a_function"]),
     "broken module": (["fit", "{dir}/broken.py:model", "{lens}"], ["a_module_that_is_not_there"]),
     "missing image": (["fit", "epl-shear-sersic", "{dir}/no.fits"], ["no.fits", "no such file"]),
-    "no noise": (["fit", "epl-shear-sersic", "{lens}", "--pixel-scale", "0.1"], ["--noise-ext"]),
+    "no noise": (["fit", "epl-shear-sersic", "{lens}", "--pixel-scale", "0.1"], ["--noise"]),
     "no pixel scale": (
-        ["fit", "epl-shear-sersic", "{lens}", "--noise-ext", "RMS"],
+        ["fit", "epl-shear-sersic", "{lens}", "--noise", "RMS"],
         ["--pixel-scale"],
     ),
     "missing extension": (
-        ["fit", "epl-shear-sersic", "{lens}", "--noise-ext", "SIGMA", "--pixel-scale", "0.1"],
+        ["fit", "epl-shear-sersic", "{lens}", "--noise", "SIGMA", "--pixel-scale", "0.1"],
         ["'SIGMA'", "RMS", "EVEN"],
     ),
     "even PSF": (
         [
-            *("fit", "epl-shear-sersic", "{lens}", "--noise-ext", "RMS"),
-            *("--pixel-scale", "0.1", "--psf-ext", "EVEN"),
+            *("fit", "epl-shear-sersic", "{lens}", "--noise", "RMS"),
+            *("--pixel-scale", "0.1", "--psf", "EVEN"),
         ],
         ["odd"],
     ),
     "no observed site": (
         [
             *("fit", "{dir}/my_model.py:unobserved", "{lens}"),
-            *("--noise-ext", "RMS", "--pixel-scale", "0.1"),
+            *("--noise", "RMS", "--pixel-scale", "0.1"),
         ],
         ["observed site", "lens.theta_E"],
     ),
     "wrong parameter": (
         [
             *("fit", "{dir}/my_model.py:wrong_name", "{lens}"),
-            *("--noise-ext", "RMS", "--pixel-scale", "0.1"),
+            *("--noise", "RMS", "--pixel-scale", "0.1"),
         ],
         ["einstein_radius", "theta_E"],
     ),
@@ -359,6 +368,51 @@ def test_info_names_versions_and_models():
     assert answer.exit_code == 0
     for word in ("jax", "arviz", "devices", "epl-shear-sersic"):
         assert word in answer.stdout
+
+
+def separate_files(folder):
+    """Image, weights and PSF in three files, as archives give them."""
+    y, x = np.mgrid[:24, :24]
+    image = 50.0 * np.exp(-0.05 * ((x - 11) ** 2 + (y - 12) ** 2))
+    steps = np.arange(-2, 3)
+    layers = {
+        "sci": image + np.random.default_rng(0).normal(0.0, 0.5, image.shape),
+        "wht": np.full(image.shape, 4.0),
+        "psf": np.exp(-0.5 * (steps[:, None] ** 2 + steps**2)),
+    }
+    layers["wht"][0, :3] = 0.0
+    for name, layer in layers.items():
+        fits.PrimaryHDU(layer).writeto(folder / f"lens_{name}.fits")
+    return ("--weight", "lens_wht.fits", "--psf", "lens_psf.fits[0]", "--pixel-scale", 0.1)
+
+
+def test_look_says_what_was_read_and_draws_it(tmp_path, monkeypatch):
+    options = separate_files(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    answer = run("look", "lens_sci.fits", *options, "--cutout", 23, "--center", "9,12")
+    assert answer.exit_code == 2
+    assert "must lie in the image" in answer.stderr
+    answer = run("look", "lens_sci.fits", *options, "--out", "pictures/look.png")
+    assert answer.exit_code == 0, answer.output
+    assert answer.stderr == (
+        "numpyro-lens: warning: left out of the fit, of 576 pixels: 3 have no positive noise.\n"
+    )
+    for words in ('24 x 24 of 0.1", x right, y up; 573 fitted', "NoiseMap, sigma 0.5", "5 x 5"):
+        assert words in answer.stdout
+    assert (tmp_path / "pictures" / "look.png").stat().st_size > 10_000
+
+
+def test_fit_of_separate_files_goes_on_from_anywhere(files, fake_fit, monkeypatch):
+    options = separate_files(files)
+    monkeypatch.chdir(files)
+    answer = run("fit", "my_model.py:model", "lens_sci.fits", *options, "--checkpoint", "kept")
+    assert answer.exit_code == 0, answer.output
+    assert "573 fitted" in answer.stdout
+    monkeypatch.chdir(files / "kept")
+    assert run("resume", files / "kept").exit_code == 0
+    first, again = (call["observation"] for call in fake_fit.calls)
+    np.testing.assert_array_equal(first.noise.sigma_map, again.noise.sigma_map)
+    np.testing.assert_array_equal(first.psf.kernel, again.psf.kernel)
 
 
 def test_half_written_file_leaves_nothing(tmp_path):
@@ -406,7 +460,7 @@ def test_info_as_json():
 
 
 @pytest.mark.parametrize(
-    "command", ["demo", "fit", "resume", "predict", "report", "info", "new-model"]
+    "command", ["demo", "look", "fit", "resume", "predict", "report", "info", "new-model"]
 )
 def test_help_shows_an_example(command):
     answer = run(command, "--help")

@@ -65,7 +65,7 @@ def test_fit_of_several_bands(bands, stopped_fit, model, where):
         "two files": (bands / "RED.fits", "--band", bands / "BLUE.fits"),
     }
     out = ("--out", bands / "out", "--checkpoint", bands / "kept", "--pixel-scale", 0.1)
-    answer = run("fit", f"{bands}/two.py:{model}", *images[where], "--noise-ext", "RMS", *out)
+    answer = run("fit", f"{bands}/two.py:{model}", *images[where], "--noise", "RMS", *out)
     assert answer.exit_code == 130, answer.output
     assert run("resume", bands / "kept").exit_code == 130
     assert len(stopped_fit) == 2

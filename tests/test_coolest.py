@@ -1,5 +1,7 @@
 """COOLEST templates: what goes out comes back, and means the same to COOLEST's own package."""
 
+import json
+
 import jax
 import numpy as np
 import pytest
@@ -182,3 +184,84 @@ def test_what_cannot_go_over_is_told(tmp_path):
     path.write_text(text.replace('"redshift": 0.5', '"redshift": 0.7', 1))
     with pytest.raises(ValueError, match=r"one lens plane.*0\.5, 0\.7"):
         read_coolest(path)
+
+
+# --- templates of others -------------------------------------------------------------------------
+
+
+def template(tmp_path, change, mass_only=False):
+    """What we write, changed; the path."""
+    path = tmp_path / "lens.json"
+    scene = Scene.of(mass=SCENE.mass) if mass_only else SCENE
+    write_coolest(path, scene, observation(), lens_redshift=0.5, source_redshift=2.0)
+    content = json.loads(path.read_text())
+    change(content["lensing_entities"])
+    path.write_text(json.dumps(content))
+    return path
+
+
+def lens_parameters(entities):
+    return entities[0]["mass_model"][0]["parameters"]
+
+
+def test_medians_stand_in_for_point_estimates(tmp_path):
+    def change(entities):
+        for parameter in lens_parameters(entities).values():
+            value = parameter["point_estimate"].pop("value")
+            parameter["posterior_stats"] = {"median": value}
+
+    assert_same(read_coolest(template(tmp_path, change)), SCENE)
+
+
+def test_pixelated_parts_are_left_out_with_a_word(tmp_path):
+    def change(entities):
+        pixels = {"type": "IrregularGrid", "parameters": {"pixels": {}}}
+        entities[-1]["light_model"] = [pixels]
+
+    with pytest.warns(UserWarning, match="IrregularGrid of 'source' is left out"):
+        scene = read_coolest(template(tmp_path, change))
+    assert scene.source is None
+    assert_same(scene.mass, SCENE.mass)
+
+
+def test_mass_alone(tmp_path):
+    scene = read_coolest(template(tmp_path, lambda entities: None, mass_only=True))
+    assert scene.source is None
+    assert_same(scene.mass, SCENE.mass)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("q", 0.0, "q of PEMD must be above 0"),
+        ("q", 1.5, "q of PEMD must be above 0"),
+        ("theta_E", float("nan"), "finite number"),
+        ("theta_E", "1.2", "finite number"),
+        ("theta_E", None, "no point estimate of theta_E"),
+    ],
+)
+def test_values_out_of_range_are_named(tmp_path, name, value, words):
+    def change(entities):
+        lens_parameters(entities)[name]["point_estimate"]["value"] = value
+
+    with pytest.raises(ValueError, match=words):
+        read_coolest(template(tmp_path, change))
+
+
+@pytest.mark.parametrize("name", ["q", "phi", "center_x", "theta_E"])
+def test_missing_and_unknown_parameters_are_named(tmp_path, name):
+    def change(entities):
+        parameters = lens_parameters(entities)
+        parameters["twist"] = parameters.pop(name)
+
+    with pytest.raises(ValueError, match=f"missing: {name}, unknown: twist"):
+        read_coolest(template(tmp_path, change))
+
+
+def test_what_is_no_template(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none\.json"):
+        read_coolest(tmp_path / "none.json")
+    for text in ("no JSON", "{}", "[]", '{"lensing_entities": 3}'):
+        (tmp_path / "other.json").write_text(text)
+        with pytest.raises(ValueError, match="no COOLEST template"):
+            read_coolest(tmp_path / "other.json")

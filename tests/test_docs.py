@@ -34,14 +34,15 @@ def blocks(page):
             yield text.count("\n", 0, match.start("code")) + 1, match["code"]
 
 
-def lens_file(path, shape=(120, 120)):
+def lens_file(path, sigma=0.1, shape=(120, 120)):
     """A FITS file with every extension that the pages name."""
     rng = np.random.default_rng(0)
     scale = 0.04 / 3600
     cards = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CD1_1": -scale, "CD2_2": scale}
-    cards |= {"CRVAL1": 150.0, "CRVAL2": 2.0, "CRPIX1": 60.5, "CRPIX2": 60.5, "BKGRMS": 0.1}
-    image = rng.normal(0.0, 0.1, shape)
-    names = {"VIS_FLUX": image, "VIS_RMS": np.full(shape, 0.1), "EXPTIME": np.full(shape, 100.0)}
+    cards |= {"CRVAL1": 150.0, "CRVAL2": 2.0, "CRPIX1": 60.5, "CRPIX2": 60.5, "BKGRMS": sigma}
+    image = rng.normal(0.0, sigma, shape)
+    image[58:62, 58:62] += 1.0
+    names = {"VIS_FLUX": image, "VIS_RMS": np.full(shape, sigma), "EXPTIME": np.full(shape, 100.0)}
     layers = [fits.ImageHDU(layer, fits.Header(cards), name=name) for name, layer in names.items()]
     names = {"NIR_Y_FLUX": image, "NIR_Y_RMS": np.full(shape, 0.1)}
     layers += [fits.ImageHDU(layer, fits.Header(cards), name=name) for name, layer in names.items()]
@@ -54,8 +55,10 @@ def reader(tmp_path, monkeypatch):
     """The reader's folder, and the names that a page takes for granted; fits cost nothing."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(jax.config, "update", lambda *_: None)  # a page's setting stays on the page
-    for name in ("lens.fits", "hst_f390w_ring.fits", "euclid_q1_102020532.fits"):
+    for name in ("lens.fits", "euclid_q1_102020532.fits"):
         lens_file(tmp_path / name)
+    lens_file(tmp_path / "hst_f390w_ring.fits", sigma=0.00173)
+    fits.PrimaryHDU(np.zeros((120, 120), np.int32)).writeto(tmp_path / "segmentation.fits")
 
     def fit_target(target, *_args, **_settings):
         return fitted(target.model, *target.args)

@@ -16,7 +16,7 @@ PHYSICS = [
     ["_types", "_constants", "numerics", "coordinates"],
     ["mass", "light", "psf", "noise", "cosmology"],
     ["scene", "lensing", "images"],
-    ["observation", "pixels", "simulate", "linear"],
+    ["_observation_checks", "observation", "pixels", "limits", "simulate", "linear"],
 ]
 GENERIC = ["density", "sampler", "infer"]
 ROWS = [*PHYSICS, GENERIC, ["priors", "models"], ["plot"], ["fitting", "gigalens"]]
@@ -33,7 +33,7 @@ ALLOWED = {
 
 #: A module imports only from those before it.
 INSIDE = {
-    "density": ["transforms", "model", "batching"],
+    "density": ["transforms", "arguments", "model", "batching"],
     "sampler": [
         "maps",
         "trajectory",
@@ -46,6 +46,7 @@ INSIDE = {
     ],
     "infer": [
         "stage",
+        "predictive",
         "diagnostics",
         "results",
         "verdict",
@@ -64,6 +65,7 @@ INSIDE = {
         "hmc",
         "pipeline",
     ],
+    "io": ["extensions", "sky", "companions", "noise", "masks", "reading", "writing", "summary"],
     "fitting": ["files", "derived", "result", "loading", "source_map", "pipeline", "galaxy"],
     "gigalens": [
         "spellings",

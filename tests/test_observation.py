@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from astropy import units
 from matplotlib.image import imread
 
 from numpyro_lens.light import Gaussian
@@ -188,3 +189,57 @@ def test_residuals_are_normalised_and_masked():
     model = jnp.where(jnp.asarray(mask), 1.0, jnp.nan)
     np.testing.assert_allclose(data.residuals(model), 2.0 * mask)
     np.testing.assert_allclose(data.mean_square(model), 4.0)
+
+
+# --- what is given as data -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "image", [3.0, np.ones(6), np.ones((5, 1)), np.ones((1, 5, 6)), np.full((5, 6), np.nan)]
+)
+def test_another_image_has_the_shape_of_the_first_and_is_finite(image):
+    observation = Observation.blank((5, 6), pixel_scale=0.1, noise=NoiseMap(0.1))
+    with pytest.raises(ValueError, match=r"shape of the first|finite in every pixel"):
+        observation.with_image(image)
+
+
+def test_another_image_may_be_traced():
+    observation = Observation.blank((5, 6), pixel_scale=0.1, noise=NoiseMap(0.1))
+    total = jax.jit(lambda image: observation.with_image(image).image.sum())
+    assert float(total(jnp.ones((5, 6)))) == 30.0
+
+
+def test_units_are_not_stripped():
+    image = np.ones((5, 6)) * units.nJy
+    with pytest.raises(ValueError, match="Quantity in nJy"):
+        Observation(image, pixel_scale=0.1, noise=NoiseMap(0.1))
+    with pytest.raises(ValueError, match="Quantity in nJy"):
+        Observation(image.value, pixel_scale=0.1, noise=NoiseMap(0.1 * image))
+
+
+def test_masked_arrays_leave_pixels_out():
+    image = np.ma.array(np.ones((5, 6)), mask=False)
+    image[2, 3] = np.ma.masked
+    mask = np.ones((5, 6), bool)
+    mask[0] = False
+    both = Observation(image, pixel_scale=0.1, noise=NoiseMap(0.1), mask=mask).mask
+    np.testing.assert_array_equal(both, mask & ~image.mask)
+    alone = Observation(image, pixel_scale=0.1, noise=NoiseMap(0.1)).mask
+    np.testing.assert_array_equal(alone, ~image.mask)
+
+
+@pytest.mark.parametrize("unit", [1e-20, 1e20])
+def test_fluxes_whose_squares_do_not_fit_are_an_error(unit):
+    """In 32 bit the variance of a noise of 5e-22 is zero, and the log density NaN."""
+    image = np.full((5, 6), unit)
+    for noise in (NoiseMap(0.05 * unit), PoissonNoise(0.05 * unit, 100 / unit)):
+        with pytest.raises(ValueError, match="Multiply image and noise by"):
+            Observation(image, pixel_scale=0.1, noise=noise)
+        with jax.enable_x64(True):
+            Observation(image, pixel_scale=0.1, noise=noise)
+    Observation.blank((5, 6), pixel_scale=0.1, noise=NoiseMap(1e-14))
+
+
+def test_more_sub_pixels_than_memory_holds_are_an_error():
+    with pytest.raises(ValueError, match="Write supersampling=4"):
+        Observation.blank((60, 60), pixel_scale=0.1, noise=NoiseMap(1.0), supersampling=3000)

@@ -38,7 +38,7 @@ def file(tmp_path):
     return write(tmp_path / "lens.fits", *bands)
 
 
-COMPANIONS = {"psf_ext": "PSF", "noise_ext": "RMS"}
+COMPANIONS = {"psf": "PSF", "noise": "RMS"}
 
 
 def test_bands_of_one_file_go_by_the_beginning_of_a_name(file):
@@ -52,7 +52,7 @@ def test_bands_of_one_file_go_by_the_beginning_of_a_name(file):
 
 
 def test_a_band_may_have_settings_of_its_own(file):
-    own = {"VIS": {}, "NIR_Y": {"supersampling": 3, "psf_ext": None}}
+    own = {"VIS": {}, "NIR_Y": {"supersampling": 3, "psf": None}}
     bands = nl.read_bands(file, own, supersampling=1, **COMPANIONS)
     assert [band.supersampling for band in bands.values()] == [1, 3]
     assert [band.psf is None for band in bands.values()] == [False, True]
@@ -60,7 +60,7 @@ def test_a_band_may_have_settings_of_its_own(file):
 
 def test_bands_of_several_files(file, tmp_path):
     second = write(tmp_path / "h.fits", layer("SCI", value=4.0), layer("RMS", value=0.4))
-    bands = nl.read_bands({"y": file, "h": second}, {"h": {"supersampling": 1}}, noise_ext="RMS")
+    bands = nl.read_bands({"y": file, "h": second}, {"h": {"supersampling": 1}}, noise="RMS")
     assert [float(band.image[0, 0]) for band in bands.values()] == [1.0, 4.0]
     assert [band.supersampling for band in bands.values()] == [2, 1]
 
@@ -76,8 +76,8 @@ def test_every_band_has_the_coordinates_of_the_first(tmp_path, double, shift):
     np.testing.assert_allclose(b.y[:, 0], grid - SCALE * shift[1], atol=1e-6)
     np.testing.assert_array_equal(a.sky_position, b.sky_position)
     nl.write_fits(tmp_path / "moved.fits", b)
-    again = nl.read_fits(tmp_path / "moved.fits", noise_ext="RMS")
-    original = nl.read_fits(file, image_ext="B_FLUX", noise_ext="RMS")
+    again = nl.read_fits(tmp_path / "moved.fits", noise="RMS")
+    original = nl.read_fits(file, image_ext="B_FLUX", noise="RMS")
     np.testing.assert_allclose(again.sky_position, original.sky_position, atol=1e-9)
 
 
@@ -94,7 +94,7 @@ def test_bands_of_two_places_are_no_lens(tmp_path):
         ([], COMPANIONS, "at least one band"),
         (["NIR"], COMPANIONS, r"band 'NIR'.*has NIR_Y_FLUX and NIR_Y_PSF"),
         (["Z"], COMPANIONS, r"has none of its extensions VIS_FLUX.*image_ext='FLUX'"),
-        (["VIS"], {"noise_ext": "RMS"}, r"VIS_FLUX and VIS_PSF.*image_ext='FLUX'"),
+        (["VIS"], {"noise": "RMS"}, r"VIS_FLUX and VIS_PSF.*image_ext='FLUX'"),
     ],
 )
 def test_errors_say_what_to_type(file, bands, settings, message):
@@ -103,13 +103,13 @@ def test_errors_say_what_to_type(file, bands, settings, message):
 
 
 def test_the_end_of_the_name_of_the_image_may_be_given(file):
-    bands = nl.read_bands(file, ["VIS"], noise_ext="RMS", image_ext="FLUX")
+    bands = nl.read_bands(file, ["VIS"], noise="RMS", image_ext="FLUX")
     assert float(bands["VIS"].image[0, 0]) == 1.0
 
 
 def test_settings_of_a_band_without_a_file(file):
     with pytest.raises(ValueError, match=r"got nir\. The files are of vis"):
-        nl.read_bands({"vis": file}, {"nir": {}}, noise_ext="RMS")
+        nl.read_bands({"vis": file}, {"nir": {}}, noise="RMS")
 
 
 def test_what_is_wrong_with_a_file_is_said_as_by_read_fits(tmp_path):

@@ -1,4 +1,4 @@
-"""The command line: ``demo``, ``fit``, ``resume``, ``predict``, ``report``, ``info`` and the rest.
+"""The command line: ``demo``, ``look``, ``fit``, ``resume``, ``predict``, ``report`` and the rest.
 
 Results go to standard output, progress and errors to standard error. Exit codes: 0 a good fit, or
 the command did what it was asked; 1 the fit finished and its chains disagree; 3 its chains agree,
@@ -13,6 +13,7 @@ import typer
 
 from numpyro_lens.cli._fit import demo, fit
 from numpyro_lens.cli._info import info, new_model
+from numpyro_lens.cli._look import look
 from numpyro_lens.cli._results import predict, report
 from numpyro_lens.cli._resume import resume
 
@@ -22,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for _command in (demo, fit, resume, predict, report, info, new_model):
+for _command in (demo, look, fit, resume, predict, report, info, new_model):
     app.command()(_command)
 
 

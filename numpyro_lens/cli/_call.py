@@ -28,6 +28,11 @@ def keep_call(folder: Path, call: dict[str, Any]) -> None:
     write_atomically(folder / _FILE, lambda path: path.write_text(text, encoding="utf-8"))
 
 
+def holds_call(folder: Path | None) -> bool:
+    """Whether a fit was begun with this checkpoint: its results may be written again."""
+    return folder is not None and (folder / _FILE).exists()
+
+
 def read_call(folder: Path) -> dict[str, Any]:
     """The call that `keep_call` wrote."""
     path = folder / _FILE

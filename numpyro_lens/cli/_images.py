@@ -63,6 +63,15 @@ def read_images(call: dict[str, Any]) -> "Observation | dict[str, Observation]":
     return read_bands(call["image"], bands, **call["read_fits"])
 
 
+def described(data: "Observation | dict[str, Observation]") -> str:
+    """What was read, a paragraph for each band."""
+    from numpyro_lens.io import describe
+
+    if not isinstance(data, dict):
+        return f"{describe(data)}\n"
+    return "".join(f"{name}: {describe(band)}\n\n" for name, band in data.items())
+
+
 def arguments(model: Callable, data: "Observation | dict[str, Observation]") -> tuple:
     """What a model is called with: bands one by one if it takes so many arguments, else a dict."""
     if not isinstance(data, dict):

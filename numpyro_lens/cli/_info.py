@@ -57,7 +57,7 @@ def new_model(
 
 _TEMPLATE = '''"""A lens model for numpyro_lens. Edit it; then fit it:
 
-    numpyro-lens fit my_lens.py:model image.fits --psf-ext PSF --noise-ext RMS
+    numpyro-lens fit my_lens.py:model image.fits --psf PSF --noise RMS
 
 Lengths are in arcsec, x to the right (or along right ascension), y up; brightness is flux per
 arcsec². A distribution is sampled, a number is fixed, what is left out keeps its default.

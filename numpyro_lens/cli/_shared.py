@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 _PACKAGES = ("numpyro", "jax", "jaxlib", "arviz", "equinox", "numpy")
 
 OutOption = Annotated[Path, typer.Option(help="Folder for the results, made if need be.")]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Replace the results that the folder holds.")
+]
 SeedOption = Annotated[int, typer.Option(help="Seed of all random numbers.")]
 EssOption = Annotated[
     float | None,
@@ -54,6 +58,27 @@ def one_line_errors(debug: bool) -> Iterator[None]:
             raise
         typer.echo(f"numpyro-lens: {one_line(error)}", err=True)
         raise typer.Exit(2) from None
+
+
+def check_out(out: Path, overwrite: bool) -> None:
+    """Check that no result of another run would be lost."""
+    if not overwrite and (out / "posterior.nc").exists():
+        raise InputError(
+            f"{out} holds the results of a fit. Give another --out, or --overwrite to replace them."
+        )
+
+
+@contextlib.contextmanager
+def one_line_warnings() -> Iterator[None]:
+    """Print warnings in one line each, without the place in the program."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = _show_warning
+        yield
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    typer.echo(f"numpyro-lens: warning: {' '.join(str(message).split())}", err=True)
 
 
 def one_line(error: BaseException) -> str:

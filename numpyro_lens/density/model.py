@@ -6,6 +6,7 @@ that of the model, and no way to pass a covariance in another one.
 
 import abc
 import math
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from numpyro.distributions.transforms import IndependentTransform
 from numpyro.infer import util
 
 from numpyro_lens._types import AnyArray
+from numpyro_lens.density.arguments import as_given, as_leaf
 from numpyro_lens.density.transforms import NormalQuantileTransform, bijection
 
 Sites: TypeAlias = dict[str, dict[str, Any]]
@@ -92,7 +94,7 @@ class Target(eqx.Module):
 
     model: Callable = eqx.field(static=True)
     sites: tuple[Site, ...] = eqx.field(static=True)
-    args: tuple = eqx.field(converter=lambda args: tuple(map(_in_order, args)))
+    args: tuple = eqx.field(converter=lambda args: tuple(_in_order(as_leaf(a)) for a in args))
 
     @classmethod
     def of(cls, model: Callable, *args: Any) -> "Target":
@@ -107,14 +109,22 @@ class Target(eqx.Module):
         """
         sites: list[Site] = []
 
+        args = tuple(map(as_leaf, args))
+
         def look(key: AnyArray) -> int:
-            trace = handlers.trace(handlers.seed(model, key)).get_trace(*args)
+            trace = handlers.trace(_drawn(model, key)).get_trace(*map(as_given, args))
             _check_sites(trace)
+            _warn_of_parameters(trace)
             sites.extend(_site(s) for s in trace.values() if _is_latent(s))
             return 0
 
         jax.eval_shape(look, jax.random.key(0))
         return cls(model, tuple(sites), args)
+
+    @property
+    def arguments(self) -> tuple:
+        """The arguments as the model takes them."""
+        return tuple(map(as_given, self.args))
 
     @property
     def dim(self) -> int:
@@ -144,8 +154,10 @@ class Target(eqx.Module):
         values = self.unravel(z)
 
         def constrained(site: dict[str, Any]) -> AnyArray | None:
-            if site["type"] != "sample" or site["name"] not in values:
+            if site["type"] != "sample":
                 return None
+            if site["name"] not in values:
+                return site["fn"].mean if _is_fixed(site) else None
             transform, x = bijection(site["fn"].support), values[site["name"]]
             y = transform(x)
             log_dets.append(jnp.sum(transform.log_abs_det_jacobian(x, y)))
@@ -158,13 +170,13 @@ class Target(eqx.Module):
         log_dets: list[AnyArray] = []
         # Sites of the model stay inside, also when this runs within another model.
         with handlers.block():
-            log_joint, _ = util.log_density(self._substituted(z, log_dets), self.args, {}, {})
+            log_joint, _ = util.log_density(self._substituted(z, log_dets), self.arguments, {}, {})
         return sum(log_dets, start=log_joint)
 
     def trace(self, z: AnyArray) -> Sites:
         """NumPyro trace of the model with its latent sites set from the vector."""
         seeded = handlers.seed(self._substituted(z, []), jax.random.key(0))
-        return handlers.trace(seeded).get_trace(*self.args)
+        return handlers.trace(seeded).get_trace(*self.arguments)
 
     def constrain(self, z: AnyArray) -> dict[str, AnyArray]:
         """Values of the latent and of the deterministic sites."""
@@ -178,7 +190,7 @@ class Target(eqx.Module):
     def unconstrain(self, values: dict[str, Any]) -> AnyArray:
         """The unconstrained vector of given site values, the inverse of ``constrain``."""
         model = handlers.substitute(handlers.seed(self.model, jax.random.key(0)), data=values)
-        trace = handlers.trace(model).get_trace(*self.args)
+        trace = handlers.trace(model).get_trace(*self.arguments)
         pieces = (bijection(trace[s.name]["fn"].support).inv(values[s.name]) for s in self.sites)
         return jnp.concatenate([jnp.ravel(piece) for piece in pieces])
 
@@ -189,8 +201,8 @@ class Target(eqx.Module):
             key: JAX random key.
             given: values of some sites; the others are drawn, as the prior has them given these.
         """
-        model = handlers.substitute(handlers.seed(self.model, key), data=given or {})
-        trace = handlers.trace(model).get_trace(*self.args)
+        model = handlers.substitute(_drawn(self.model, key), data=given or {})
+        trace = handlers.trace(model).get_trace(*self.arguments)
         return self.unconstrain({s.name: trace[s.name]["value"] for s in self.sites})
 
 
@@ -267,7 +279,46 @@ def merged(variables: dict[str, dict[str, AnyArray]]) -> dict[str, AnyArray]:
 
 
 def _is_latent(site: dict[str, Any]) -> bool:
-    return site["type"] == "sample" and not site["is_observed"]
+    return site["type"] == "sample" and not site["is_observed"] and not _is_fixed(site)
+
+
+def _is_fixed(site: dict[str, Any]) -> bool:
+    """Whether the prior is one value, which nothing moves."""
+    return not site["is_observed"] and isinstance(_base(site["fn"]), dist.Delta)
+
+
+def _base(fn: Any) -> Any:
+    while hasattr(fn, "base_dist"):
+        fn = fn.base_dist
+    return fn
+
+
+def _drawn(model: Callable, key: AnyArray) -> Callable:
+    """The model with its sites drawn from their priors.
+
+    Where a prior is improper, as NumPyro starts its chains: uniform between -2 and 2 on the
+    unconstrained line.
+    """
+
+    def improper(site: dict[str, Any]) -> AnyArray | None:
+        is_open = site["type"] == "sample" and not site["is_observed"]
+        if not is_open or not isinstance(_base(site["fn"]), dist.ImproperUniform):
+            return None
+        transform = bijection(site["fn"].support)
+        shape = transform.inverse_shape(site["fn"].shape())
+        return transform(jax.random.uniform(site["kwargs"]["rng_key"], shape, float, -2.0, 2.0))
+
+    return handlers.substitute(handlers.seed(model, key), substitute_fn=improper)
+
+
+def _warn_of_parameters(trace: Sites) -> None:
+    names = [name for name, site in trace.items() if site["type"] == "param"]
+    if names:
+        warnings.warn(
+            f"`numpyro.param` is not fitted: {', '.join(names)} keeps its first value. Write "
+            f"numpyro.sample({names[0]!r}, distribution) to fit it.",
+            stacklevel=4,
+        )
 
 
 def _site(site: dict[str, Any]) -> Site:
@@ -276,6 +327,17 @@ def _site(site: dict[str, Any]) -> Site:
     base = transform.base_transform if isinstance(transform, IndependentTransform) else transform
     bounded = isinstance(base, NormalQuantileTransform)
     return Site(site["name"], tuple(shape), tuple(transform.inverse_shape(shape)), bounded)
+
+
+def _check_names(names: list[str]) -> None:
+    """Names that files and tables of draws cannot hold are refused before a fit, not after it."""
+    for name in names:
+        if name in ("", ".", "..", "chain", "draw") or "/" in name:
+            raise ValueError(
+                "A site has a name of its own, without a slash, other than chain and draw: files "
+                f"could not hold {name!r}. Rename it; of handlers.scope write "
+                'handlers.scope(model, prefix="a", divider=".").'
+            )
 
 
 def _check_sites(trace: Sites) -> None:
@@ -294,6 +356,7 @@ def _check_sites(trace: Sites) -> None:
             'End it with `nl.observe("image", observation, mass=..., source=...)` or '
             "`numpyro.sample(name, distribution, obs=data)`."
         )
+    _check_names([site["name"] for site in samples])
     discrete = [site["name"] for site in latent if site["fn"].support.is_discrete]
     if discrete:
         raise ValueError(

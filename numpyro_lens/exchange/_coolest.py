@@ -11,6 +11,7 @@ of mass and light profiles".
 import cmath
 import json
 import math
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -50,6 +51,11 @@ _LIGHTS = (
 )
 _FIELDS = ("ExternalShear", "ConvergenceSheet")
 _ANGLES = ("phi", "phi_ext")
+#: parts of a template that are no profile of a few parameters
+_PIXELS = (
+    *("PixelatedRegularGrid", "IrregularGrid", "PixelatedRegularGridPotential"),
+    "PixelatedRegularGridFullyDefined",
+)
 
 
 def write_coolest(
@@ -100,10 +106,10 @@ def write_coolest(
 
 
 def read_coolest(path: str | PathLike, observation: Observation | None = None) -> Scene:
-    """Mass and light of a COOLEST template, at the point estimates.
+    """Mass and light of a COOLEST template, at the point estimates or else at the medians.
 
-    The entities of the largest redshift are the source; where redshifts are missing, the one galaxy
-    without mass is.
+    Pixelated parts are left out, which a warning says. The entities of the largest redshift are the
+    source; where redshifts are missing, the one galaxy without mass is.
 
     Args:
         path: the JSON file.
@@ -114,8 +120,10 @@ def read_coolest(path: str | PathLike, observation: Observation | None = None) -
         The scene, for ``nl.simulate.render_scene(observation, scene)``.
 
     Raises:
-        ValueError: a profile has no counterpart, a parameter has no value, there is more than one
-            lens plane, or which galaxy the source is cannot be told.
+        FileNotFoundError: there is no such file.
+        ValueError: the file is no template, a profile has no counterpart, a parameter is missing,
+            unknown, without a value or out of its range, there is more than one lens plane, or
+            which galaxy the source is cannot be told.
 
     Example:
         >>> import numpyro_lens as nl
@@ -127,7 +135,7 @@ def read_coolest(path: str | PathLike, observation: Observation | None = None) -
         >>> type(again.mass).__name__, again.source.amp
         ('SIE', 2.0)
     """
-    entities = json.loads(Path(path).read_text(encoding="utf-8"))["lensing_entities"]
+    entities = _entities_of(Path(path))
     turn = np.eye(2) if observation is None else _image_axes(observation).T
     sources = _sources(entities)
     lenses = [entity for entity in entities if entity not in sources]
@@ -302,15 +310,31 @@ def _grid(path: Path, name: str, pixels: ArrayLike, scale: float) -> dict[str, A
     }
 
 
+def _entities_of(path: Path) -> list[Mapping[str, Any]]:
+    try:
+        entities = json.loads(path.read_text(encoding="utf-8"))["lensing_entities"]
+    except FileNotFoundError:
+        raise FileNotFoundError(f"no such file: {str(path)!r}. Give a COOLEST template.") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{str(path)!r} is no COOLEST template: {type(error).__name__} {error}. Give the JSON "
+            "file that has lensing_entities."
+        ) from None
+    if not (isinstance(entities, list) and all(isinstance(e, Mapping) for e in entities)):
+        raise ValueError(f"{str(path)!r} is no COOLEST template: lensing_entities is no list.")
+    return entities
+
+
 def _sources(entities: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    redshifts = [entity["redshift"] for entity in entities]
+    redshifts: list[Any] = [entity.get("redshift") for entity in entities]
     if None not in redshifts and len(set(redshifts)) > 1:
-        return [entity for entity in entities if entity["redshift"] == max(redshifts)]
+        return [entity for entity in entities if entity.get("redshift") == max(redshifts)]
     massless = [entity for entity in entities if not entity.get("mass_model")]
     if len(massless) > 1:
+        names = ", ".join(str(entity.get("name")) for entity in massless)
         raise ValueError(
-            "Without redshifts the source is the one galaxy without mass; here are "
-            f"{', '.join(entity['name'] for entity in massless)}. Write redshifts into the file."
+            f"Without redshifts the source is the one galaxy without mass; here are {names}. Write "
+            "redshifts into the file."
         )
     return massless
 
@@ -318,7 +342,7 @@ def _sources(entities: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 def _check_one_plane(
     lenses: Sequence[Mapping[str, Any]], sources: Sequence[Mapping[str, Any]]
 ) -> None:
-    planes = {entity["redshift"] for entity in lenses if entity.get("mass_model")}
+    planes = {entity.get("redshift") for entity in lenses if entity.get("mass_model")}
     if len(planes) > 1 or any(entity.get("mass_model") for entity in sources):
         raise ValueError(
             "numpyro_lens has one lens plane; the file has mass at the redshifts "
@@ -332,27 +356,64 @@ def _read(
     profiles = [
         _from_template(profile, known, turn)
         for entity in entities
-        for profile in entity.get(model, [])
+        for profile in entity.get(model) or []
+        if not _is_pixels(profile, entity)
     ]
     join = mass.as_mass if known is _MASSES else light.as_light
     return join(profiles) if profiles else None
 
 
+def _is_pixels(profile: Mapping[str, Any], entity: Mapping[str, Any]) -> bool:
+    if profile.get("type") not in _PIXELS:
+        return False
+    warnings.warn(
+        f"{profile['type']} of {entity.get('name')!r} is left out: pixels are no profile here.",
+        stacklevel=2,
+    )
+    return True
+
+
 def _from_template(profile: Mapping[str, Any], known: Sequence[_Entry], turn: np.ndarray) -> Any:
-    entry = next((entry for entry in known if entry.name == profile["type"]), None)
+    entry = next((entry for entry in known if entry.name == profile.get("type")), None)
     if entry is None:
         raise ValueError(
-            f"COOLEST's {profile['type']} has no counterpart here. Those that have: "
+            f"COOLEST's {profile.get('type')} has no counterpart here. Those that have: "
             f"{', '.join(dict.fromkeys(entry.name for entry in known))}."
         )
-    values = {name: _value(profile, name) for name in profile["parameters"]}
+    given, wanted = set(profile.get("parameters") or {}), _their_names(entry)
+    if given != wanted:
+        missing, unknown = sorted(wanted - given), sorted(given - wanted)
+        raise ValueError(
+            f"COOLEST's {entry.name} has the parameters {', '.join(sorted(wanted))}; missing: "
+            f"{', '.join(missing) or 'none'}, unknown: {', '.join(unknown) or 'none'}."
+        )
+    values = {name: _value(profile, name) for name in given}
     return entry.kind(**_our_fields(values, entry.names, turn))
 
 
+def _their_names(entry: _Entry) -> set[str]:
+    """The parameters that a profile has there, all of which are needed."""
+    fields = entry.kind.__dataclass_fields__  # type: ignore[attr-defined]
+    shear = {"gamma_ext", "phi_ext"} if "gamma1" in fields else set()
+    centre = {"center_x", "center_y"} if "center_x" in fields else set()
+    ellipse = {"q", "phi"} if "e1" in fields else set()
+    return set(entry.names) | shear | centre | ellipse
+
+
 def _value(profile: Mapping[str, Any], name: str) -> float:
-    value = profile["parameters"][name]["point_estimate"]["value"]
+    """The point estimate, or else the median of the posterior."""
+    parameter = profile["parameters"][name]
+    estimates = parameter.get("point_estimate") or {}, parameter.get("posterior_stats") or {}
+    value = estimates[0].get("value")
+    value = estimates[1].get("median") if value is None else value
     if value is None:
-        raise ValueError(f"{profile['type']} has no point estimate of {name}: give it a value.")
+        raise ValueError(
+            f"{profile['type']} has no point estimate of {name} and no median: give it a value."
+        )
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{name} of {profile['type']} must be a finite number; it is {value!r}.")
+    if name == "q" and not 0 < value <= 1:
+        raise ValueError(f"q of {profile['type']} must be above 0 and at most 1; it is {value}.")
     return float(value)
 
 
@@ -367,6 +428,7 @@ def _our_fields(
         modulus = (1 - values["q"]) / (1 + values["q"])
         e = _turned(_spin(modulus, values["phi"]), turn)
         ours |= {"e1": e.real, "e2": e.imag}
+    if "center_x" in values:
         centre = turn @ [values["center_x"], values["center_y"]]
         ours |= {"center_x": float(centre[0]), "center_y": float(centre[1])}
     return ours

@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 
 from numpyro_lens import light, mass
+from numpyro_lens.exchange._lenstronomy_names import LIGHTS, MASSES, built
 from numpyro_lens.exchange._profiles import profiles_of
 from numpyro_lens.noise import NoiseMap, PoissonNoise
 from numpyro_lens.observation import Observation
@@ -72,12 +73,12 @@ def to_lenstronomy(scene: Scene) -> dict[str, list]:
 
 def from_lenstronomy(
     lens_model_list: Sequence[str] = (),
-    kwargs_lens: Sequence[Mapping[str, float]] = (),
+    kwargs_lens: Sequence[Mapping[str, Any]] = (),
     *,
     source_light_model_list: Sequence[str] = (),
-    kwargs_source: Sequence[Mapping[str, float]] = (),
+    kwargs_source: Sequence[Mapping[str, Any]] = (),
     lens_light_model_list: Sequence[str] = (),
-    kwargs_lens_light: Sequence[Mapping[str, float]] = (),
+    kwargs_lens_light: Sequence[Mapping[str, Any]] = (),
 ) -> Scene:
     """Mass and light of lenstronomy's lists.
 
@@ -90,7 +91,8 @@ def from_lenstronomy(
         The scene, for ``nl.simulate.render_scene(observation, scene)``.
 
     Raises:
-        ValueError: a name has no counterpart, or the lists differ in length.
+        ValueError: a name has no counterpart, a parameter is missing or unknown, or the lists
+            differ in length.
 
     Example:
         >>> import numpyro_lens as nl
@@ -98,9 +100,9 @@ def from_lenstronomy(
         1.2
     """
     return Scene.of(
-        mass=_profiles(lens_model_list, kwargs_lens, _MASSES, mass.as_mass),
-        source=_profiles(source_light_model_list, kwargs_source, _LIGHTS, light.as_light),
-        lens_light=_profiles(lens_light_model_list, kwargs_lens_light, _LIGHTS, light.as_light),
+        mass=_profiles(lens_model_list, kwargs_lens, MASSES, mass.as_mass),
+        source=_profiles(source_light_model_list, kwargs_source, LIGHTS, light.as_light),
+        lens_light=_profiles(lens_light_model_list, kwargs_lens_light, LIGHTS, light.as_light),
     )
 
 
@@ -116,8 +118,8 @@ def read_lenstronomy(
     The image file has the entries of lenstronomy's ``kwargs_data`` as data sets: ``image_data``,
     ``transform_pix2angle``, and either ``noise_map`` or ``background_rms`` with ``exposure_time``.
     The PSF file has ``kernel_point_source`` and, if it is supersampled,
-    ``point_source_supersampling_factor``. ``ra_at_xy_0`` and ``dec_at_xy_0`` are not used: (0, 0)
-    is the centre of the image.
+    ``point_source_supersampling_factor``. ``ra_at_xy_0`` and ``dec_at_xy_0`` are the coordinates of
+    the first pixel; without them (0, 0) is the centre of the image.
 
     Args:
         image_path: file of the image.
@@ -143,13 +145,30 @@ def read_lenstronomy(
         (8, 9)
     """
     data = _datasets(image_path)
-    return Observation(
+    observation = Observation(
         _entry(data, "image_data", image_path),
         transform_pix2angle=_entry(data, "transform_pix2angle", image_path),
         noise=_noise(data, image_path),
         psf=None if psf_path is None else _psf(psf_path),
         mask=mask,
         supersampling=supersampling,
+    )
+    return _placed(observation, data)
+
+
+def _placed(observation: Observation, data: Mapping[str, Any]) -> Observation:
+    """The observation with its first pixel where the file says."""
+    if "ra_at_xy_0" not in data and "dec_at_xy_0" not in data:
+        return observation
+    # each is zero by default in lenstronomy
+    corner = [float(data.get(name, 0.0)) for name in ("ra_at_xy_0", "dec_at_xy_0")]
+    ny, nx = observation.shape
+    matrix = np.asarray(data["transform_pix2angle"], dtype=float)
+    dx, dy = corner + matrix @ [(nx - 1) / 2, (ny - 1) / 2]
+    side = np.sqrt(abs(np.linalg.det(matrix)))
+    # rounding in the file is no offset
+    return (
+        observation if np.hypot(dx, dy) < 1e-6 * side * max(nx, ny) else observation.moved(dx, dy)
     )
 
 
@@ -170,19 +189,18 @@ def _values(profile: Any) -> dict[str, float]:
 
 def _profiles(
     names: Sequence[str],
-    kwargs: Sequence[Mapping[str, float]],
-    known: Mapping[type, str],
+    kwargs: Sequence[Mapping[str, Any]],
+    known: Mapping[str, Callable],
     join: Callable,
 ) -> Any:
-    classes = {name: kind for kind, name in known.items()}
-    unknown = [name for name in names if name not in classes]
+    unknown = [name for name in names if name not in known]
     if unknown or len(names) != len(kwargs):
         problem = f"unknown: {', '.join(unknown)}" if unknown else f"{len(names)} and {len(kwargs)}"
         raise ValueError(
             f"lenstronomy's two lists have one length and known names ({problem}). Known names: "
-            f"{', '.join(classes)}."
+            f"{', '.join(known)}."
         )
-    profiles = [classes[name](**values) for name, values in zip(names, kwargs, strict=True)]
+    profiles = [built(name, values, known) for name, values in zip(names, kwargs, strict=True)]
     return join(profiles) if profiles else None
 
 

@@ -1,6 +1,6 @@
 """Numbers that people publish, computed from the draws of a lens fit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -30,7 +30,7 @@ def flux(observation: Observation, light: Lights, scene: Scene | None = None) ->
 
     Args:
         observation: the instrument.
-        light: what shines in the last plane; a `numpyro_lens.light.Uniform` sky does not count.
+        light: what shines in the last plane.
         scene: what deflects it; nothing by default.
 
     Returns:
@@ -45,15 +45,10 @@ def flux(observation: Observation, light: Lights, scene: Scene | None = None) ->
     mass = None if scene is None else scene.deflector()
     pairs = seen(observation, Scene.of(mass=mass, source=light))
     area = observation.pixel_area / observation.supersampling**2
-    return area * sum(
-        jnp.sum(c.brightness(*where))
-        for light, where in pairs
-        for c in components(light)
-        if not isinstance(c, Uniform)
-    )
+    return area * sum(jnp.sum(light.brightness(*where)) for light, where in pairs)
 
 
-def polar(samples: dict[str, AnyArray]) -> dict[str, np.ndarray]:
+def polar(samples: Mapping[str, AnyArray]) -> dict[str, np.ndarray]:
     """Axis ratio and angle of every ellipticity, modulus and angle of every shear.
 
     Args:
@@ -98,7 +93,8 @@ def of_scenes(target: Target, z: np.ndarray) -> dict[str, np.ndarray]:
     Returns:
         By ``site.quantity``: ``einstein_radius`` [arcsec] of the tangential critical curve for the
         last plane, NaN without a closed one; ``magnification`` of the whole source;
-        ``source_flux`` and ``lens_light_flux`` [units of the image].
+        ``source_flux`` and ``lens_light_flux`` [units of the image], without a
+        `numpyro_lens.light.Uniform` sky.
     """
     placed, numbers = unplaced(_at_draws(target, jnp.asarray(z)))
     out: dict[str, np.ndarray] = {}
@@ -130,18 +126,20 @@ def _at_draws(target: Target, z: Array) -> tuple[dict[str, Scene], dict[str, dic
 
 
 def _fluxes(observation: Observation, scene: Scene) -> dict[str, Array]:
+    source, front = (_without_sky(light) for light in (scene.source, scene.lens_light))
     out: dict[str, Array] = {}
-    if _shines(scene.source):
-        out["source_flux"] = flux(observation, scene.source)
+    if source:
+        out["source_flux"] = flux(observation, source)
         if scene.deflector() is not None:
-            out["magnification"] = flux(observation, scene.source, scene) / out["source_flux"]
-    if _shines(scene.lens_light):
-        out["lens_light_flux"] = flux(observation, scene.lens_light)
+            out["magnification"] = flux(observation, source, scene) / out["source_flux"]
+    if front:
+        out["lens_light_flux"] = flux(observation, front)
     return out
 
 
-def _shines(light: AbstractLight | None) -> bool:
-    return light is not None and any(not isinstance(c, Uniform) for c in components(light))
+def _without_sky(light: AbstractLight | None) -> list[AbstractLight]:
+    parts = () if light is None else components(light)
+    return [part for part in parts if not isinstance(part, Uniform)]
 
 
 def magnitudes(values: dict[str, np.ndarray], zero_point: float) -> dict[str, np.ndarray]:

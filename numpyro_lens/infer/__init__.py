@@ -14,6 +14,7 @@ from numpyro_lens.infer.pipeline import fit_target as fit_target
 from numpyro_lens.infer.posterior import AbstractPosterior as AbstractPosterior
 from numpyro_lens.infer.posterior import HMCResult as HMCResult
 from numpyro_lens.infer.precision import precision_error as precision_error
+from numpyro_lens.infer.predictive import prior_predictive as prior_predictive
 from numpyro_lens.infer.results import Basin as Basin
 from numpyro_lens.infer.results import MAPResult as MAPResult
 from numpyro_lens.infer.results import SVIResult as SVIResult

@@ -63,8 +63,8 @@ def log_evidence(target: Target, z: np.ndarray, key: AnyArray, num: int = 4000) 
     step = max(1, kept.shape[0] * kept.shape[1] // num)
     drawn = kept.reshape(-1, target.dim)[::step]
     proposed = straight(jax.random.normal(key, (num, target.dim), drawn.dtype))
-    ratios = [_log_ratio(target, straight, jnp.asarray(v)) for v in (drawn, proposed)]
-    return _bridge(*ratios, number=min(number, len(drawn)))
+    above, below = (_log_ratio(target, straight, jnp.asarray(v)) for v in (drawn, proposed))
+    return _bridge(above, below, min(number, len(drawn)))
 
 
 def _fitted(target: Target, z: np.ndarray, num: int) -> AbstractMap:

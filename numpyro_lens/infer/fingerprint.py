@@ -33,7 +33,7 @@ def fingerprint(target: Target, key: AnyArray) -> dict[str, Any]:
     points = np.random.default_rng(0).normal(size=(4, target.dim)).astype(jnp.result_type(float))
     points[0] = 0.0
     density = np.asarray(evaluate(target.log_density, points)[0], dtype=float)
-    arguments = jax.tree_util.tree_leaves_with_path(target.args)
+    arguments = jax.tree_util.tree_leaves_with_path(target.arguments)
     return {
         "arguments": {jax.tree_util.keystr(path): digest(leaf) for path, leaf in arguments},
         "priors": _priors(target, points[0]),

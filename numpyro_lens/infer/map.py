@@ -1,6 +1,7 @@
 """Maximum a posteriori by gradient descent from many starts at once."""
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -24,9 +25,10 @@ from numpyro_lens.density import (
 )
 from numpyro_lens.infer.newton import ascend
 from numpyro_lens.infer.optimisation import in_blocks, prepared, updated
+from numpyro_lens.infer.posterior import AbstractPosterior
 from numpyro_lens.infer.results import Basin, MAPResult
 from numpyro_lens.infer.stage import timed
-from numpyro_lens.infer.start import Start, is_array, starts_from
+from numpyro_lens.infer.start import Start, starts_from
 
 
 @functools.cache
@@ -105,11 +107,11 @@ class MAP:
         with timed() as timing:
             if start is None:
                 found, num_screened = self._searches(target, key, progress)
-            elif is_array(start):
-                found, num_screened = self._search(target, _checked(start, target), progress), 0
-            else:
+            elif isinstance(start, Mapping | MAPResult | AbstractPosterior):
                 z, num_screened = self._screen_from(target, key, starts_from(start, target))
                 found = self._search(target, z, progress)
+            else:
+                found, num_screened = self._search(target, _checked(start, target), progress), 0
         return MAPResult(
             target=target,
             params=np.asarray(found.z),

@@ -71,14 +71,14 @@ def _of_instance(kernel: MCMCKernel, target: Target, start: AnyArray) -> Setup:
     names = [site.name for site in target.sites]
     values = jax.vmap(target.constrain)(start)
     unconstrain = functools.partial(
-        numpyro.infer.util.unconstrain_fn, kernel.model, target.args, {}
+        numpyro.infer.util.unconstrain_fn, kernel.model, target.arguments, {}
     )
 
     def to_vectors(samples: dict[str, AnyArray]) -> AnyArray:
         return jax.vmap(jax.vmap(target.unconstrain))({name: samples[name] for name in names})
 
     init_params = jax.vmap(unconstrain)({name: values[name] for name in names})
-    return Setup(kernel, target.args, init_params, to_vectors)
+    return Setup(kernel, target.arguments, init_params, to_vectors)
 
 
 def _with_metric(

@@ -1,11 +1,13 @@
 """The three steps, MAP, SVI and HMC, one after the other."""
 
 import dataclasses
+import inspect
 from collections.abc import Callable
 from os import PathLike
 from typing import Any
 
 import jax
+import numpy as np
 
 from numpyro_lens._types import AnyArray
 from numpyro_lens.density import Target
@@ -59,7 +61,7 @@ def fit_target(
     if target_ess is not None:
         hmc = dataclasses.replace(hmc, target_ess=target_ess)
     callback = callback or (lambda _stage, _result: None)
-    keys = jax.random.split(jax.random.key(seed), 3)
+    keys = jax.random.split(jax.random.key(_checked_seed(seed)), 3)
 
     origin = {} if start is None else {"start": digest(starts_from(start, target))}
 
@@ -87,6 +89,40 @@ def fit_target(
     return result
 
 
+def _checked_seed(seed: Any) -> int:
+    if isinstance(seed, int | np.integer) and not isinstance(seed, bool):
+        return int(seed)
+    raise ValueError(
+        f"seed is a whole number, which a result keeps; got {type(seed).__name__}. Write seed=0."
+    )
+
+
+def check_settings(model: Callable, settings: dict[str, Any]) -> None:
+    """Check that no argument of the model stands among the settings of a fit.
+
+    Args:
+        model: NumPyro model function.
+        settings: given by name.
+
+    Raises:
+        TypeError: one of them is an argument of the model.
+
+    Example:
+        >>> check_settings(lambda image, n_max: None, {"target_ess": 400})
+    """
+    known = {"seed", *inspect.signature(fit_target).parameters}
+    try:
+        wanted = set(inspect.signature(model).parameters)
+    except (TypeError, ValueError):  # a model without a signature
+        return
+    if mixed := [name for name in settings if name in wanted - known]:
+        raise TypeError(
+            f"arguments of the model follow it in their order; got {', '.join(mixed)} by name. "
+            f"Write fit(model, observation, {settings[mixed[0]]!r}), or bind it: "
+            f"fit(functools.partial(model, {mixed[0]}={settings[mixed[0]]!r}), observation)."
+        )
+
+
 def fit(model: Callable, *args: Any, seed: int = 0, **settings: Any) -> HMCResult:
     """Fit any NumPyro model in one call: MAP, SVI, HMC.
 
@@ -105,4 +141,5 @@ def fit(model: Callable, *args: Any, seed: int = 0, **settings: Any) -> HMCResul
     Raises:
         ValueError: the model cannot be fitted, or no start reached a finite log density.
     """
+    check_settings(model, settings)
     return fit_target(Target.of(model, *args), seed, **settings)

@@ -85,7 +85,7 @@ class AbstractPosterior(abc.ABC):
     @property
     def args(self) -> tuple:
         """The arguments of the model."""
-        return self.target.args
+        return self.target.arguments
 
     @property
     def names(self) -> tuple[str, ...]:

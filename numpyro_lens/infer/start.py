@@ -18,11 +18,6 @@ Start: TypeAlias = Mapping[str, Any] | MAPResult | AbstractPosterior
 NUM_BASINS = 6
 
 
-def is_array(start: Any) -> bool:
-    """Whether a start is an array of unconstrained vectors, rather than values of sites."""
-    return not isinstance(start, Mapping | MAPResult | AbstractPosterior)
-
-
 def starts_from(start: Start, target: Target) -> dict[str, AnyArray]:
     """Values (n, ...) of those sites of a model that a start has.
 
@@ -54,7 +49,7 @@ def starts_from(start: Start, target: Target) -> dict[str, AnyArray]:
             f"`start` names sites of the model, which are {', '.join(shapes)}; got "
             f"{', '.join(unknown)}."
         )
-    shared = {name: jnp.asarray(v) for name, v in values.items() if name in shapes}
+    shared: dict[str, AnyArray] = {n: jnp.asarray(v) for n, v in values.items() if n in shapes}
     if not shared:
         raise ValueError(
             "`start` has a site in common with the model; got a result of "
@@ -68,10 +63,9 @@ def starts_from(start: Start, target: Target) -> dict[str, AnyArray]:
     return shared
 
 
-def _values(start: Start) -> dict[str, AnyArray]:
-    if isinstance(start, Mapping):
-        return {name: np.asarray(value)[None] for name, value in start.items()}
+def _values(start: Start) -> dict[str, np.ndarray]:
     if isinstance(start, MAPResult):
         best = [basin.start for basin in start.basins[:NUM_BASINS]]
         return {name: value[best] for name, value in start.samples.items()}
-    return {name: np.asarray(value)[None] for name, value in start.best.items()}
+    values = start if isinstance(start, Mapping) else start.best
+    return {name: np.asarray(value)[None] for name, value in values.items()}

@@ -2,7 +2,7 @@
 
 from numpyro_lens._types import Coordinates, Field, Parameter
 from numpyro_lens.mass._base import AbstractMass
-from numpyro_lens.numerics.halo import NFW_AT_RS, halo_shape, truncated_shape
+from numpyro_lens.numerics.halo import NFW_AT_RS, halo_shape, hernquist_column, truncated_shape
 from numpyro_lens.numerics.safe import as_float, soft_square
 
 
@@ -125,5 +125,4 @@ class Hernquist(AbstractMass):
 
     def convergence(self, x: Coordinates, y: Coordinates) -> Field:
         """Convergence."""
-        shape = halo_shape(_scaled(self, x, y)[2])
-        return self.sigma0 * (3.0 * shape.K - shape.H)
+        return self.sigma0 * hernquist_column(_scaled(self, x, y)[2])

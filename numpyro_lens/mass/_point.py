@@ -44,4 +44,5 @@ class PointMass(AbstractMass):
     def convergence(self, x: Coordinates, y: Coordinates) -> Field:
         """Convergence."""
         square = self._square(x, y)[2]
-        return (self.theta_E / square) ** 2 * softening(square.dtype)
+        least = softening(square.dtype)
+        return jnp.where(square > least, 0.0, self.theta_E**2 / least)

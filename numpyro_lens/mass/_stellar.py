@@ -17,7 +17,8 @@ class Sersic(AbstractMass):
     r"""Elliptical Sersic mass, :math:`\kappa = k_{\rm eff} e^{-b_n[(R/R_{\rm sersic})^{1/n} - 1]}`.
 
     The deflection is :math:`w \int_0^1 \kappa(R^2 \to sR^2 + s(1-s)\bar T) ds`, a smooth integral
-    along a path in the complex plane; b_n is that of the light.
+    along a path in the complex plane; b_n is that of the light. To 1e-6 (4e-15 in 64 bit) for
+    indices from 0.36 to 12, radii from 1e-3 to 1e3 R_sersic and axis ratios from 0.2.
 
     Args:
         k_eff: convergence at R_sersic, scalar, positive.
@@ -92,7 +93,9 @@ def _node(at: Frame, lens: Sersic, node: Scalar, weight: Scalar) -> tuple[Field,
     """
     n = jnp.maximum(lens.n_sersic, 0.2)
     p = jnp.maximum(2.0 * n, 4.0)
-    depth = 20.0 if jnp.finfo(at.x.dtype).bits <= 32 else 40.0
+    # Of b rho^{1/n} the mass has a gamma distribution of shape 2n; this is its far quantile.
+    slope, offset = (6.0, 12.0) if jnp.finfo(at.x.dtype).bits <= 32 else (8.0, 31.0)
+    depth = 2.0 * n + slope * jnp.sqrt(2.0 * n) + offset
     reach = jnp.log(depth / b_n(n)) * 2.0 * n
     square = (at.square + jnp.minimum(at.twist[0], 0.0)) / lens.R_sersic**2
     log_s = jnp.minimum(reach - jnp.log(square), 0.0) + p * jnp.log(node)

@@ -5,8 +5,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.special import gammaln
 
 from numpyro_lens._types import Field, Scalar
+from numpyro_lens.numerics.complex_pair import horner
 
 NFW_AT_RS = 1.0 - np.log(2.0).item()
 """Deflection of an NFW lens at Rs in units of 4 rho0 Rs²."""
@@ -62,11 +64,41 @@ def halo_shape(y: Field) -> HaloShape:
 def _halo_shape_jvp(primals, tangents):
     (y,), (dot,) = primals, tangents
     shape = halo_shape(y)
-    _, H, K, g, _ = shape
+    F, H, K, g, _ = shape
     t, near = _from_scale_radius(y)
     M = jnp.where(near, _taylor(y, 7), (0.2 - K) / jnp.where(near, 1.0, t))
-    slopes = (H - 1.0 / y, 3.0 * K - 1.0 / y, 5.0 * M - 1.0 / y, (H - 2.0 * g) / y, 2.0 * g)
+    # Far outside H, 3K and 5M are 1/y in their first digits: there from the functions before them.
+    far = t > 0.5
+    unit = jnp.where(far, t * y, 1.0)
+    slopes = (
+        jnp.where(far, (1.0 - y * F) / unit, H - 1.0 / y),
+        jnp.where(far, (1.0 - 3.0 * y * H) / unit, 3.0 * K - 1.0 / y),
+        jnp.where(far, (1.0 - 5.0 * y * K) / unit, 5.0 * M - 1.0 / y),
+        (H - 2.0 * g) / y,
+        2.0 * g,
+    )
     return shape, HaloShape(*(0.5 * slope * dot for slope in slopes))
+
+
+def hernquist_column(y: Field) -> Field:
+    r"""Column density of a Hernquist bulge, :math:`3K - H` of `HaloShape`.
+
+    Args:
+        y: squared radius over squared scale radius, array, positive.
+
+    Returns:
+        Convergence over sigma0, shaped like y.
+
+    Example:
+        >>> round(float(hernquist_column(jnp.ones(()))), 4)
+        0.2667
+
+    Reference: Keeton 2001, arXiv:astro-ph/0102341, equation 48.
+    """
+    F, H, K, _, _ = halo_shape(y)
+    # Far outside 3K and H are both 1/y in their first digits.
+    far = y > 2.0
+    return jnp.where(far, (F - 3.0 * H) / jnp.where(far, y - 1.0, 1.0), 3.0 * K - H)
 
 
 def _from_scale_radius(y):
@@ -148,13 +180,57 @@ def truncated_shape(y: Field, tau: Scalar) -> TruncatedShape:
     size = tau + root
     log = -jnp.arcsinh(tau / jnp.sqrt(y))
     short = jnp.log1p(0.5 * y / (tau * size))
-    arc = 2.0 * F - jnp.pi / size
+    arc = _excess(y, F, size, tau + (1.0 + tau * tau) / (root + _outer_root(y)))
+    bend = _excess(y, F, root, (1.0 + tau * tau) / (root + _outer_root(y)))
+    near = inside * (H + inverse * bend + contrast * log / (tau * root))
+    far, series = _far_column(y, tau)
     return TruncatedShape(
-        inside * (H + inverse * (2.0 * F - jnp.pi / root) + contrast * log / (tau * root)),
+        jnp.where(far, series, near),
         inside * (contrast * (g + log / (tau * size) - short / y) + inverse * arc),
         inside
         * (
             contrast * (h - short * (short + 2.0 * log + 2.0) + 2.0 * y * log / (tau * size))
-            + inverse * (4.0 * y * (F - g) + 2.0 * jnp.pi * (tau * short - y / size))
+            + inverse * (2.0 * y * arc - 4.0 * y * g + 2.0 * jnp.pi * tau * short)
         ),
     )
+
+
+def _outer_root(y):
+    """The root of y - 1 well outside the scale radius, something harmless elsewhere."""
+    return jnp.sqrt(jnp.where(y > 2.0, y - 1.0, 1.0))
+
+
+def _excess(y, F, length, difference):
+    """2F - pi / length, where difference is length minus the root of y - 1.
+
+    Far outside both terms are nearly pi over the radius, so their leading parts cancel on paper.
+    """
+    root = _outer_root(y)
+    outside = jnp.pi * difference / (root * length) - 2.0 * jnp.arctan(1.0 / root) / root
+    return jnp.where(y > 2.0, outside, 2.0 * F - jnp.pi / length)
+
+
+def _far_column(y, tau):
+    """Where the radius is above four scale and truncation radii; and H by its series there.
+
+    The density is tau² x^-5 times a power series in 1/x, of which each term has a column density of
+    its own. The closed form is a difference of terms that are y times as large as H.
+    """
+    length = jnp.maximum(tau, 1.0)
+    far = y > 16.0 * length**2
+    y = jnp.where(far, y, 32.0 * length**2)
+    num = 18 if jnp.finfo(y.dtype).bits <= 32 else 32
+    return far, (tau / y) ** 2 * horner(_column_terms(tau, length, num), length / jnp.sqrt(y))
+
+
+def _column_terms(tau, length, num):
+    """Coefficients in the powers of length over radius, times tau² / y²."""
+    u, v = 1.0 / length, tau / length
+    terms: list = []
+    for m in range(num):
+        before = terms[m - 2] if m > 1 else 0.0
+        terms.append((m + 1) * (-u) ** m - v * v * before)
+    # of x^-(m+5), along the line of sight from the tangent point on
+    half = 0.5 * np.arange(num)
+    columns = 0.5 * np.sqrt(np.pi) * np.exp(gammaln(2.0 + half) - gammaln(2.5 + half))
+    return [float(column) * term for column, term in zip(columns, terms, strict=True)]

@@ -21,7 +21,7 @@ def as_float(*values: ArrayLike) -> list[jax.Array]:
 
 
 def softening(dtype: DTypeLike) -> float:
-    """Squared length [arcsec²] added to squared radii so that r = 0 is an ordinary point.
+    """Least squared radius [arcsec²], so that r = 0 is an ordinary point.
 
     Small against any pixel, large enough that its inverse cubed is a number of the dtype.
     """
@@ -29,9 +29,9 @@ def softening(dtype: DTypeLike) -> float:
 
 
 def soft_square(x: Coordinates, y: Coordinates) -> Field:
-    """Squared radius ``x² + y²`` that never vanishes."""
+    """Squared radius ``x² + y²`` that never vanishes, exact beyond 1e-5" (1e-10" in 64 bit)."""
     square = jnp.asarray(x * x + y * y)
-    return square + softening(square.dtype)
+    return jnp.maximum(square, softening(square.dtype))
 
 
 def safe_hypot(x: Coordinates, y: Coordinates) -> Field:

@@ -5,6 +5,7 @@ matplotlib's settings. Save a picture with ``figure.savefig("fit.png", dpi=200)`
 """
 
 from numpyro_lens.plot._corner import plot_corner as plot_corner
+from numpyro_lens.plot._data import plot_data as plot_data
 from numpyro_lens.plot._fit import plot_fit as plot_fit
 from numpyro_lens.plot._fit import plot_observation as plot_observation
 from numpyro_lens.plot._maps import plot_convergence as plot_convergence

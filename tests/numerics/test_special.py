@@ -80,6 +80,62 @@ def test_truncated_shape(x64):
         np.testing.assert_allclose(got.g_over_y[:3], inside, rtol=1e-7 if x64 else 1e-5)
 
 
+def exact_truncated(y, tau):
+    """The formulas of the docstring with 60 digits, of which cancellation leaves enough."""
+    with mpmath.workdps(60):
+        y, tau = mpmath.mpf(y), mpmath.mpf(tau)
+        t, inverse = y - 1, 1 / (1 + tau**2)
+        F = (mpmath.atan(mpmath.sqrt(mpmath.mpc(t))) / mpmath.sqrt(mpmath.mpc(t))).real
+        H, c = (1 - F) / t, (tau**2 - 1) * inverse
+        P = mpmath.sqrt(tau**2 + y)
+        S, log = tau + P, -mpmath.asinh(tau / mpmath.sqrt(y))
+        g = (mpmath.log(mpmath.sqrt(y) / 2) + F) / y - mpmath.log1p(y / (2 * tau * S)) / y
+        column = H + inverse * (2 * F - mpmath.pi / P) + c * log / (tau * P)
+        inside = c * (g + log / (tau * S)) + inverse * (2 * F - mpmath.pi / S)
+        return [float(tau**2 * inverse * value) for value in (column, inside)]
+
+
+@pytest.mark.parametrize("tau", [0.01, 0.5, 1.0, 3.0, 1000.0])
+def test_truncated_shape_far_and_near(x64, tau):
+    """Over twenty decades: far out it is a small difference of large terms."""
+    (y, tau), (exact, at) = rounded(1.00013 * np.geomspace(1e-8, 1e12, 61), tau)
+    got = halo.truncated_shape(y, tau)
+    expected = np.array([exact_truncated(v, float(at)) for v in exact]).T
+    np.testing.assert_allclose([got.H, got.g_over_y], expected, rtol=3e-14 if x64 else 1e-5)
+
+
+def test_slopes_of_haloes_far_and_near(x64):
+    """Every function's derivative; those of the deflection are what shears images."""
+    (y,), (exact,) = rounded(1.00013 * np.geomspace(1e-6, 1e8, 29))
+    got = jax.vmap(jax.jacfwd(lambda v: jnp.stack(halo.halo_shape(v))))(y)
+    expected = [
+        [
+            mpmath.diff(lambda v, i=i: exact_halo_value(v, i), mpmath.mpf(float(v)), h=1e-12 * v)
+            for i in range(5)
+        ]
+        for v in exact
+    ]
+    np.testing.assert_allclose(got, np.array(expected, float), rtol=2e-12 if x64 else 2e-5)
+
+
+def exact_halo_value(y, i):
+    with mpmath.workdps(60):
+        t = y - 1
+        root = mpmath.sqrt(mpmath.mpc(t))
+        F = (mpmath.atan(root) / root).real
+        H = (1 - F) / t
+        log = mpmath.log(mpmath.sqrt(y) / 2)
+        return (F, H, (mpmath.mpf(1) / 3 - H) / t, (log + F) / y, log**2 + t * F**2)[i]
+
+
+def test_hernquist_column_far_and_near(x64):
+    (y,), (exact,) = rounded(1.00013 * np.geomspace(1e-8, 1e10, 61))
+    with mpmath.workdps(60):
+        values = [mpmath.mpf(float(v)) for v in exact]
+        expected = [float(3 * exact_halo_value(v, 2) - exact_halo_value(v, 1)) for v in values]
+    np.testing.assert_allclose(halo.hernquist_column(y), expected, rtol=1e-13 if x64 else 2e-6)
+
+
 _ENDS = [0, 0.01, 0.1, 1, 10, 100, mpmath.inf]
 
 
