@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from numpyro_lens._types import AnyArray, Array
+from numpyro_lens._types import Array
 from numpyro_lens.coordinates import from_ellipticity, from_shear
 from numpyro_lens.density import Target, conditioned, map_batch, observed_sites, unplaced
 from numpyro_lens.lensing import einstein_radius
@@ -48,7 +48,7 @@ def flux(observation: Observation, light: Lights, scene: Scene | None = None) ->
     return area * sum(jnp.sum(light.brightness(*where)) for light, where in pairs)
 
 
-def polar(samples: Mapping[str, AnyArray]) -> dict[str, np.ndarray]:
+def polar(samples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Axis ratio and angle of every ellipticity, modulus and angle of every shear.
 
     Args:
