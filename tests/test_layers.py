@@ -66,7 +66,16 @@ INSIDE = {
         "pipeline",
     ],
     "io": ["extensions", "sky", "companions", "noise", "masks", "reading", "writing", "summary"],
-    "fitting": ["files", "derived", "result", "loading", "source_map", "pipeline", "galaxy"],
+    "fitting": [
+        "files",
+        "derived",
+        "reconstruction",
+        "result",
+        "loading",
+        "source_map",
+        "pipeline",
+        "galaxy",
+    ],
     "gigalens": [
         "spellings",
         "profile",

@@ -9,7 +9,7 @@ import jax
 from numpyro_lens.density import Target
 from numpyro_lens.fitting.pipeline import fit
 from numpyro_lens.fitting.result import LensFit
-from numpyro_lens.infer import MAP, MAPResult
+from numpyro_lens.infer import HMC, MAP, MAPResult
 from numpyro_lens.models import Data, galaxy, galaxy_sersic
 from numpyro_lens.observation import Observation
 from numpyro_lens.pixels import binned, cutout
@@ -43,7 +43,9 @@ def fit_galaxy(
     found = search_galaxy(observation, seed, progress=progress)
     radius, center = field_of(found)
     part = _each(observation, lambda band: cutout(band, radius, center))
+    # A gradient takes twenty times as long as that of one Sersic: no more of them than needed.
     settings.setdefault("map", MAP(num_starts=8, num_screened=64, num_steps=150, num_polished=1))
+    settings.setdefault("hmc", HMC(num_burnin_steps=150, num_results=300))
     return fit(galaxy, part, seed=seed, start=found, progress=progress, **settings)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from numpyro_lens._types import Array
 from numpyro_lens.density import Target, conditioned, observed_sites
-from numpyro_lens.fitting import derived, files
+from numpyro_lens.fitting import derived, files, reconstruction
 from numpyro_lens.infer import AbstractPosterior
 from numpyro_lens.infer.posterior import Layout
 from numpyro_lens.infer.verdict import Residuals, residuals_of
@@ -120,6 +120,67 @@ class LensFit(AbstractPosterior):
             )
         return scene
 
+    def source(
+        self,
+        name: str | None = None,
+        *,
+        num: int = 100,
+        pixels: int = 100,
+        half_width: float | None = None,
+        seed: int = 0,
+    ) -> Observation:
+        """The source as it would be seen without the lens, and how well it is known.
+
+        Args:
+            name: of the site; may be left out when there is only one image.
+            num: draws.
+            pixels: a side.
+            half_width: half of the side [arcsec]; by default what holds the source.
+            seed: of the choice of draws and of the linear amplitudes.
+
+        Returns:
+            An observation: its image is the mean over the draws [flux per pixel], its noise the
+            standard deviation. `numpyro_lens.write_fits` writes it, with a WCS.
+
+        Raises:
+            ValueError: no such image, or a scene without a source.
+        """
+        name = self.site(name)
+        if self.scene(name).source is None:
+            raise ValueError(
+                f"The scene of {name!r} has no source: give nl.observe(..., source=...) one."
+            )
+        return reconstruction.source_image(
+            self.target,
+            self._chosen(num, seed),
+            name,
+            self.observations[name],
+            pixels=pixels,
+            half_width=half_width,
+            seed=seed,
+        )
+
+    def lens_subtracted(self, name: str | None = None) -> Observation:
+        """The data without the light of the lens, at the best draw.
+
+        Args:
+            name: of the site; may be left out when there is only one image.
+
+        Returns:
+            The observation with another image.
+
+        Raises:
+            ValueError: no such image, or one of the model's own making.
+        """
+        name = self.site(name)
+        return reconstruction.without_foreground(self.observations[name], self.scene(name))
+
+    def _chosen(self, num: int, seed: int) -> np.ndarray:
+        draws = self.z.reshape(-1, self.target.dim)
+        generator = np.random.default_rng(seed)
+        chosen = generator.choice(len(draws), size=min(num, len(draws)), replace=False)
+        return draws[np.sort(chosen)]
+
     def derived(self, num: int = 200, zero_point: float | None = None, seed: int = 0) -> Any:
         """Numbers that are computed from the draws, with their intervals.
 
@@ -134,10 +195,7 @@ class LensFit(AbstractPosterior):
         Returns:
             A ``pandas.DataFrame``: median, and the ends of the central 68 % interval.
         """
-        draws = self.z.reshape(-1, self.target.dim)
-        generator = np.random.default_rng(seed)
-        chosen = generator.choice(len(draws), size=min(num, len(draws)), replace=False)
-        values = derived.of_scenes(self.target, draws[np.sort(chosen)])
+        values = derived.of_scenes(self.target, self._chosen(num, seed))
         if zero_point is not None:
             values |= derived.magnitudes(values, zero_point)
         flat = {name: v.reshape(-1, *v.shape[2:]) for name, v in self.samples.items()}
