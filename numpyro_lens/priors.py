@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
+from numpyro_lens._types import Array
 from numpyro_lens.observation import Observation
 
 
@@ -32,9 +33,24 @@ def amplitude(
         >>> round(float(amplitude(observation).loc), 3)
         2.303
     """
-    peak = jnp.max(jnp.where(observation.mask, observation.image, 0.0)) / observation.pixel_area
-    # An image without a positive pixel still has a unit: that of its noise.
-    floor = (
-        jnp.max(observation.noise.sigma(jnp.zeros_like(observation.image))) / observation.pixel_area
-    )
-    return dist.LogNormal(jnp.log(fraction * jnp.maximum(peak, floor)), sigma)
+    return dist.LogNormal(jnp.log(fraction * brightest(observation)), sigma)
+
+
+def brightest(observation: Observation) -> Array:
+    """Surface brightness of the brightest pixel in use; of an image without light, its noise.
+
+    Args:
+        observation: the data.
+
+    Returns:
+        Positive scalar [flux per arcsec²].
+
+    Example:
+        >>> import numpy as np, numpyro_lens as nl
+        >>> observation = nl.Observation(np.ones((5, 5)), pixel_scale=0.1, noise=nl.NoiseMap(0.1))
+        >>> round(float(brightest(observation)), 3)
+        100.0
+    """
+    peak = jnp.max(jnp.where(observation.mask, observation.image, 0.0))
+    noise = jnp.max(observation.noise.sigma(jnp.zeros_like(observation.image)))
+    return jnp.maximum(peak, noise) / observation.pixel_area

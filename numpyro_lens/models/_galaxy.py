@@ -5,8 +5,7 @@ from collections.abc import Mapping
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
-from numpyro_lens import light, mass
-from numpyro_lens._types import Array
+from numpyro_lens import light, mass, priors
 from numpyro_lens.light import HSGP, MultiGaussian, Sersic, Uniform
 from numpyro_lens.linear import Linear
 from numpyro_lens.mass import AbstractMass
@@ -82,7 +81,8 @@ def galaxy_light(
 
     def amp(band: Observation) -> Linear:
         flux = jnp.sum(jnp.where(band.mask, jnp.abs(band.image), 0.0))
-        return Linear(scale=jnp.minimum(flux, 10.0 * jnp.pi * sigma**2 * _brightest(band)))
+        peak = 10.0 * jnp.pi * sigma**2 * priors.brightest(band)
+        return Linear(scale=jnp.minimum(flux + priors.brightest(band) * band.pixel_area, peak))
 
     shape = {"amp": amp, "sigma": sigma, "e1": ellipticity, "e2": ellipticity}
     bulge = sample_bands(
@@ -91,7 +91,9 @@ def galaxy_light(
     one = next(iter(bulge.values()))
     center = {"center_x": one.center_x, "center_y": one.center_y}
     halo = sample_bands("halo", MultiGaussian, bands, **shape, **center)
-    sky = sample_bands("sky", Uniform, bands, amp=lambda band: Linear(scale=0.1 * _brightest(band)))
+    sky = sample_bands(
+        "sky", Uniform, bands, amp=lambda band: Linear(scale=0.1 * priors.brightest(band))
+    )
     return {name: (bulge[name], halo[name], sky[name]) for name in bands}
 
 
@@ -145,7 +147,7 @@ def galaxy_source(bands: Mapping[str, Observation]) -> dict[str, Sersic]:
         "source",
         Sersic,
         bands,
-        amp=lambda band: Linear(scale=_brightest(band)),
+        amp=lambda band: Linear(scale=priors.brightest(band)),
         R_sersic=dist.LogUniform(0.01, 0.6),
         n_sersic=dist.Uniform(0.5, 6.0),
         e1=ellipticity,
@@ -174,7 +176,7 @@ def free_form_source(
     length = place("detail.length", dist.LogNormal(-1.5, 0.5))
 
     def amp(name: str, band: Observation) -> Linear:
-        prior = dist.LogNormal(jnp.log(0.05 * _brightest(band)), 2.0)
+        prior = dist.LogNormal(jnp.log(0.05 * priors.brightest(band)), 2.0)
         prefix = f"{name}." if len(bands) > 1 else ""
         sigma = place(f"{prefix}detail.sigma", prior)
         return Linear(scale=sigma * light.matern_scale(order, length, nu))
@@ -189,9 +191,3 @@ def free_form_source(
         center_x=center.center_x,
         center_y=center.center_y,
     )
-
-
-def _brightest(observation: Observation) -> Array:
-    """Surface brightness of the brightest pixel in use."""
-    used = jnp.where(observation.mask, observation.image, 0.0)
-    return jnp.max(used) / observation.pixel_area

@@ -7,7 +7,7 @@ import numpyro
 import numpyro.distributions as dist
 
 from numpyro_lens import light, mass, priors
-from numpyro_lens._types import Array, Scaling
+from numpyro_lens._types import Scaling
 from numpyro_lens.linear import Linear
 from numpyro_lens.mass import AbstractMass
 from numpyro_lens.models._bands import Amplitude, Data, align, as_bands, sample_bands
@@ -126,12 +126,12 @@ def epl_shear_shapelets(observation: Data, n_max: int = 6) -> None:
     bands = as_bands(observation)
     num = len(light.shapelet_orders(n_max))
     lens = power_law_with_shear()
-    lens_light = sersic_lens_light(bands, lambda band: Linear(scale=_brightest(band)))
+    lens_light = sersic_lens_light(bands, lambda band: Linear(scale=priors.brightest(band)))
     source = sample_bands(
         "source",
         light.Shapelets,
         bands,
-        amp=lambda band: Linear(scale=jnp.full(num, _brightest(band))),
+        amp=lambda band: Linear(scale=jnp.full(num, priors.brightest(band))),
         beta=dist.LogNormal(-1.8, 0.5),
         center_x=dist.Normal(0.0, 0.3),
         center_y=dist.Normal(0.0, 0.3),
@@ -165,11 +165,6 @@ def double_source_plane(observation: Data, scaling: Scaling | None = None) -> No
     for name, band in align(bands).items():
         planes = [Plane(lens, lens_light[name]), Plane(halo, near[name]), Plane(None, far[name])]
         observe(name, band, planes=planes, scaling=scaling)
-
-
-def _brightest(band: Observation) -> Array:
-    """Surface brightness of the brightest pixel."""
-    return jnp.exp(priors.amplitude(band, fraction=1.0).loc)
 
 
 #: Ready models by the name that the command line takes.
