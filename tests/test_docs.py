@@ -65,6 +65,7 @@ def reader(tmp_path, monkeypatch):
 
     for module in (fitting.pipeline, gigalens.inference):
         monkeypatch.setattr(module, "fit_target", fit_target)
+    monkeypatch.setattr(nl, "fit_galaxy", lambda data, **_: fitted(epl_shear_sersic, data))
     for stage in ("MAP", "SVI", "HMC"):
         part = {"MAP": lambda r: r.map, "SVI": lambda r: r.svi, "HMC": lambda r: r}[stage]
         monkeypatch.setattr(

@@ -120,6 +120,7 @@ def test_what_is_wrong_with_a_file_is_said_as_by_read_fits(tmp_path):
         nl.read_bands(tmp_path / "text.fits", ["VIS"], **COMPANIONS)
 
 
+@pytest.mark.filterwarnings("ignore:left out of the fit", "ignore:no pixel is above the noise")
 @pytest.mark.parametrize(
     ("path", "names", "shape"),
     [

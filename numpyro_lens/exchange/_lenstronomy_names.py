@@ -13,7 +13,7 @@ from numpyro_lens.coordinates import to_ellipticity, to_shear
 from numpyro_lens.numerics.ellipse import elliptical_square
 
 
-class EllipticalPotential(mass.AbstractPotential):
+class _EllipticalPotential(mass.AbstractPotential):
     r"""Power law with elliptical potential, :math:`\psi \propto (R^2)^{(3-\gamma)/2}`: SPEP.
 
     Here for reading lenstronomy's models; its convergence is dumbbell-shaped for flat lenses.
@@ -204,7 +204,7 @@ MASSES: dict[str, Callable] = {
     "EPL_NUMBA": mass.EPL,
     "PEMD": mass.EPL,
     "SPEMD": _softened,
-    "SPEP": EllipticalPotential,
+    "SPEP": _EllipticalPotential,
     "NIE": mass.NIE,
     "NFW": mass.NFW,
     "NFW_ELLIPSE_CSE": mass.NFWEllipse,

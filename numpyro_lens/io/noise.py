@@ -18,6 +18,8 @@ _MAPS = ("noise", "weight", "variance")
 _PHOTONS = ("exposure", "background_rms", "exposure_time")
 #: times the stated noise that neighbouring pixels may scatter before it is called wrong
 _SCATTER = 5.0
+#: A noise of so many times the median says that a pixel holds no data.
+_NO_DATA = 1e6
 
 
 def check_noise_choice(given: Mapping[str, Any]) -> None:
@@ -99,7 +101,9 @@ def _from_map(
     known = _positive(option, values)
     # a pixel out of use still enters the arithmetic
     sigma = np.where(known, values, 1.0) ** (1 / power)
-    return NoiseMap(sigma), known
+    # some surveys mark pixels without data by an enormous noise
+    known &= sigma < _NO_DATA * np.median(sigma[known])
+    return NoiseMap(np.where(known, sigma, 1.0)), known
 
 
 def _positive(option: str, values: np.ndarray) -> np.ndarray:

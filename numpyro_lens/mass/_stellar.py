@@ -17,7 +17,7 @@ class Sersic(AbstractMass):
     r"""Elliptical Sersic mass, :math:`\kappa = k_{\rm eff} e^{-b_n[(R/R_{\rm sersic})^{1/n} - 1]}`.
 
     The deflection is :math:`w \int_0^1 \kappa(R^2 \to sR^2 + s(1-s)\bar T) ds`, a smooth integral
-    along a path in the complex plane; b_n is that of the light. To 1e-6 (4e-15 in 64 bit) for
+    along a path in the complex plane; b_n is that of the light. To 1e-6 (2e-13 in 64 bit) for
     indices from 0.36 to 12, radii from 1e-3 to 1e3 R_sersic and axis ratios from 0.2.
 
     Args:

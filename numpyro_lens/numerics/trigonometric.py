@@ -25,8 +25,8 @@ def sine_functions(t: Field, num: int) -> tuple[Field, ...]:
 
     Example:
         >>> import jax.numpy as jnp
-        >>> [round(float(value), 3) for value in sine_functions(jnp.zeros(()), 3)]
-        [1.0, 0.0, -1.0]
+        >>> [round(float(value), 3) for value in sine_functions(jnp.full((), 0.5), 3)]
+        [0.707, -1.0, 0.707]
 
     Reference: Solin & Särkkä 2020, Stat. Comput. 30, 419, equation 56.
     """

@@ -25,6 +25,16 @@ def read(path, **arguments):
     return nl.read_fits(path, **{"noise": SIGMA, "pixel_scale": 0.1} | arguments)
 
 
+@pytest.mark.parametrize(("option", "power"), [("noise", 1), ("variance", 2), ("weight", -2)])
+def test_an_enormous_noise_is_no_data(write, option, power):
+    sigma = SIGMA.copy()
+    sigma[3, 4] = 1e9
+    with pytest.warns(UserWarning, match="1 have no positive noise"):
+        used = np.asarray(read(write(), **{"noise": None, option: sigma**power}).mask)
+    assert used.sum() == used.size - 1
+    assert not used[3, 4]
+
+
 @pytest.fixture
 def quality():
     """Bit 1 in the first row, bit 4096 in the second, both in a corner."""
