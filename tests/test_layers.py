@@ -13,7 +13,7 @@ import numpyro_lens
 
 ROOT = Path(numpyro_lens.__file__).parent
 PHYSICS = [
-    ["_types", "_constants", "numerics", "coordinates"],
+    ["_types", "_constants", "_hdf5", "numerics", "coordinates"],
     ["mass", "light", "psf", "noise", "cosmology"],
     ["scene", "lensing", "images"],
     ["_observation_checks", "observation", "pixels", "limits", "simulate", "linear"],
@@ -27,7 +27,7 @@ ORDER = [name for row in ROWS for name in row]
 ALLOWED = {
     "density": {"_types"},
     "sampler": {"_types", "density"},
-    "infer": {"_types", "density", "sampler"},
+    "infer": {"_types", "_hdf5", "density", "sampler"},
     "plot": {name for row in PHYSICS for name in row} | {"models"},
 }
 
@@ -46,6 +46,7 @@ INSIDE = {
     ],
     "infer": [
         "stage",
+        "checksum",
         "predictive",
         "diagnostics",
         "results",

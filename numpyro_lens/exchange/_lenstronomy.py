@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 
 from numpyro_lens import light, mass
+from numpyro_lens._hdf5 import check_self_contained
 from numpyro_lens.exchange._lenstronomy_names import LIGHTS, MASSES, built
 from numpyro_lens.exchange._profiles import profiles_of
 from numpyro_lens.noise import NoiseMap, PoissonNoise
@@ -207,6 +208,7 @@ def _profiles(
 def _datasets(path: str | PathLike) -> dict[str, Any]:
     try:
         with h5py.File(path, "r") as file:
+            check_self_contained(file, path)
             return {name: file[name][()] for name in file}
     except FileNotFoundError:
         raise FileNotFoundError(f"no such file: {fspath(path)!r}. Give an HDF5 file.") from None

@@ -64,6 +64,13 @@ def _one_group(
         return az.from_dict(**{name: variables}, coords=coords, dims=dims)
 
 
+def num_bytes(container: Any) -> int:
+    """Size of all arrays of a container."""
+    if _HAS_DATATREE:
+        return container.nbytes
+    return sum(container[group].nbytes for group in container.groups())
+
+
 def read_container(path: str | PathLike) -> Any:
     """Read a netCDF file written by ``HMCResult.save``."""
     return az.from_netcdf(str(path))
