@@ -20,7 +20,17 @@ PHYSICS = [
 ]
 GENERIC = ["density", "sampler", "infer"]
 ROWS = [*PHYSICS, GENERIC, ["priors", "models"], ["plot"], ["fitting", "gigalens"]]
-EDGE = {"io", "bands", "exchange", "report", "cli", "citations", "__init__", "__main__"}
+EDGE = {
+    "_interrupt",
+    "io",
+    "bands",
+    "exchange",
+    "report",
+    "cli",
+    "citations",
+    "__init__",
+    "__main__",
+}
 ORDER = [name for row in ROWS for name in row]
 
 #: What some may import at most, besides themselves.

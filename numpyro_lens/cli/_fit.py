@@ -1,7 +1,8 @@
 """``numpyro-lens fit`` and ``numpyro-lens demo``."""
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,6 +52,7 @@ from numpyro_lens.cli._shared import (
     check_out,
     judgement,
     load_model,
+    one_line,
     one_line_errors,
     one_line_warnings,
     print_json,
@@ -132,7 +134,8 @@ def fit(
 
     Writes posterior.nc, summary.csv, fit.png, corner.png and manifest.json, and after each stage
     map.npz and svi.npz. Exit code 0: good; 1: not converged; 3: converged, and the data not
-    explained or another mode within reach; 2: bad input; 130: interrupted.
+    explained or another mode within reach; 4: a file could not be written; 2: bad input;
+    130: interrupted.
     """
     given = locals()
     with one_line_errors(debug):
@@ -183,26 +186,45 @@ def _run(
     """Fit, keep every finished stage, write the results, and leave with the code of the verdict."""
     out.mkdir(parents=True, exist_ok=True)
     keeper = Keeper(out)
-    try:
+    with _kept_when_broken(keeper, settings.get("checkpoint")):
         result = _fitted(model, data, callback=keeper.keep, **settings)
-        keeper.write("posterior.nc", result.save)
-        summary = write_results(keeper, result, command)
-    except (ValueError, TypeError) as error:
-        if not keeper.written:
-            raise
-        # the input was good enough for a whole stage: this is a bug, and shows its traceback
-        raise RuntimeError(f"failed after {', '.join(keeper.written)} in {out}") from error
-    except KeyboardInterrupt:
-        kept = ", ".join(keeper.written) or "nothing: no stage had finished"
-        folder = settings.get("checkpoint")
-        advice = "" if folder is None else f"; to go on: numpyro-lens resume {folder}"
-        typer.echo(f"numpyro-lens: interrupted; kept in {out}: {kept}{advice}", err=True)
-        raise typer.Exit(130) from None
+        summary = _written(keeper, result, command)
     if json:
         print_json(_as_json(summary, result.verdict, out, keeper.written))
     else:
         _print_summary(summary, result.verdict, out, keeper.written)
     raise typer.Exit(result.verdict.exit_code)
+
+
+@contextlib.contextmanager
+def _kept_when_broken(keeper: Keeper, checkpoint: Path | None) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        if not keeper.written:
+            raise
+        # the input was good enough for a whole stage: this is a bug, and shows its traceback
+        kept = ", ".join(keeper.written)
+        raise RuntimeError(f"failed after {kept} in {keeper.out}") from error
+    except KeyboardInterrupt:
+        kept = ", ".join(keeper.written) or "nothing: no stage had finished"
+        advice = "" if checkpoint is None else f"; to go on: numpyro-lens resume {checkpoint}"
+        typer.echo(f"numpyro-lens: interrupted; kept in {keeper.out}: {kept}{advice}", err=True)
+        raise typer.Exit(130) from None
+
+
+def _written(keeper: Keeper, result: "LensFit", command: dict[str, Any]) -> Any:
+    """Write the results, of which a full disk may leave a part: one line says which."""
+    try:
+        keeper.save(result)
+        return write_results(keeper, result, command)
+    except OSError as error:
+        has_posterior = "posterior.nc" in keeper.written
+        advice = f"numpyro-lens report {keeper.out / 'posterior.nc'} draws the rest."
+        line = f"the fit is finished and not all of it could be written: {one_line(error)}. "
+        line += f"Kept: {keeper.kept}. Make room{'; ' + advice if has_posterior else '.'}"
+        typer.echo(f"numpyro-lens: {line}", err=True)
+        raise typer.Exit(4) from None
 
 
 def _fitted(model: Callable, data: tuple, **settings: Any) -> "LensFit":
