@@ -76,7 +76,17 @@ INSIDE = {
         "hmc",
         "pipeline",
     ],
-    "io": ["extensions", "sky", "companions", "noise", "masks", "reading", "writing", "summary"],
+    "io": [
+        "headers",
+        "extensions",
+        "sky",
+        "companions",
+        "noise",
+        "masks",
+        "reading",
+        "writing",
+        "summary",
+    ],
     "fitting": ["files", "derived", "result", "loading", "source_map", "pipeline", "galaxy"],
     "gigalens": [
         "spellings",

@@ -22,6 +22,7 @@ from astropy.io import fits
 from numpy.typing import ArrayLike
 
 from numpyro_lens import light, mass
+from numpyro_lens.exchange._coolest_template import entities_of
 from numpyro_lens.exchange._profiles import profiles_of
 from numpyro_lens.observation import Observation
 from numpyro_lens.psf import PSF
@@ -135,7 +136,7 @@ def read_coolest(path: str | PathLike, observation: Observation | None = None) -
         >>> type(again.mass).__name__, again.source.amp
         ('SIE', 2.0)
     """
-    entities = _entities_of(Path(path))
+    entities = entities_of(Path(path))
     turn = np.eye(2) if observation is None else _image_axes(observation).T
     sources = _sources(entities)
     lenses = [entity for entity in entities if entity not in sources]
@@ -308,21 +309,6 @@ def _grid(path: Path, name: str, pixels: ArrayLike, scale: float) -> dict[str, A
         "num_pix_x": nx,
         "num_pix_y": ny,
     }
-
-
-def _entities_of(path: Path) -> list[Mapping[str, Any]]:
-    try:
-        entities = json.loads(path.read_text(encoding="utf-8"))["lensing_entities"]
-    except FileNotFoundError:
-        raise FileNotFoundError(f"no such file: {str(path)!r}. Give a COOLEST template.") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{str(path)!r} is no COOLEST template: {type(error).__name__} {error}. Give the JSON "
-            "file that has lensing_entities."
-        ) from None
-    if not (isinstance(entities, list) and all(isinstance(e, Mapping) for e in entities)):
-        raise ValueError(f"{str(path)!r} is no COOLEST template: lensing_entities is no list.")
-    return entities
 
 
 def _sources(entities: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

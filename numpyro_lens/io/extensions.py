@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
+from numpyro_lens.io.headers import check_headers
+
 #: a number, a name (or the unique end of one), or a name and a version
 Extension = str | int | tuple[str, int]
 
@@ -40,20 +42,29 @@ def opened(source: str | PathLike | fits.HDUList) -> Iterator[fits.HDUList]:
     if isinstance(source, fits.HDUList):
         yield source
         return
-    with _open(fspath(source)) as hdus:
-        yield hdus
-
-
-def _open(path: str) -> fits.HDUList:
-    try:
+    path = fspath(source)
+    with _readable(path):
+        check_headers(path)
         # no memory map: the arrays outlive the file
-        return fits.open(path, memmap=False)
-    except FileNotFoundError:
+        with fits.open(path, memmap=False) as hdus:
+            yield hdus
+
+
+@contextlib.contextmanager
+def _readable(path: str) -> Iterator[None]:
+    """Whatever a damaged file makes astropy raise is one error of ours."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        if error.errno is None:  # of ours, about another file
+            raise
         raise FileNotFoundError(f"no such file: {path!r}. Give the path of a FITS file.") from None
-    except OSError as error:
+    except (ValueError, UserWarning):
+        raise
+    except Exception as error:
         raise ValueError(
-            f"{path!r} could not be read as a FITS file: {error}. Give the path of a FITS "
-            "file that holds the image."
+            f"{path!r} could not be read as a FITS file: {type(error).__name__} {error}. Give the "
+            "path of a FITS file that holds the image."
         ) from error
 
 
