@@ -38,6 +38,9 @@ class _Entry(NamedTuple):
     names: dict[str, str]
 
 
+#: no number of a template is beyond it
+_LARGEST = 1e300
+
 # an SIS goes out as a round SIE, which is how the standard has it
 _MASSES = (
     _Entry("SIE", mass.SIE, {"theta_E": "theta_E"}),
@@ -396,7 +399,8 @@ def _value(profile: Mapping[str, Any], name: str) -> float:
         raise ValueError(
             f"{profile['type']} has no point estimate of {name} and no median: give it a value."
         )
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not (is_number and -_LARGEST < value < _LARGEST):  # also of an integer that no float holds
         raise ValueError(f"{name} of {profile['type']} must be a finite number; it is {value!r}.")
     if name == "q" and not 0 < value <= 1:
         raise ValueError(f"q of {profile['type']} must be above 0 and at most 1; it is {value}.")

@@ -55,23 +55,35 @@ def _readable(path: str) -> Iterator[None]:
     """Whatever a damaged file makes astropy raise is one error of ours."""
     try:
         yield
-    except FileNotFoundError as error:
-        if error.errno is None:  # of ours, about another file
-            raise
-        raise FileNotFoundError(f"no such file: {path!r}. Give the path of a FITS file.") from None
-    except (ValueError, UserWarning):
-        raise
     except Exception as error:
+        if isinstance(error, Warning) or _is_of_this_package(error):
+            raise
+        if isinstance(error, FileNotFoundError):
+            raise FileNotFoundError(
+                f"no such file: {path!r}. Give the path of a FITS file."
+            ) from None
         raise ValueError(
             f"{path!r} could not be read as a FITS file: {type(error).__name__} {error}. Give the "
             "path of a FITS file that holds the image."
         ) from error
 
 
+def _is_of_this_package(error: BaseException) -> bool:
+    """Whether an error says what is wrong in our words already."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    name = "" if trace is None else trace.tb_frame.f_globals.get("__name__", "")
+    # a file that open() does not find has an errno; that which we say is missing has none
+    is_taught = isinstance(error, ValueError | TypeError | FileNotFoundError)
+    return is_taught and name.startswith("numpyro_lens.") and not getattr(error, "errno", None)
+
+
 def shape_of(hdu: Any) -> tuple[int, ...]:
     """Shape by the header, without leading axes of length one; empty where there is no image."""
     # the header's: reading the data of a table or of a compressed image costs time
-    shape = tuple(hdu.shape) if getattr(hdu, "is_image", False) else ()
+    # (what astropy cannot make sense of calls itself an image, and has no shape)
+    shape = tuple(getattr(hdu, "shape", ())) if getattr(hdu, "is_image", False) else ()
     while len(shape) > 2 and shape[0] == 1:
         shape = shape[1:]
     return shape

@@ -5,6 +5,7 @@ import gzip
 import lzma
 import math
 import os
+import re
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
@@ -13,6 +14,8 @@ from astropy.io import fits
 _BLOCK = 2880
 #: of a standard header; nobody's history is longer
 _LONGEST = 20_000
+#: also where something stands behind it, which astropy passes over
+_END = re.compile(rb"END *(?:[^A-Z0-9_ -]|$)")
 #: axes and columns of the standard
 _MOST = 999
 #: no tile and no deflate stream shrinks more than this
@@ -71,7 +74,7 @@ def _header_text(file: IO[bytes], first: bytes) -> bytes | None:
             file.seek(place)
             return None
         blocks.append(block)
-        if any(block[i : i + 80].rstrip() == b"END" for i in range(0, _BLOCK, 80)):
+        if any(_END.match(block[i : i + 80]) for i in range(0, _BLOCK, 80)):
             return b"".join(blocks)
     raise ValueError(f"a header has no end within {_LONGEST} blocks: the file is damaged.")
 
@@ -81,6 +84,14 @@ def _integer(header: fits.Header, card: str, default: int = 0) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise ValueError(f"the card {card} must be a whole number; it is {value!r}.")
     return value
+
+
+def _bytes(header: fits.Header, card: str) -> int:
+    """Of one value."""
+    value: Any = header.get(card, 8)
+    if value not in (8, 16, 32, 64, -32, -64):
+        raise ValueError(f"the card {card} must be 8, 16, 32, 64, -32 or -64; it is {value!r}.")
+    return abs(value) // 8
 
 
 def _problem(header: fits.Header) -> str | None:
@@ -94,7 +105,7 @@ def _excess(header: fits.Header, available: int) -> str | None:
     size = _data_size(header)
     if size > available:
         return f"{size} bytes, and there are {max(available, 0)}"
-    shown = _pixels(header, "Z") * max(1, abs(int(header.get("ZBITPIX", 8))) // 8)
+    shown = _pixels(header, "Z") * _bytes(header, "ZBITPIX")
     if shown > _SHRINKS * size:
         return f"{shown} bytes of pixels in {size} compressed bytes"
     return None
@@ -109,4 +120,4 @@ def _pixels(header: fits.Header, prefix: str = "") -> int:
 
 def _data_size(header: fits.Header) -> int:
     values = _pixels(header) + _integer(header, "PCOUNT")
-    return abs(int(header.get("BITPIX", 8))) // 8 * _integer(header, "GCOUNT", 1) * values
+    return _bytes(header, "BITPIX") * _integer(header, "GCOUNT", 1) * values

@@ -12,7 +12,6 @@ settings.register_profile(
 )
 settings.register_profile("long", settings.get_profile("short"), derandomize=False)
 settings.register_profile("long", settings.get_profile("long"), max_examples=10_000)
-settings.register_profile("middle", settings.get_profile("long"), max_examples=3000)
 
 
 def pytest_configure(config):

@@ -191,7 +191,8 @@ CLAIMS = {
     "heap.fits": claiming(PCOUNT=10**12),
     "pixels.fits.gz": gzip.compress(claiming(NAXIS1=10**6, NAXIS2=10**6)),
     "bomb.fits.gz": gzip.compress(fits_bytes() + bytes(10**8), 1),
-    "no_end.fits": fits_bytes().replace(b"END" + b" " * 77, b"END?".ljust(80)) + bytes(10**7),
+    "end.fits": claiming(NAXIS1=10**6, NAXIS2=10**6).replace(b"END ", b"END?"),
+    "no_end.fits": fits_bytes().replace(b"END" + b" " * 77, b"XXX".ljust(80)) + bytes(10**7),
 }
 
 
