@@ -11,8 +11,11 @@ import time
 
 import matplotlib.figure
 import numpy as np
+import pandas as pd
 import pytest
 from test_cli import Result, fake_fit, files, fit_arguments, run  # noqa: F401 fixtures
+
+import numpyro_lens as nl
 
 NO_SPACE = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "posterior.nc")
 
@@ -134,3 +137,15 @@ def test_a_manifest_is_json(files, fake_fit):  # noqa: F811
     assert run(*fit_arguments(files)).exit_code == 0
     assert json.loads((files / "out" / "manifest.json").read_text())["good"]
     assert not (files / "out" / "draws.npz").exists()
+
+
+def test_a_narrow_terminal_shows_the_names_of_the_parameters():
+    from numpyro_lens.cli._fit import _fitting
+
+    columns = nl.infer.diagnostics.SUMMARY
+    names = ["lens_light.center_x", "source.n_sersic"]
+    summary = pd.DataFrame(np.full((2, 9), 12.345678), columns=columns, index=names)
+    assert _fitting(summary, 200) == columns
+    assert _fitting(summary, 80) == columns[:7]
+    assert _fitting(summary, 70) == [*columns[:5], "r_hat"]
+    assert _fitting(summary, 20) == ["mean", "sd", "ess_bulk", "r_hat"]

@@ -65,6 +65,9 @@ if TYPE_CHECKING:
     from numpyro_lens.observation import Observation
 
 
+#: columns of a summary that a narrow terminal does without
+_LEAST_FIRST = ("mcse_sd", "mcse_mean", "ess_tail", "eti16", "eti84")
+
 ModelArgument = Annotated[
     str, typer.Argument(help="A ready model's name or path/to/file.py:function.", metavar="MODEL")
 ]
@@ -252,15 +255,28 @@ def _print_summary(summary: Any, verdict: "Verdict", out: Path, written: list[st
     console = Console()
     if not console.is_terminal:
         console.width = 120  # a pipe or a file has no width of its own
-    table = Table("parameter", *map(str, summary.columns), box=None, pad_edge=False)
+    shown = summary[_fitting(summary, console.width)]
+    table = Table("parameter", *shown.columns, box=None, pad_edge=False)
+    for column in table.columns:
+        column.no_wrap = True
     for column in table.columns[1:]:
-        column.justify, column.no_wrap = "right", True
-    for name, row in summary.iterrows():
+        column.justify = "right"
+    for name, row in shown.iterrows():
         table.add_row(str(name), *(_cell(value) for value in row))
     console.print(table)
     console.print()
     console.print(str(verdict), style="green" if verdict.good else "red", markup=False)
     console.print(f"Wrote {', '.join(written)} in {out}{os.sep}", markup=False, highlight=False)
+
+
+def _fitting(summary: Any, width: int) -> list[str]:
+    """Columns that leave room for the names of the parameters: the others are in the file."""
+    columns, name = list(summary.columns), max(map(len, [*map(str, summary.index), "parameter"]))
+    widths = {c: max(map(len, [c, *map(_cell, summary[c])])) + 2 for c in columns}
+    for column in _LEAST_FIRST:
+        if name + sum(widths[each] for each in columns) > width and column in columns:
+            columns.remove(column)
+    return columns
 
 
 def _cell(value: Any) -> str:

@@ -80,9 +80,10 @@ def _draws_in(folder: Path | None, result: "LensFit") -> Path | None:
 
     from numpyro_lens.infer.files import write_atomically
 
+    draws: dict[str, Any] = result.samples
     with contextlib.suppress(OSError):
         path = (folder or Path(tempfile.mkdtemp(prefix="numpyro-lens-"))) / "draws.npz"
-        write_atomically(path, lambda path: np.savez(path, **result.samples))
+        write_atomically(path, lambda path: np.savez(path, **draws))
         return path
     return None
 
