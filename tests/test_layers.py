@@ -57,6 +57,7 @@ INSIDE = {
     "infer": [
         "stage",
         "checksum",
+        "tables",
         "predictive",
         "diagnostics",
         "results",

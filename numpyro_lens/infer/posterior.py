@@ -19,6 +19,7 @@ from numpyro_lens.density import Target, conditioned, map_batch, merged, observe
 from numpyro_lens.infer import diagnostics
 from numpyro_lens.infer.evidence import LogEvidence, log_evidence
 from numpyro_lens.infer.results import MAPResult, SVIResult, constrain
+from numpyro_lens.infer.tables import latex_table
 from numpyro_lens.infer.verdict import Residuals, Verdict, judge
 
 P = TypeVar("P", bound="AbstractPosterior")
@@ -186,6 +187,22 @@ class AbstractPosterior(abc.ABC):
     def summary(self, var_names: Sequence[str] | None = None) -> Any:
         """ArviZ's summary, a ``pandas.DataFrame`` with a row for each parameter."""
         return diagnostics.summary(self.to_arviz(), var_names=var_names)
+
+    def table(self, form: str = "latex") -> str:
+        """Median and central 68 % interval of each parameter, as text for a paper.
+
+        Args:
+            form: ``"latex"``, a ``tabular``.
+
+        Raises:
+            ValueError: there is no other form.
+        """
+        if form != "latex":
+            raise ValueError(
+                f'A table has the form "latex"; got {form!r}. Others are made of fit.summary(), a '
+                "pandas.DataFrame: fit.summary().to_markdown()."
+            )
+        return latex_table(self.samples)
 
     def predict(self, num: int = 100, seed: int = 0) -> dict[str, np.ndarray]:
         """Noiseless prediction of each observed site for ``num`` draws, {site: (num, ...)}.
