@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
+from numpyro_lens._completion import own_names
 from numpyro_lens.observation import Observation
 
 
@@ -38,3 +39,7 @@ def amplitude(
         jnp.max(observation.noise.sigma(jnp.zeros_like(observation.image))) / observation.pixel_area
     )
     return dist.LogNormal(jnp.log(fraction * jnp.maximum(peak, floor)), sigma)
+
+
+def __dir__() -> list[str]:
+    return own_names(globals())
