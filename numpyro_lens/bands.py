@@ -8,9 +8,9 @@ import equinox as eqx
 import numpy as np
 from astropy import units
 from astropy.coordinates import SkyCoord
-from astropy.io import fits
 
 from numpyro_lens.io import read_fits
+from numpyro_lens.io.extensions import opened
 from numpyro_lens.observation import Observation
 
 Path = str | PathLike
@@ -114,13 +114,9 @@ def _image_ext(path: Path, band: str, ends: Sequence[str]) -> str:
 
 
 def _two_dimensional(path: Path) -> list[str]:
-    """Names of the extensions that hold an image; what is wrong with the file says read_fits."""
-    try:
-        with fits.open(path) as hdus:
-            return [h.name.upper() for h in hdus if h.is_image and len(h.shape) == 2]
-    except OSError:
-        read_fits(path)
-        raise
+    """Names of the extensions that hold an image."""
+    with opened(path) as hdus:
+        return [h.name.upper() for h in hdus if h.is_image and len(h.shape) == 2]
 
 
 def _end(found: Sequence[str], band: str) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from numpyro_lens._completion import own_names
 from numpyro_lens._types import Matrix, Scalar
 
 
@@ -279,3 +280,7 @@ def sub_pixel_grid(
     ]
     x, y = (np.stack([g[axis] for g in grids]).reshape(*order.shape, *shape) for axis in (0, 1))
     return x, y
+
+
+def __dir__() -> list[str]:
+    return own_names(globals())

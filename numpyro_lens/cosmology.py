@@ -9,6 +9,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
+from numpyro_lens._completion import own_names
 from numpyro_lens._constants import constants
 from numpyro_lens._types import Array, Field, Parameter, Scalar
 from numpyro_lens.numerics.halo import NFW_AT_RS
@@ -357,3 +358,7 @@ def nfw_mass(
         log_c = log_c - (3.0 * log_c - jnp.log(core) - target) / slope
     c = jnp.exp(log_c)
     return mass * (jnp.log1p(c) - c / (1.0 + c)), c
+
+
+def __dir__() -> list[str]:
+    return own_names(globals())

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from numpyro_lens._completion import own_names
 from numpyro_lens._constants import constants
 from numpyro_lens._types import Array, Coordinates, Field, Parameter, Scalar, Vector
 from numpyro_lens.lensing import deflection_jacobian, inverse_magnification
@@ -250,3 +251,7 @@ def _refined(
         if all(np.hypot(*(image - other)) > 0.01 * step for other in unique):
             unique.append(image)
     return np.array(unique).reshape(-1, 2)
+
+
+def __dir__() -> list[str]:
+    return own_names(globals())

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from numpyro_lens._completion import own_names
 from numpyro_lens._types import Array, Coordinates, Field, Scalar
 from numpyro_lens.mass import AbstractMass, convergence_of
 from numpyro_lens.numerics.safe import as_float
@@ -323,3 +324,7 @@ def mass_in_einstein_radius(mass: Lens, **search: Any) -> float:
     """
     radius = einstein_radius(mass, **search)
     return float(mass_within(mass, radius, center=search.get("center", (0.0, 0.0))))
+
+
+def __dir__() -> list[str]:
+    return own_names(globals())

@@ -11,6 +11,7 @@ import optax
 from jax.scipy.linalg import cho_factor, cho_solve, solve_triangular
 from jax.typing import DTypeLike
 
+from numpyro_lens._completion import own_names
 from numpyro_lens._types import Array, Field, Image, Mask, Vector
 from numpyro_lens.light import amplitude, basis_parts, components
 from numpyro_lens.observation import Observation
@@ -469,3 +470,7 @@ def _log_standard_marginal_jvp(
 
 def _value(s: _Solution) -> Array:
     return -0.5 * (jnp.sum(s.residual**2) + jnp.sum(s.mean**2) + s.log_det)
+
+
+def __dir__() -> list[str]:
+    return own_names(globals())

@@ -6,6 +6,7 @@ from typing import cast
 import equinox as eqx
 import jax.numpy as jnp
 
+from numpyro_lens._completion import own_names
 from numpyro_lens._types import GivenPixels, Image, Pixels, Scalar
 
 
@@ -78,3 +79,7 @@ class NoiseMap(AbstractNoise):
     def variance(self, model_image: Pixels) -> Image:
         """Variance as given, whatever the model."""
         return self.sigma_map**2 + jnp.zeros_like(model_image)
+
+
+def __dir__() -> list[str]:
+    return own_names(globals())

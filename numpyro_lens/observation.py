@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from numpyro_lens._completion import own_names
 from numpyro_lens._observation_checks import (
     check_is_noise,
     check_num_sub_pixels,
@@ -296,3 +297,7 @@ def _thumbnail(observation: Observation, height: int = 240) -> str:
     data = base64.b64encode(buffer.getvalue()).decode()
     style = f"height: {height}px; image-rendering: pixelated"
     return f'<img style="{style}" src="data:image/png;base64,{data}">'
+
+
+def __dir__() -> list[str]:
+    return own_names(globals())

@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
+from numpyro_lens._completion import own_names
 from numpyro_lens._types import Array
 from numpyro_lens.observation import Observation
 
@@ -54,3 +55,7 @@ def brightest(observation: Observation) -> Array:
     peak = jnp.max(jnp.where(observation.mask, observation.image, 0.0))
     noise = jnp.max(observation.noise.sigma(jnp.zeros_like(observation.image)))
     return jnp.maximum(peak, noise) / observation.pixel_area
+
+
+def __dir__() -> list[str]:
+    return own_names(globals())

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from numpyro_lens._completion import own_names
 from numpyro_lens._types import Array, ArrayLike, Kernel, Matrix, Scalar
 
 _SIGMA_PER_FWHM = 1.0 / (2.0 * np.sqrt(2.0 * np.log(2.0)))
@@ -257,3 +258,7 @@ def _destinations(size: int, sampling: int, length: int) -> tuple[np.ndarray, in
     pixels = (offset + np.arange(sampling)[:, None]) // sampling
     period = _fast_length(length + int(np.abs(pixels).max()))
     return pixels % period, period
+
+
+def __dir__() -> list[str]:
+    return own_names(globals())

@@ -107,7 +107,7 @@ def _checks_of_chains(result: LensFit) -> Iterator[tuple[str, str, str]]:
     )
     for residuals in verdict.residuals:
         yield _check(
-            f"The model explains the data: {html.escape(residuals.name)}",
+            f"The model explains the data: {residuals.name}",
             residuals.explained,
             f"mean square {residuals.mean_square:.2f} of {residuals.num} residuals, "
             f"neighbours correlated by {residuals.correlation:.2f}",
@@ -122,7 +122,7 @@ def _checks_of_chains(result: LensFit) -> Iterator[tuple[str, str, str]]:
 
 
 def _check(what: str, passed: bool, came: str, remedy: str) -> tuple[str, str, str]:
-    return what, f"{'&#10003;' if passed else '&#10007;'} {came}", "" if passed else remedy
+    return what, f"{'✓' if passed else '✗'} {came}", "" if passed else remedy
 
 
 def _pictures(result: LensFit) -> tuple[list[str], list[str]]:
@@ -134,7 +134,7 @@ def _pictures(result: LensFit) -> tuple[list[str], list[str]]:
         except ValueError as error:  # say, a model function that is not at hand
             missing.append(f"{title} was not drawn: {error}")
             continue
-        drawn.append(f"<h3>{title}</h3>{_embedded(figure, title)}")
+        drawn.append(f"<h3>{html.escape(title)}</h3>{_embedded(figure, title)}")
     return drawn, missing
 
 
@@ -144,7 +144,7 @@ def _drawings(result: LensFit) -> dict[str, Callable]:
     if len(shapes) == 3 and len(set(shapes)) == 1:
         drawings["Colours"] = lambda: plot.plot_rgb(result)[0]
     for name in result.observations:
-        of = f" of {html.escape(name)}" if len(result.observations) > 1 else ""
+        of = f" of {name}" if len(result.observations) > 1 else ""
         for title, function in _OF_AN_IMAGE.items():
             drawings[title + of] = lambda f=function, n=name: f(result, name=n)[0]
     drawings["Posterior"] = lambda: plot.plot_corner(result)[0]
@@ -166,7 +166,7 @@ def _embedded(figure: Figure, title: str) -> str:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100)
     data = base64.b64encode(buffer.getvalue()).decode()
-    return f'<img alt="{title}" src="data:image/png;base64,{data}">'
+    return f'<img alt="{html.escape(title)}" src="data:image/png;base64,{data}">'
 
 
 def _summary_table(summary: Any) -> str:
@@ -195,17 +195,18 @@ def _stages(result: LensFit) -> str:
 
 
 def _facts(result: LensFit) -> Iterator[tuple[Any, ...]]:
-    yield "model", html.escape(model_name(result.model))
+    yield "model", model_name(result.model)
     yield "draws", f"{result.z.shape[0]} chains of {result.z.shape[1]}"
     yield "seed", result.seed
     yield "gradients", ", ".join(f"{k}: {v}" for k, v in result.num_gradients.items())
     for name, observation in result.observations.items():
-        yield html.escape(f"data, {name}"), html.escape(repr(observation))
+        yield f"data, {name}", repr(observation)
     yield from result.versions.items()
 
 
 def _rows(rows: Iterable[Sequence[Any]]) -> str:
-    cells = ("".join(f"<td>{cell}</td>" for cell in row) for row in rows)
+    # escaped here and nowhere else: names of sites and what a file holds are anyone's text
+    cells = ("".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) for row in rows)
     return "<table>" + "".join(f"<tr>{row}</tr>" for row in cells) + "</table>"
 
 

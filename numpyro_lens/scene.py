@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 
 import equinox as eqx
 
+from numpyro_lens._completion import own_names
 from numpyro_lens._types import Coordinates, Field, Scalar, Scaling
 from numpyro_lens.light import AbstractLight, Lights, as_light
 from numpyro_lens.mass import AbstractMass, ConvergenceSheet, Masses, as_mass
@@ -253,3 +254,7 @@ def as_deflector(lens: Lens, to: int = -1) -> AbstractMass:
     if not isinstance(lens, Scene):
         return as_mass(lens)
     return lens.deflector(to) or ConvergenceSheet(kappa=0.0)
+
+
+def __dir__() -> list[str]:
+    return own_names(globals())

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from numpyro_lens._completion import own_names
 from numpyro_lens._types import Array, Field, Image, Scaling
 from numpyro_lens.light import AbstractLight, Lights, has_footprint, with_footprint
 from numpyro_lens.limits import warn_of_limits
@@ -194,3 +195,7 @@ def mock(
     image = render_scene(observation, scene)
     draw = jax.random.normal(key, image.shape, image.dtype)
     return observation.with_image(image + observation.noise.sigma(image) * draw)
+
+
+def __dir__() -> list[str]:
+    return own_names(globals())

@@ -13,21 +13,31 @@ import numpyro_lens
 
 ROOT = Path(numpyro_lens.__file__).parent
 PHYSICS = [
-    ["_types", "_constants", "numerics", "coordinates"],
+    ["_types", "_constants", "_completion", "_hdf5", "numerics", "coordinates"],
     ["mass", "light", "psf", "noise", "cosmology"],
     ["scene", "lensing", "images"],
     ["_observation_checks", "observation", "pixels", "limits", "simulate", "linear"],
 ]
 GENERIC = ["density", "sampler", "infer"]
 ROWS = [*PHYSICS, GENERIC, ["priors", "models"], ["plot"], ["fitting", "gigalens"]]
-EDGE = {"io", "bands", "exchange", "report", "cli", "citations", "__init__", "__main__"}
+EDGE = {
+    "_interrupt",
+    "io",
+    "bands",
+    "exchange",
+    "report",
+    "cli",
+    "citations",
+    "__init__",
+    "__main__",
+}
 ORDER = [name for row in ROWS for name in row]
 
 #: What some may import at most, besides themselves.
 ALLOWED = {
     "density": {"_types"},
     "sampler": {"_types", "density"},
-    "infer": {"_types", "density", "sampler"},
+    "infer": {"_types", "_hdf5", "density", "sampler"},
     "plot": {name for row in PHYSICS for name in row} | {"models"},
 }
 
@@ -46,6 +56,8 @@ INSIDE = {
     ],
     "infer": [
         "stage",
+        "checksum",
+        "tables",
         "predictive",
         "diagnostics",
         "results",
@@ -65,7 +77,17 @@ INSIDE = {
         "hmc",
         "pipeline",
     ],
-    "io": ["extensions", "sky", "companions", "noise", "masks", "reading", "writing", "summary"],
+    "io": [
+        "headers",
+        "extensions",
+        "sky",
+        "companions",
+        "noise",
+        "masks",
+        "reading",
+        "writing",
+        "summary",
+    ],
     "fitting": [
         "files",
         "derived",

@@ -346,3 +346,24 @@ def test_corner_survives_a_constant(tmp_path):
 def test_interval_shows_two_digits_of_the_smaller_error():
     assert _corner._interval(1.1, 1.2345, 1.3) == "$1.234_{-0.134}^{+0.066}$"
     assert math.isfinite(float(_corner._interval(1.0, 1.0, 1.0)[1:6]))
+
+
+def test_replicates_from_the_prior_stand_beside_the_data(tmp_path):
+    observation = nl.Observation.blank((6, 8), pixel_scale=0.1, noise=nl.NoiseMap(0.1))
+    images = np.random.default_rng(0).normal(size=(5, 6, 8))
+    figure, axes = plot.plot_prior_predictive(
+        {"vis": images, "a": images[:, 0, 0]}, observation, name="vis"
+    )
+    assert [axis.get_title() for axis in axes[:6]] == [
+        "Data",
+        *(f"Replicate {i}" for i in range(1, 6)),
+    ]
+    np.testing.assert_allclose(
+        axes[2].collections[0].get_array().ravel(), images[1].ravel(), rtol=1e-5
+    )
+    norms = {id(axis.collections[0].norm) for axis in axes[:6]}
+    assert len(norms) == 1
+    assert not axes[7].axison
+    assert saved(figure, tmp_path / "prior.png")
+    with pytest.raises(ValueError, match=r"those of vis do"):
+        plot.plot_prior_predictive({"vis": images}, observation)

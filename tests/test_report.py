@@ -118,3 +118,23 @@ def test_three_bands_of_one_shape_are_shown_in_colour(tmp_path):
         bands = {"g": camera(0), "r": camera(0), "z": camera(last)}
         write_report(fitted(model, bands), tmp_path / "report.html")
         assert ("Colours" in read(tmp_path / "report.html").text) == shown
+
+
+def test_no_text_of_a_file_becomes_markup(tmp_path):
+    """Names of sites, of stages and of packages are whatever a file says."""
+
+    def model(observation):
+        sky = nl.sample("<script>a", nl.light.Uniform, amp=dist.Normal(0.0, 1.0))
+        nl.observe("<video src='x'>", observation, lens_light=sky)
+
+    camera = nl.Observation.blank((6, 7), pixel_scale=0.1, noise=nl.NoiseMap(0.1), supersampling=1)
+    result = fitted(model, camera)
+    result.__dict__["versions"] = {"<script>": "<script>"}
+    result.own_gradients["<script>"] = 3
+    result.timing["<script>"] = 3.0
+    result.settings["</pre><script>"] = "<script>"
+    write_report(result, tmp_path / "report.html")
+    reader = read(tmp_path / "report.html")
+    assert not {"script", "video"} & set(reader.count)
+    assert "<video src='x'>" in reader.text
+    assert "&lt;" not in reader.text

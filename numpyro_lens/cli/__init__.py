@@ -2,15 +2,18 @@
 
 Results go to standard output, progress and errors to standard error. Exit codes: 0 a good fit, or
 the command did what it was asked; 1 the fit finished and its chains disagree; 3 its chains agree,
-and the data are not explained or another mode is within reach; 2 bad input; 130 interrupted. A bug
-shows its traceback and leaves with 1, Python's code for it.
+and the data are not explained or another mode is within reach; 4 the fit finished and a file could
+not be written; 2 bad input; 130 interrupted. A bug shows its traceback and leaves with 1, Python's
+code for it.
 """
 
 import os
 import sys
+from typing import Annotated
 
 import typer
 
+from numpyro_lens import __version__
 from numpyro_lens.cli._fit import demo, fit
 from numpyro_lens.cli._info import info, new_model
 from numpyro_lens.cli._look import look
@@ -23,6 +26,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"numpyro-lens {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Fit strong gravitational lenses: MAP, SVI, HMC, diagnostics."""
+
+
 for _command in (demo, look, fit, resume, predict, report, info, new_model):
     app.command()(_command)
 

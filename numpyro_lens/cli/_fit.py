@@ -1,7 +1,8 @@
 """``numpyro-lens fit`` and ``numpyro-lens demo``."""
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,6 +52,7 @@ from numpyro_lens.cli._shared import (
     check_out,
     judgement,
     load_model,
+    one_line,
     one_line_errors,
     one_line_warnings,
     print_json,
@@ -62,6 +64,9 @@ if TYPE_CHECKING:
     from numpyro_lens.infer import Verdict
     from numpyro_lens.observation import Observation
 
+
+#: columns of a summary that a narrow terminal does without
+_LEAST_FIRST = ("mcse_sd", "mcse_mean", "ess_tail", "eti16", "eti84")
 
 ModelArgument = Annotated[
     str, typer.Argument(help="A ready model's name or path/to/file.py:function.", metavar="MODEL")
@@ -132,7 +137,8 @@ def fit(
 
     Writes posterior.nc, summary.csv, fit.png, corner.png and manifest.json, and after each stage
     map.npz and svi.npz. Exit code 0: good; 1: not converged; 3: converged, and the data not
-    explained or another mode within reach; 2: bad input; 130: interrupted.
+    explained or another mode within reach; 4: a file could not be written; 2: bad input;
+    130: interrupted.
     """
     given = locals()
     with one_line_errors(debug):
@@ -183,26 +189,45 @@ def _run(
     """Fit, keep every finished stage, write the results, and leave with the code of the verdict."""
     out.mkdir(parents=True, exist_ok=True)
     keeper = Keeper(out)
-    try:
+    with _kept_when_broken(keeper, settings.get("checkpoint")):
         result = _fitted(model, data, callback=keeper.keep, **settings)
-        keeper.write("posterior.nc", result.save)
-        summary = write_results(keeper, result, command)
-    except (ValueError, TypeError) as error:
-        if not keeper.written:
-            raise
-        # the input was good enough for a whole stage: this is a bug, and shows its traceback
-        raise RuntimeError(f"failed after {', '.join(keeper.written)} in {out}") from error
-    except KeyboardInterrupt:
-        kept = ", ".join(keeper.written) or "nothing: no stage had finished"
-        folder = settings.get("checkpoint")
-        advice = "" if folder is None else f"; to go on: numpyro-lens resume {folder}"
-        typer.echo(f"numpyro-lens: interrupted; kept in {out}: {kept}{advice}", err=True)
-        raise typer.Exit(130) from None
+        summary = _written(keeper, result, command)
     if json:
         print_json(_as_json(summary, result.verdict, out, keeper.written))
     else:
         _print_summary(summary, result.verdict, out, keeper.written)
     raise typer.Exit(result.verdict.exit_code)
+
+
+@contextlib.contextmanager
+def _kept_when_broken(keeper: Keeper, checkpoint: Path | None) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        if not keeper.written:
+            raise
+        # the input was good enough for a whole stage: this is a bug, and shows its traceback
+        kept = ", ".join(keeper.written)
+        raise RuntimeError(f"failed after {kept} in {keeper.out}") from error
+    except KeyboardInterrupt:
+        kept = ", ".join(keeper.written) or "nothing: no stage had finished"
+        advice = "" if checkpoint is None else f"; to go on: numpyro-lens resume {checkpoint}"
+        typer.echo(f"numpyro-lens: interrupted; kept in {keeper.out}: {kept}{advice}", err=True)
+        raise typer.Exit(130) from None
+
+
+def _written(keeper: Keeper, result: "LensFit", command: dict[str, Any]) -> Any:
+    """Write the results, of which a full disk may leave a part: one line says which."""
+    try:
+        keeper.save(result)
+        return write_results(keeper, result, command)
+    except OSError as error:
+        has_posterior = "posterior.nc" in keeper.written
+        advice = f"numpyro-lens report {keeper.out / 'posterior.nc'} draws the rest."
+        line = f"the fit is finished and not all of it could be written: {one_line(error)}. "
+        line += f"Kept: {keeper.kept}. Make room{'; ' + advice if has_posterior else '.'}"
+        typer.echo(f"numpyro-lens: {line}", err=True)
+        raise typer.Exit(4) from None
 
 
 def _fitted(model: Callable, data: tuple, **settings: Any) -> "LensFit":
@@ -230,15 +255,28 @@ def _print_summary(summary: Any, verdict: "Verdict", out: Path, written: list[st
     console = Console()
     if not console.is_terminal:
         console.width = 120  # a pipe or a file has no width of its own
-    table = Table("parameter", *map(str, summary.columns), box=None, pad_edge=False)
+    shown = summary[_fitting(summary, console.width)]
+    table = Table("parameter", *shown.columns, box=None, pad_edge=False)
+    for column in table.columns:
+        column.no_wrap = True
     for column in table.columns[1:]:
-        column.justify, column.no_wrap = "right", True
-    for name, row in summary.iterrows():
+        column.justify = "right"
+    for name, row in shown.iterrows():
         table.add_row(str(name), *(_cell(value) for value in row))
     console.print(table)
     console.print()
     console.print(str(verdict), style="green" if verdict.good else "red", markup=False)
     console.print(f"Wrote {', '.join(written)} in {out}{os.sep}", markup=False, highlight=False)
+
+
+def _fitting(summary: Any, width: int) -> list[str]:
+    """Columns that leave room for the names of the parameters: the others are in the file."""
+    columns, name = list(summary.columns), max(map(len, [*map(str, summary.index), "parameter"]))
+    widths = {c: max(map(len, [c, *map(_cell, summary[c])])) + 2 for c in columns}
+    for column in _LEAST_FIRST:
+        if name + sum(widths[each] for each in columns) > width and column in columns:
+            columns.remove(column)
+    return columns
 
 
 def _cell(value: Any) -> str:

@@ -1,8 +1,10 @@
 """The folder of results: every file whole or absent, a manifest last."""
 
+import contextlib
 import json
 import platform
 import sys
+import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from numpyro_lens._interrupt import keep_when_interrupted
 from numpyro_lens.cli._shared import judgement, one_line, versions
 
 if TYPE_CHECKING:
@@ -17,17 +20,25 @@ if TYPE_CHECKING:
 
 
 class Keeper:
-    """Writes files into a folder, each atomically, and remembers which."""
+    """Writes files into a folder, each atomically, and remembers which.
+
+    Attributes:
+        out: the folder.
+        written: names of the files in it.
+        draws: file of the draws alone, while there is no other.
+    """
 
     def __init__(self, out: Path):
         self.out = out
         self.written: list[str] = []
+        self.draws: Path | None = None
 
     def write(self, name: str, writer: Callable[[Path], Any]) -> None:
         """Let ``writer`` fill a temporary file, then give it its name: never half a file."""
         from numpyro_lens.infer.files import write_atomically
 
         if not self.written:
+            keep_when_interrupted()
             # an older run's manifest must not vouch for the files of this one
             (self.out / "manifest.json").unlink(missing_ok=True)
         write_atomically(self.out / name, writer)
@@ -43,7 +54,38 @@ class Keeper:
         }.get(stage)
         if fields is not None:
             arrays: dict[str, Any] = {field: np.asarray(getattr(result, field)) for field in fields}
-            self.write(f"{stage}.npz", lambda path: np.savez(path, **arrays))
+            try:
+                self.write(f"{stage}.npz", lambda path: np.savez(path, **arrays))
+            except OSError as error:  # the fit is worth more than this file: it goes on
+                typer.echo(f"numpyro-lens: {stage}.npz was not written: {error}", err=True)
+
+    def save(self, result: "LensFit") -> None:
+        """Write the posterior; before it its draws alone, which need less room and no HDF5."""
+        self.draws = _draws_in(self.out, result) or _draws_in(None, result)
+        self.write("posterior.nc", result.save)
+        if self.draws is not None:
+            self.draws.unlink()
+            self.draws = None
+
+    @property
+    def kept(self) -> str:
+        """What there is, for a message."""
+        draws = [] if self.draws is None else [str(self.draws)]
+        return ", ".join([*(str(self.out / name) for name in self.written), *draws]) or "nothing"
+
+
+def _draws_in(folder: Path | None, result: "LensFit") -> Path | None:
+    """Write the draws in a folder, or one for temporary files; None where that fails."""
+    import numpy as np
+
+    from numpyro_lens.infer.files import write_atomically
+
+    draws: dict[str, Any] = result.samples
+    with contextlib.suppress(OSError):
+        path = (folder or Path(tempfile.mkdtemp(prefix="numpyro-lens-"))) / "draws.npz"
+        write_atomically(path, lambda path: np.savez(path, **draws))
+        return path
+    return None
 
 
 def write_results(keeper: Keeper, result: "LensFit", command: dict[str, Any]) -> Any:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from numpyro_lens.cli._call import read_call
+from numpyro_lens.cli._call import check_trusted, read_call
 from numpyro_lens.cli._fit import run_call
 from numpyro_lens.cli._shared import (
     DebugOption,
@@ -23,6 +23,9 @@ def resume(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results.  [default: the fit's]")
     ] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Run the model file of a folder that was moved.")
+    ] = False,
     target_ess: EssOption = None,
     progress: ProgressOption = True,
     json: JsonOption = False,
@@ -33,9 +36,12 @@ def resume(
     Example: numpyro-lens resume run/
 
     The folder knows model, image, options and where the results go. Of a fit that is finished,
-    --target-ess asks for more draws. Files and exit codes are those of fit.
+    --target-ess asks for more draws. A model file is code, so of a folder that was moved here it
+    is run only with --trust, or after a question. Files and exit codes are those of fit.
     """
     with one_line_errors(debug):
+        if not trust:
+            check_trusted(folder)
         call = read_call(folder)
         new = {
             "out": None if out is None else str(out.resolve()),

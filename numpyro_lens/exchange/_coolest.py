@@ -22,6 +22,7 @@ from astropy.io import fits
 from numpy.typing import ArrayLike
 
 from numpyro_lens import light, mass
+from numpyro_lens.exchange._coolest_template import entities_of
 from numpyro_lens.exchange._profiles import profiles_of
 from numpyro_lens.observation import Observation
 from numpyro_lens.psf import PSF
@@ -36,6 +37,9 @@ class _Entry(NamedTuple):
     kind: type
     names: dict[str, str]
 
+
+#: no number of a template is beyond it
+_LARGEST = 1e300
 
 # an SIS goes out as a round SIE, which is how the standard has it
 _MASSES = (
@@ -135,7 +139,7 @@ def read_coolest(path: str | PathLike, observation: Observation | None = None) -
         >>> type(again.mass).__name__, again.source.amp
         ('SIE', 2.0)
     """
-    entities = _entities_of(Path(path))
+    entities = entities_of(Path(path))
     turn = np.eye(2) if observation is None else _image_axes(observation).T
     sources = _sources(entities)
     lenses = [entity for entity in entities if entity not in sources]
@@ -310,21 +314,6 @@ def _grid(path: Path, name: str, pixels: ArrayLike, scale: float) -> dict[str, A
     }
 
 
-def _entities_of(path: Path) -> list[Mapping[str, Any]]:
-    try:
-        entities = json.loads(path.read_text(encoding="utf-8"))["lensing_entities"]
-    except FileNotFoundError:
-        raise FileNotFoundError(f"no such file: {str(path)!r}. Give a COOLEST template.") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{str(path)!r} is no COOLEST template: {type(error).__name__} {error}. Give the JSON "
-            "file that has lensing_entities."
-        ) from None
-    if not (isinstance(entities, list) and all(isinstance(e, Mapping) for e in entities)):
-        raise ValueError(f"{str(path)!r} is no COOLEST template: lensing_entities is no list.")
-    return entities
-
-
 def _sources(entities: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     redshifts: list[Any] = [entity.get("redshift") for entity in entities]
     if None not in redshifts and len(set(redshifts)) > 1:
@@ -410,7 +399,8 @@ def _value(profile: Mapping[str, Any], name: str) -> float:
         raise ValueError(
             f"{profile['type']} has no point estimate of {name} and no median: give it a value."
         )
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not (is_number and -_LARGEST < value < _LARGEST):  # also of an integer that no float holds
         raise ValueError(f"{name} of {profile['type']} must be a finite number; it is {value!r}.")
     if name == "q" and not 0 < value <= 1:
         raise ValueError(f"q of {profile['type']} must be above 0 and at most 1; it is {value}.")

@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 
 from numpyro_lens import light, mass
+from numpyro_lens._hdf5 import arrays_of
 from numpyro_lens.exchange._lenstronomy_names import LIGHTS, MASSES, built
 from numpyro_lens.exchange._profiles import profiles_of
 from numpyro_lens.noise import NoiseMap, PoissonNoise
@@ -144,7 +145,7 @@ def read_lenstronomy(
         >>> nl.exchange.read_lenstronomy("image.h5").shape
         (8, 9)
     """
-    data = _datasets(image_path)
+    data = arrays_of(image_path)
     observation = Observation(
         _entry(data, "image_data", image_path),
         transform_pix2angle=_entry(data, "transform_pix2angle", image_path),
@@ -161,7 +162,7 @@ def _placed(observation: Observation, data: Mapping[str, Any]) -> Observation:
     if "ra_at_xy_0" not in data and "dec_at_xy_0" not in data:
         return observation
     # each is zero by default in lenstronomy
-    corner = [float(data.get(name, 0.0)) for name in ("ra_at_xy_0", "dec_at_xy_0")]
+    corner = [_one_number(data, name, 0.0) for name in ("ra_at_xy_0", "dec_at_xy_0")]
     ny, nx = observation.shape
     matrix = np.asarray(data["transform_pix2angle"], dtype=float)
     dx, dy = corner + matrix @ [(nx - 1) / 2, (ny - 1) / 2]
@@ -204,32 +205,35 @@ def _profiles(
     return join(profiles) if profiles else None
 
 
-def _datasets(path: str | PathLike) -> dict[str, Any]:
-    try:
-        with h5py.File(path, "r") as file:
-            return {name: file[name][()] for name in file}
-    except FileNotFoundError:
-        raise FileNotFoundError(f"no such file: {fspath(path)!r}. Give an HDF5 file.") from None
-    except OSError as error:
-        raise ValueError(f"{fspath(path)!r} is no HDF5 file: {error}.") from error
-
-
 def _entry(data: Mapping[str, Any], name: str, path: str | PathLike) -> Any:
     if name in data:
-        return data[name]
+        return _numbers(data[name], name)
     raise ValueError(
         f"{fspath(path)!r} must have the data set {name!r}; it has {', '.join(data) or 'none'}."
     )
 
 
+def _numbers(value: Any, name: str) -> np.ndarray:
+    if isinstance(value, h5py.Empty) or np.asarray(value).dtype.kind not in "biuf":
+        raise ValueError(f"the data set {name!r} must hold real numbers; it holds {value!r}.")
+    return np.asarray(value)
+
+
+def _one_number(data: Mapping[str, Any], name: str, default: float) -> float:
+    value = _numbers(data.get(name, default), name)
+    if value.size != 1 or not np.isfinite(value).all():
+        raise ValueError(f"the data set {name!r} must hold one finite number; it is {value!r}.")
+    return float(value.item())
+
+
 def _noise(data: Mapping[str, Any], path: str | PathLike) -> NoiseMap | PoissonNoise:
     if "noise_map" in data:
-        return NoiseMap(data["noise_map"])
+        return NoiseMap(_entry(data, "noise_map", path))
     background, exposure = (_entry(data, n, path) for n in ("background_rms", "exposure_time"))
     return PoissonNoise(background, exposure)
 
 
 def _psf(path: str | PathLike) -> PSF:
-    data = _datasets(path)
-    sampling = int(data.get("point_source_supersampling_factor", 1))
+    data = arrays_of(path)
+    sampling = int(_one_number(data, "point_source_supersampling_factor", 1))
     return PSF(_entry(data, "kernel_point_source", path), sampling=sampling)

@@ -29,7 +29,8 @@ def load(
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file was written by something else, or does not hold an argument.
+        ValueError: the file was written by something else, was changed since (it carries a
+            checksum), or does not hold an argument.
 
     Example:
         >>> fit.save("posterior.nc")
@@ -38,6 +39,7 @@ def load(
         >>> nl.load("posterior.nc", model=fit.model).scene().mass.theta_E.shape
         ()
     """
+    files.check_file(path)
     kept = files.read(path, "arguments")
     if kept is None:
         return _with_residuals(LensFit.of(infer.load(path, model=model, args=args or ())), path)

@@ -1,5 +1,6 @@
 """Fits that can be interrupted: arrays and a small manifest, each file written atomically."""
 
+import io
 import json
 import os
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import numpy as np
 
 from numpyro_lens.density import Target
 from numpyro_lens.infer import files
+from numpyro_lens.infer.checksum import checked_bytes
 from numpyro_lens.infer.fingerprint import as_numpy, check_same
 
 
@@ -50,7 +52,7 @@ class Checkpoint:
             manifest: what has to be the same for the run to continue, as JSON can hold it.
         """
         if progress.blocks:
-            self._write_arrays(f"block_{len(progress.blocks) - 1:05d}", progress.blocks[-1])
+            self._write_arrays(_block(len(progress.blocks) - 1), progress.blocks[-1])
         leaves = [as_numpy(leaf) for leaf in jax.tree.leaves(progress.state)]
         counts = {
             "burn_in": progress.burn_in,
@@ -65,28 +67,37 @@ class Checkpoint:
         """The run in the folder, or ``start`` when there is none yet.
 
         Raises:
-            ValueError: the folder holds another run.
+            ValueError: the folder holds another run, or a file of it is damaged.
         """
-        path = self.folder / "state.npz"
-        if not path.exists():
+        if not (self.folder / "state.npz").exists():
             return start
-        with np.load(path) as file:
-            text = json.loads(str(file["json"]))
-            check_same(self.folder, text["manifest"], manifest)
-            leaves = [file[name] for name in sorted(file.files) if name.startswith("leaf_")]
+        arrays = self._read_arrays("state")
+        text = json.loads(str(arrays["json"]))
+        check_same(self.folder, text["manifest"], manifest)
+        leaves = [arrays[name] for name in sorted(arrays) if name.startswith("leaf_")]
         old, treedef = jax.tree.flatten(start.state)
         state = jax.tree.unflatten(treedef, map(_like, old, leaves))
         counts = text["counts"]
-        blocks = tuple(self._read_block(i) for i in range(counts["num_blocks"]))
+        blocks = tuple(self._read_arrays(_block(i)) for i in range(counts["num_blocks"]))
         return Progress(state, counts["burn_in"], counts["gradients"], blocks)
 
-    def _read_block(self, index: int) -> dict[str, np.ndarray]:
-        with np.load(self.folder / f"block_{index:05d}.npz") as file:
+    def _read_arrays(self, name: str) -> dict[str, np.ndarray]:
+        path = self.folder / f"{name}.npz"
+        if not path.exists():
+            raise ValueError(
+                f"A checkpoint is whole: {str(path)!r} is missing. Bring it back, or give another "
+                "folder and begin again."
+            )
+        with np.load(io.BytesIO(checked_bytes(path))) as file:
             return dict(file)
 
     def _write_arrays(self, name: str, arrays: dict[str, Any]) -> None:
         path = self.folder / f"{name}.npz"
-        files.write_atomically(path, lambda path: np.savez(path, **arrays))
+        files.write_checked(path, lambda path: np.savez(path, **arrays))
+
+
+def _block(index: int) -> str:
+    return f"block_{index:05d}"
 
 
 def kept(
@@ -106,7 +117,7 @@ def kept(
         run: function without arguments that returns the result.
 
     Raises:
-        ValueError: the folder holds another fit.
+        ValueError: the folder holds another fit, or its file is damaged.
     """
     if folder is None:
         return run()
@@ -117,7 +128,7 @@ def kept(
         return result
     path.parent.mkdir(parents=True, exist_ok=True)
     result = run()
-    files.write_atomically(path, lambda path: files.write_stage(path, stage, result, manifest()))
+    files.write_stage(path, stage, result, manifest())
     return result
 
 

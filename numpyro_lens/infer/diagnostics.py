@@ -5,6 +5,7 @@ No other module depends on which of the two is installed.
 
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.metadata import version
 from os import PathLike
 from typing import Any
@@ -64,15 +65,31 @@ def _one_group(
         return az.from_dict(**{name: variables}, coords=coords, dims=dims)
 
 
+def num_bytes(container: Any) -> int:
+    """Size of all arrays of a container."""
+    if _HAS_DATATREE:
+        return container.nbytes
+    return sum(container[group].nbytes for group in container.groups())
+
+
 def read_container(path: str | PathLike) -> Any:
     """Read a netCDF file written by ``HMCResult.save``."""
     return az.from_netcdf(str(path))
 
 
+#: of a summary, under every ArviZ; the ends of the central 68 % are called as `derived` calls them
+SUMMARY = ["mean", "sd", "eti16", "eti84", "ess_bulk", "ess_tail", "r_hat", "mcse_mean", "mcse_sd"]
+_ENDS = {"eti16": partial(np.quantile, q=0.16), "eti84": partial(np.quantile, q=0.84)}
+
+
 @_unmoved_chains_allowed
 def summary(container: Any, var_names: Sequence[str] | None = None) -> Any:
-    """ArviZ's summary table, a ``pandas.DataFrame`` of unrounded numbers."""
-    return az.summary(container, var_names=var_names, round_to="none")
+    """ArviZ's summary table, a ``pandas.DataFrame`` of unrounded numbers, with our columns."""
+    settings: dict[str, Any] = {"stat_funcs": _ENDS, "extend": True}
+    if _HAS_DATATREE:
+        settings = {"ci_prob": 0.68, "ci_kind": "eti"}
+    table = az.summary(container, var_names=var_names, round_to="none", **settings)
+    return table.rename(columns={"eti68_lb": "eti16", "eti68_ub": "eti84"})[SUMMARY]
 
 
 def ess(draws: ArrayLike, method: str = "bulk") -> np.ndarray:

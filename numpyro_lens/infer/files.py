@@ -1,22 +1,34 @@
 """Results of the stages on disk: ArviZ's groups, and what is needed to rebuild the results."""
 
+import contextlib
+import errno
 import json
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
 from typing import Any, NoReturn
 
+import h5py
 import numpy as np
 import xarray as xr
 
+from numpyro_lens._hdf5 import check_self_contained
 from numpyro_lens.density import Site, Target
+from numpyro_lens.infer.checksum import add_checksum, check_checksum, has_checksum
+from numpyro_lens.infer.diagnostics import num_bytes
 from numpyro_lens.infer.posterior import AbstractPosterior, HMCResult
 from numpyro_lens.infer.results import Basin, MAPResult, SVIResult
 
 _ENGINE = "h5netcdf"
 _GROUP = "numpyro_lens_{}"
+_OTHER = (
+    "{!r} holds no numpyro_lens result. Files of other packages open with arviz.from_netcdf(path)."
+)
+#: what HDF5 needs besides the arrays of one group, at most
+_OVERHEAD = 1 << 16
 
 
 def save(
@@ -33,15 +45,25 @@ def save(
         path: the file, replaced if it exists.
         model_name: to find the model again; by default its module and name.
         extra: further datasets, by name.
+
+    Raises:
+        OSError: the file cannot be written, say, the disk is full; an older one stays as it was.
     """
     parts = {"hmc": _hmc_dataset(result, model_name or own_name(result.model)), **(extra or {})}
     if isinstance(result.map, MAPResult):
         parts["map"] = _map_dataset(result.map)
     if isinstance(result.svi, SVIResult):
         parts["svi"] = _svi_dataset(result.svi)
-    result.to_arviz().to_netcdf(str(path))
-    for name, dataset in parts.items():
-        dataset.to_netcdf(str(path), mode="a", group=_GROUP.format(name), engine=_ENGINE)
+    container = result.to_arviz()
+    size = num_bytes(container) + sum(part.nbytes for part in parts.values())
+
+    def write(path: Path) -> None:
+        with _room(path, size + len(parts) * _OVERHEAD):
+            container.to_netcdf(str(path))
+            for name, dataset in parts.items():
+                dataset.to_netcdf(str(path), mode="a", group=_GROUP.format(name), engine=_ENGINE)
+
+    write_checked(Path(path), write)
 
 
 def load(
@@ -66,14 +88,12 @@ def load(
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file was written by something else.
+        ValueError: the file was written by something else, or was changed since.
     """
+    check_file(path)
     hmc = read(path, "hmc")
     if hmc is None:
-        raise ValueError(
-            f"{str(path)!r} holds no numpyro_lens result. Files of other packages open with "
-            "arviz.from_netcdf(path)."
-        )
+        raise ValueError(_OTHER.format(str(path)))
     found = model or (ready or {}).get(hmc.attrs["model"]) or _unknown(hmc)
     target = Target(found, _sites(hmc), args)
     best, gaussian = read(path, "map"), read(path, "svi")
@@ -106,11 +126,22 @@ def write_stage(path: str | PathLike, name: str, result: Any, manifest: dict[str
     """Write the result of MAP or SVI alone, with what it was run on."""
     dataset = _map_dataset(result) if name == "map" else _svi_dataset(result)
     dataset.attrs |= {"manifest": json.dumps(manifest)}
-    dataset.to_netcdf(str(path), engine=_ENGINE)
+
+    def write(path: Path) -> None:
+        with _room(path, dataset.nbytes + _OVERHEAD):
+            dataset.to_netcdf(str(path), engine=_ENGINE)
+
+    write_checked(Path(path), write)
 
 
 def read_stage(path: str | PathLike, name: str, target: Target) -> tuple[dict[str, Any], Any]:
-    """What `write_stage` wrote: the manifest and the result."""
+    """What `write_stage` wrote: the manifest and the result.
+
+    Raises:
+        ValueError: the file was changed since, or points into another.
+    """
+    check_checksum(Path(path))
+    _check_links(path)
     with xr.open_dataset(str(path), engine=_ENGINE) as dataset:
         dataset = dataset.load()
     result = {"map": _map_result, "svi": _svi_result}[name](dataset, target)
@@ -128,6 +159,69 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_checked(path: Path, write: Callable[[Path], Any]) -> None:
+    """As `write_atomically`, with a checksum at the end of the file."""
+
+    def write_all(path: Path) -> None:
+        write(path)
+        add_checksum(path)
+
+    write_atomically(path, write_all)
+
+
+@contextlib.contextmanager
+def _room(path: Path, nbytes: int) -> Iterator[None]:
+    """Say that a disk is full before HDF5 finds out, which ends the process.
+
+    Raises:
+        OSError: there is no room for so many bytes.
+    """
+    if shutil.disk_usage(path.parent).free < nbytes:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    if hasattr(os, "posix_fallocate"):  # a quota and a limit of the process count too
+        with path.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, nbytes)
+        path.unlink()
+    try:
+        yield
+    except RuntimeError as error:  # of HDF5, for a disk that filled up meanwhile
+        raise OSError(errno.EIO, f"HDF5 could not write: {error}", str(path)) from error
+
+
+def check_file(path: str | PathLike) -> None:
+    """Check that a file is a result that `save` wrote, and nothing but that.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it was written by something else, or was changed since.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no such file: {str(path)!r}. Give a saved posterior.")
+    if has_checksum(path):
+        check_checksum(path)
+    elif not h5py.is_hdf5(path):
+        raise ValueError(f"{str(path)!r} is no netCDF file. Give a posterior that fit.save wrote.")
+    elif _is_of_others(path):
+        raise ValueError(_OTHER.format(str(path)))
+    else:
+        check_checksum(path)
+    _check_links(path)
+
+
+def _is_of_others(path: Path) -> bool:
+    try:
+        with h5py.File(path) as file:
+            return _GROUP.format("hmc") not in file
+    except Exception:  # a file that is not whole fails in many ways
+        return False
+
+
+def _check_links(path: str | PathLike) -> None:
+    with h5py.File(path) as file:
+        check_self_contained(file, path)
 
 
 def read(path: str | PathLike, name: str) -> xr.Dataset | None:

@@ -19,9 +19,14 @@ from numpyro_lens.density import Target, conditioned, map_batch, merged, observe
 from numpyro_lens.infer import diagnostics
 from numpyro_lens.infer.evidence import LogEvidence, log_evidence
 from numpyro_lens.infer.results import MAPResult, SVIResult, constrain
+from numpyro_lens.infer.tables import latex_table
 from numpyro_lens.infer.verdict import Residuals, Verdict, judge
 
 P = TypeVar("P", bound="AbstractPosterior")
+
+
+#: groups whose variables are observed sites
+_OF_DATA = ("observed_data", "posterior_predictive", "log_likelihood")
 
 
 class Layout(NamedTuple):
@@ -183,6 +188,22 @@ class AbstractPosterior(abc.ABC):
         """ArviZ's summary, a ``pandas.DataFrame`` with a row for each parameter."""
         return diagnostics.summary(self.to_arviz(), var_names=var_names)
 
+    def table(self, form: str = "latex") -> str:
+        """Median and central 68 % interval of each parameter, as text for a paper.
+
+        Args:
+            form: ``"latex"``, a ``tabular``.
+
+        Raises:
+            ValueError: there is no other form.
+        """
+        if form != "latex":
+            raise ValueError(
+                f'A table has the form "latex"; got {form!r}. Others are made of fit.summary(), a '
+                "pandas.DataFrame: fit.summary().to_markdown()."
+            )
+        return latex_table(self.samples)
+
     def predict(self, num: int = 100, seed: int = 0) -> dict[str, np.ndarray]:
         """Noiseless prediction of each observed site for ``num`` draws, {site: (num, ...)}.
 
@@ -201,9 +222,10 @@ class AbstractPosterior(abc.ABC):
     ) -> Any:
         """An ArviZ container, with coordinates on the axes of images.
 
-        The ``log_likelihood`` of an image has one dimension, over the pixels in use: a masked pixel
-        is no data, and ArviZ's LOO counts or refuses those that it finds. The dimension is called
-        ``image_pixel`` for a site ``image`` and holds the index into the flattened image.
+        With the ``log_likelihood`` the data, their replicates and it have one dimension, over the
+        pixels in use: a masked pixel is no data, ArviZ's LOO counts or refuses those that it finds,
+        and ``loo_pit`` wants all three alike. The dimension is called ``image_pixel`` for a site
+        ``image`` and holds the index into the flattened image.
 
         Args:
             log_likelihood: add that of every pixel in use, for every draw thinned to about ``num``
@@ -215,24 +237,24 @@ class AbstractPosterior(abc.ABC):
         groups: dict[str, dict[str, Any]] = {
             "posterior": self.samples,
             "sample_stats": dict(self.statistics),
-            "observed_data": self.observed,
+            "observed_data": dict(self.observed),
         }
-        dims = {
-            "observed_data": layout.dims,
-            "posterior_predictive": layout.dims,
-            "constant_data": layout.constant_dims,
-        }
-        coords = dict(layout.coords)
         if layout.constant_data:
             groups["constant_data"] = layout.constant_data
-        if log_likelihood:
-            groups["log_likelihood"], used = _pixels_in_use(self._thinned(_log_likelihoods, num))
-            coords |= used
-            dims["log_likelihood"] = {name.removesuffix("_pixel"): [name] for name in used}
         if posterior_predictive:
             groups["posterior_predictive"] = self._thinned(_predictive, num)
+        coords, dims = dict(layout.coords), dict(layout.dims)
+        if log_likelihood:
+            groups["log_likelihood"] = self._thinned(_log_likelihoods, num)
+            used = _pixels_in_use(groups["log_likelihood"])
+            coords |= {f"{name}_pixel": pixels for name, pixels in used.items()}
+            dims |= {name: [f"{name}_pixel"] for name in used}
+            groups |= {g: _at_pixels(groups[g], used) for g in _OF_DATA if g in groups}
         return diagnostics.build_container(
-            groups, coords=coords, dims=dims, attrs=self._attributes()
+            groups,
+            coords=coords,
+            dims=dict.fromkeys(_OF_DATA, dims) | {"constant_data": layout.constant_dims},
+            attrs=self._attributes(),
         )
 
     def _thinned(self, function: Callable, num: int) -> dict[str, np.ndarray]:
@@ -321,21 +343,22 @@ def _log_likelihoods(target: Target, z: AnyArray, keys: AnyArray) -> dict[str, A
     return _for_each_draw(pointwise, target, z, keys)[0]
 
 
-def _pixels_in_use(
-    values: dict[str, np.ndarray],
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Log likelihoods with images (chain, draw, ny, nx) as (chain, draw, used), and which they are.
+def _pixels_in_use(log_likelihoods: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Indices into the flattened image of each site whose log likelihood is (chain, draw, ny, nx).
 
     A pixel out of use has the log likelihood zero in every draw, whatever masked it.
     """
-    kept, coords = {}, {}
-    for name, value in values.items():
-        if value.ndim == 4:
-            value = value.reshape(*value.shape[:2], -1)
-            coords[f"{name}_pixel"] = np.flatnonzero(np.any(value != 0.0, axis=(0, 1)))
-            value = value[..., coords[f"{name}_pixel"]]
-        kept[name] = value
-    return kept, coords
+    return {
+        name: np.flatnonzero(np.any(value != 0.0, axis=(0, 1)))
+        for name, value in log_likelihoods.items()
+        if value.ndim == 4
+    }
+
+
+def _at_pixels(values: dict[str, Any], used: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Images (..., ny, nx) at the pixels in use, (..., used); everything else as it is."""
+    flat = {name: np.reshape(values[name], (*np.shape(values[name])[:-2], -1)) for name in used}
+    return values | {name: flat[name][..., pixels] for name, pixels in used.items()}
 
 
 def at_bounds(target: Target, z: np.ndarray, threshold: float = 0.15) -> list[str]:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
+from numpyro_lens.io.headers import check_headers
+
 #: a number, a name (or the unique end of one), or a name and a version
 Extension = str | int | tuple[str, int]
 
@@ -40,27 +42,48 @@ def opened(source: str | PathLike | fits.HDUList) -> Iterator[fits.HDUList]:
     if isinstance(source, fits.HDUList):
         yield source
         return
-    with _open(fspath(source)) as hdus:
-        yield hdus
-
-
-def _open(path: str) -> fits.HDUList:
-    try:
+    path = fspath(source)
+    with _readable(path):
+        check_headers(path)
         # no memory map: the arrays outlive the file
-        return fits.open(path, memmap=False)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"no such file: {path!r}. Give the path of a FITS file.") from None
-    except OSError as error:
+        with fits.open(path, memmap=False) as hdus:
+            yield hdus
+
+
+@contextlib.contextmanager
+def _readable(path: str) -> Iterator[None]:
+    """Whatever a damaged file makes astropy raise is one error of ours."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, Warning) or _is_of_this_package(error):
+            raise
+        if isinstance(error, FileNotFoundError):
+            raise FileNotFoundError(
+                f"no such file: {path!r}. Give the path of a FITS file."
+            ) from None
         raise ValueError(
-            f"{path!r} could not be read as a FITS file: {error}. Give the path of a FITS "
-            "file that holds the image."
+            f"{path!r} could not be read as a FITS file: {type(error).__name__} {error}. Give the "
+            "path of a FITS file that holds the image."
         ) from error
+
+
+def _is_of_this_package(error: BaseException) -> bool:
+    """Whether an error says what is wrong in our words already."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    name = "" if trace is None else trace.tb_frame.f_globals.get("__name__", "")
+    # a file that open() does not find has an errno; that which we say is missing has none
+    is_taught = isinstance(error, ValueError | TypeError | FileNotFoundError)
+    return is_taught and name.startswith("numpyro_lens.") and not getattr(error, "errno", None)
 
 
 def shape_of(hdu: Any) -> tuple[int, ...]:
     """Shape by the header, without leading axes of length one; empty where there is no image."""
     # the header's: reading the data of a table or of a compressed image costs time
-    shape = tuple(hdu.shape) if getattr(hdu, "is_image", False) else ()
+    # (what astropy cannot make sense of calls itself an image, and has no shape)
+    shape = tuple(getattr(hdu, "shape", ())) if getattr(hdu, "is_image", False) else ()
     while len(shape) > 2 and shape[0] == 1:
         shape = shape[1:]
     return shape

@@ -11,6 +11,7 @@ from numpyro_lens.plot._fit import plot_observation as plot_observation
 from numpyro_lens.plot._maps import plot_convergence as plot_convergence
 from numpyro_lens.plot._maps import plot_magnification as plot_magnification
 from numpyro_lens.plot._prediction import plot_prediction as plot_prediction
+from numpyro_lens.plot._prior import plot_prior_predictive as plot_prior_predictive
 from numpyro_lens.plot._rgb import plot_rgb as plot_rgb
 from numpyro_lens.plot._stages import plot_elbo as plot_elbo
 from numpyro_lens.plot._stages import plot_starts as plot_starts

@@ -1,5 +1,6 @@
 """What every picture of an image shares: scale, frame, colour bar, compass, curves."""
 
+import io
 from collections.abc import Callable
 from typing import Any
 
@@ -35,12 +36,21 @@ def axes_for(
     return axes[0].figure, axes
 
 
-def new_figure(**settings: Any) -> Figure:
-    """A figure that works without a display, and that a notebook shows."""
-    # a notebook draws figures once pyplot is imported; nothing is drawn through it
-    import matplotlib.pyplot  # noqa: F401
+class Picture(Figure):
+    """A figure that works without a display, and that a notebook shows.
 
-    return Figure(**settings)
+    Notebooks know how to draw matplotlib's figures only once pyplot has drawn one.
+    """
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", bbox_inches="tight")
+        return buffer.getvalue()
+
+
+def new_figure(**settings: Any) -> Figure:
+    """A figure without pyplot, which would keep it in memory."""
+    return Picture(**settings)
 
 
 def brightness_norm(values: np.ndarray, sigma: np.ndarray) -> Normalize:

@@ -1,12 +1,16 @@
 """A result survives the disk: everything but the model function."""
 
+from types import SimpleNamespace
+
 import arviz as az
+import h5py
 import numpy as np
 import pytest
 import xarray as xr
 from synthetic import fitted, model
 
 import numpyro_lens as nl
+from numpyro_lens.infer.checksum import add_checksum
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +92,57 @@ def test_figures_are_methods(result):
     assert len(result.plot().axes) >= 4
     corner = result.plot_corner(["lens.theta_E", "sky.amp"], other=result.svi)
     assert corner.legends
+
+
+# --- files that were changed, or cannot be written -----------------------------------------------
+
+
+@pytest.mark.parametrize("part", np.linspace(0.0, 1.0, 9))
+def test_a_flipped_byte_is_an_error_that_names_the_file(path, tmp_path, part):
+    content = bytearray(path.read_bytes())
+    content[int(part * (len(content) - 1))] ^= 0x20
+    (tmp_path / "flipped.nc").write_bytes(content)
+    with pytest.raises(ValueError, match=r"flipped\.nc' is (damaged|no netCDF file)"):
+        nl.load(tmp_path / "flipped.nc")
+
+
+@pytest.mark.parametrize("part", [0.0, 0.1, 0.5, 0.999])
+def test_a_file_that_is_cut_is_refused(path, tmp_path, part):
+    content = path.read_bytes()
+    (tmp_path / "cut.nc").write_bytes(content[: int(part * len(content))])
+    with pytest.raises(ValueError, match=r"cut\.nc' is (damaged|no netCDF file)"):
+        nl.load(tmp_path / "cut.nc")
+
+
+def test_nothing_outside_of_the_file_is_read(path, tmp_path):
+    changed = tmp_path / "changed.nc"
+    changed.write_bytes(path.read_bytes())
+    with h5py.File(changed, "a") as file:
+        del file["numpyro_lens_hmc/z"]
+        file["numpyro_lens_hmc/z"] = h5py.ExternalLink(str(path), "/numpyro_lens_hmc/z")
+    add_checksum(changed)
+    with pytest.raises(ValueError, match=r"'numpyro_lens_hmc/z'.*points into another file"):
+        nl.load(changed)
+    with pytest.raises(FileNotFoundError, match="https"):
+        nl.load("https://localhost:1/posterior.nc")
+
+
+@pytest.mark.parametrize("free", [0, 20_000])
+def test_a_full_disk_is_an_error_and_an_older_file_stays(result, tmp_path, monkeypatch, free):
+    path = tmp_path / "posterior.nc"
+    path.write_text("older")
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free))
+    with pytest.raises(OSError, match="No space left"):
+        result.save(path)
+    assert path.read_text() == "older"
+    assert [each.name for each in tmp_path.iterdir()] == ["posterior.nc"]
+
+
+def test_hdf5_that_cannot_write_is_an_error_of_the_disk(result, tmp_path, monkeypatch):
+    def full(self, path, **_):
+        raise RuntimeError("unable to extend file properly")
+
+    monkeypatch.setattr(type(result.to_arviz()), "to_netcdf", full)
+    with pytest.raises(OSError, match="HDF5 could not write: unable to extend"):
+        result.save(tmp_path / "posterior.nc")
+    assert not list(tmp_path.iterdir())

@@ -1,5 +1,6 @@
 import dataclasses
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -270,3 +271,21 @@ def test_no_half_file_is_left(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         fit(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"map.nc", "svi.nc"}
+
+
+@pytest.mark.parametrize("name", ["map.nc", "svi.nc", "state.npz", "block_00001.npz"])
+@pytest.mark.parametrize("part", [0.0, 0.3, 0.7, 1.0])
+def test_a_flipped_byte_is_an_error_that_names_the_file(folder, tmp_path, name, part):
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    content = bytearray((tmp_path / name).read_bytes())
+    content[int(part * (len(content) - 1))] ^= 0x20
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=rf"{name}' is damaged"):
+        fit(tmp_path)
+
+
+def test_a_missing_block_is_named(folder, tmp_path):
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "block_00001.npz").unlink()
+    with pytest.raises(ValueError, match=r"block_00001\.npz' is missing"):
+        fit(tmp_path)

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from numpyro_lens.infer import diagnostics
@@ -63,3 +64,36 @@ def test_thinned_groups_and_unmoved_chains_are_summarised(draws):
     table = diagnostics.summary(container)
     assert table.loc["a", "r_hat"] < 1.01
     assert np.isnan(table.loc["b", "r_hat"])
+
+
+def test_summary_has_the_same_columns_under_every_arviz(draws):
+    groups = {"posterior": {"a": draws[..., 0], "b": draws[..., 1:]}}
+    container = diagnostics.build_container(groups, coords={}, dims={}, attrs={})
+    table = diagnostics.summary(container)
+    assert list(table.columns) == diagnostics.SUMMARY
+    assert list(table.index) == ["a", "b[0]", "b[1]"]
+    np.testing.assert_allclose(table["eti16"].iloc[0], np.quantile(draws[..., 0], 0.16))
+    np.testing.assert_allclose(table["eti84"].iloc[2], np.quantile(draws[..., 2], 0.84))
+
+
+def test_the_columns_of_arviz_1_are_renamed(monkeypatch):
+    """Its table has these columns for a central interval of 68 %."""
+    columns = [
+        "mean",
+        "sd",
+        "eti68_lb",
+        "eti68_ub",
+        "ess_bulk",
+        "ess_tail",
+        "r_hat",
+        "mcse_mean",
+        "mcse_sd",
+    ]
+
+    def summary(_container, *, var_names, round_to, ci_prob, ci_kind):
+        assert (ci_prob, ci_kind) == (0.68, "eti")
+        return pd.DataFrame([np.arange(9.0)], columns=columns, index=["a"])
+
+    monkeypatch.setattr(diagnostics, "_HAS_DATATREE", True)
+    monkeypatch.setattr(diagnostics.az, "summary", summary)
+    assert diagnostics.summary(None).loc["a", "eti84"] == 3.0
