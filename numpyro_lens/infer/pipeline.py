@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from os import PathLike
 from typing import Any
 
@@ -62,24 +63,13 @@ def fit_target(
         hmc = dataclasses.replace(hmc, target_ess=target_ess)
     callback = callback or (lambda _stage, _result: None)
     keys = jax.random.split(jax.random.key(_checked_seed(seed)), 3)
-
-    origin = {} if start is None else {"start": digest(starts_from(start, target))}
-
-    def keep(stage: str, settings: Any, key: AnyArray, run: Callable[[], Any]) -> Any:
-        def manifest() -> dict[str, Any]:
-            return fingerprint(target, key) | {"settings": stage_fingerprint(settings)} | origin
-
-        result = kept(checkpoint, stage, manifest, target, run)
-        callback(stage, result)
-        return result
-
-    best = keep(
-        "map", map, keys[0], lambda: map.run(target, keys[0], start=start, progress=progress)
-    )
+    keep = _Keep(target, checkpoint, callback, start)
+    begin: dict[str, Any] = {"start": start, "progress": progress}
+    best = keep("map", map, keys[0], begin)
     tril = map_stage.laplace_scale_tril(best.hessian)
     check_precision(target, best.best, tril)
     begin = {"start": best.best, "scale_tril": tril, "progress": progress}
-    gaussian = keep("svi", svi, keys[1], lambda: svi.run(target, keys[1], **begin))
+    gaussian = keep("svi", svi, keys[1], begin)
     result = hmc.run(
         target, keys[2], svi=gaussian, map=best, progress=progress, checkpoint=checkpoint
     )
@@ -87,6 +77,30 @@ def fit_target(
     result = dataclasses.replace(result, seed=seed, settings=settings)
     callback("hmc", result)
     return result
+
+
+@dataclass(frozen=True)
+class _Keep:
+    """Runs a stage, or takes it from the checkpoint, and hands it to the callback."""
+
+    target: Target
+    checkpoint: str | PathLike | None
+    callback: Callable[[str, Any], None]
+    start: Start | None
+
+    def __call__(self, name: str, stage: Any, key: AnyArray, begin: dict[str, Any]) -> Any:
+        def manifest() -> dict[str, Any]:
+            given = {} if self.start is None else starts_from(self.start, self.target)
+            origin = {"start": digest(given)} if given else {}
+            found = fingerprint(self.target, key) | {"settings": stage_fingerprint(stage)}
+            return found | origin
+
+        def run() -> Any:
+            return stage.run(self.target, key, **begin)
+
+        result = kept(self.checkpoint, name, manifest, self.target, run)
+        self.callback(name, result)
+        return result
 
 
 def _checked_seed(seed: Any) -> int:

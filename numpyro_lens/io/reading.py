@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from os import PathLike, fspath
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import numpy as np
 from astropy import units
@@ -52,6 +52,7 @@ from numpyro_lens.io.sky import (
     read_wcs,
     sky_position,
 )
+from numpyro_lens.noise import AbstractNoise
 from numpyro_lens.observation import Observation
 from numpyro_lens.psf import PSF, GaussianPSF
 
@@ -141,8 +142,7 @@ def read_fits(
         >>> observation.shape, float(observation.noise.sigma(observation.image)[0, 0])
         ((10, 10), 0.5)
     """
-    for name in retired:
-        _refuse(name, retired[name])
+    _refuse(retired)
     beside = {"noise": noise, "weight": weight, "variance": variance, "exposure": exposure}
     check_noise_choice(beside | {"background_rms": background_rms, "exposure_time": exposure_time})
     with _image(path, image_ext) as (hdus, hdu):
@@ -152,26 +152,38 @@ def read_fits(
         image = as_float(array(hdu))[place.window]
     rms = _header_rms(hdu) if background_rms is None else background_rms
     model, known = noise_of(maps, unit_of(hdu.header), rms, exposure_time, place.window)
-    wanted = [_given_mask(maps["mask"], flags, place.window), _disc(mask_radius, place, image)]
-    if regions is not None:
-        wanted.append(outside_regions(regions, place.wcs, place.window))
-    data = {"have no finite value": np.isfinite(image), "have no positive noise": known}
-    used = combined(wanted, data)
-    warn_of_wrong_noise(image, model, used)
+    given = _given_mask(maps["mask"], flags, place.window)
+    wanted = [given, _disc(mask_radius, place, image), _outside(regions, place)]
+    used = _used(image, wanted, model, known)
     return Observation(
         image,
-        transform_pix2angle=place.matrix,
         noise=model,
         psf=_psf(kernel, psf_sampling, image.shape),
         mask=used,
         supersampling=supersampling,
+        transform_pix2angle=place.matrix,
         sky_position=place.position,
     )
 
 
-def _refuse(name: str, value: Any) -> NoReturn:
-    new = f". Since version 0.2 write {_RETIRED[name]}={value!r}" if name in _RETIRED else ""
-    raise TypeError(f"read_fits() got an unexpected keyword argument {name!r}{new}.")
+def _outside(regions: str | PathLike | None, place: "_Place") -> np.ndarray | None:
+    return None if regions is None else outside_regions(regions, place.wcs, place.window)
+
+
+def _used(
+    image: np.ndarray, wanted: list[np.ndarray | None], noise: AbstractNoise, known: np.ndarray
+) -> np.ndarray:
+    """The pixels that are wanted and hold data; a warning where the noise cannot be theirs."""
+    data = {"have no finite value": np.isfinite(image), "have no positive noise": known}
+    used = combined(wanted, data)
+    warn_of_wrong_noise(image, noise, used)
+    return used
+
+
+def _refuse(retired: Mapping[str, Any]) -> None:
+    for name, value in retired.items():
+        new = f". Since version 0.2 write {_RETIRED[name]}={value!r}" if name in _RETIRED else ""
+        raise TypeError(f"read_fits() got an unexpected keyword argument {name!r}{new}.")
 
 
 @contextmanager
