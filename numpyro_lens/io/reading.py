@@ -155,14 +155,14 @@ def read_fits(
     given = _given_mask(maps["mask"], flags, place.window)
     wanted = [given, _disc(mask_radius, place, image), _outside(regions, place)]
     used = _used(image, wanted, model, known)
+    sampled = _psf(kernel, psf_sampling, image.shape)
+    settings = {"noise": model, "psf": sampled, "mask": used, "supersampling": supersampling}
+    return _placed(image, place, settings)
+
+
+def _placed(image: np.ndarray, place: "_Place", settings: dict[str, Any]) -> Observation:
     return Observation(
-        image,
-        noise=model,
-        psf=_psf(kernel, psf_sampling, image.shape),
-        mask=used,
-        supersampling=supersampling,
-        transform_pix2angle=place.matrix,
-        sky_position=place.position,
+        image, transform_pix2angle=place.matrix, sky_position=place.position, **settings
     )
 
 
