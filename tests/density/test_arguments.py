@@ -93,6 +93,7 @@ def test_a_parameter_of_numpyro_says_that_it_is_not_fitted():
         assert Target.of(model, Y).names == ("s",)
 
 
+@pytest.mark.wrong_types
 def test_arguments_by_name_and_keys_as_seeds_are_explained():
     with pytest.raises(TypeError, match=r"got num by name.*functools.partial\(model, num=2\)"):
         nl.fit(powers, Y, num=2)
