@@ -175,12 +175,6 @@ class LensFit(AbstractPosterior):
         name = self.site(name)
         return reconstruction.without_foreground(self.observations[name], self.scene(name))
 
-    def _chosen(self, num: int, seed: int) -> np.ndarray:
-        draws = self.z.reshape(-1, self.target.dim)
-        generator = np.random.default_rng(seed)
-        chosen = generator.choice(len(draws), size=min(num, len(draws)), replace=False)
-        return draws[np.sort(chosen)]
-
     def derived(self, num: int = 200, zero_point: float | None = None, seed: int = 0) -> Any:
         """Numbers that are computed from the draws, with their intervals.
 

@@ -211,11 +211,16 @@ class AbstractPosterior(abc.ABC):
         in the dict too, by name, such as ``source.amp``, or ``vis.source.amp`` where the sites
         ``vis`` and ``nir`` both integrate out a ``source.amp``.
         """
-        generator = np.random.default_rng(seed)
-        draws = self.z.reshape(-1, self.target.dim)
-        chosen = generator.choice(len(draws), size=min(num, len(draws)), replace=False)
+        chosen = self._chosen(num, seed)
         keys = jax.random.split(jax.random.key(seed), len(chosen))
-        return unplaced(_means(self.target, draws[np.sort(chosen)], keys))
+        return unplaced(_means(self.target, chosen, keys))
+
+    def _chosen(self, num: int, seed: int) -> np.ndarray:
+        """At most so many of the unconstrained draws (n, d), in their order."""
+        draws = self.z.reshape(-1, self.target.dim)
+        generator = np.random.default_rng(seed)
+        chosen = generator.choice(len(draws), size=min(num, len(draws)), replace=False)
+        return draws[np.sort(chosen)]
 
     def to_arviz(
         self, log_likelihood: bool = False, posterior_predictive: bool = False, num: int = 200

@@ -2,13 +2,14 @@
 
 import functools
 import math
-from typing import Any, cast
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
 from numpyro_lens._types import Amplitudes, Array, Coordinates, Field, Parameter
 from numpyro_lens.light._base import AbstractLight
+from numpyro_lens.light._separable import expansion, products
 from numpyro_lens.numerics.safe import as_float
 from numpyro_lens.numerics.trigonometric import sine_functions
 
@@ -112,17 +113,11 @@ class HSGP(AbstractLight):
     def basis_parts(self, x: Coordinates, y: Coordinates) -> tuple[Field, ...]:
         """Each mode at one, ``(1, ...)``."""
         along_x, along_y = self._factors(x, y)
-        return tuple((along_x[j - 1] * along_y[k - 1])[None] for j, k in hsgp_orders(self.order))
+        return products(along_x, along_y, hsgp_orders(self.order) - 1)
 
     def brightness(self, x: Coordinates, y: Coordinates) -> Field:
         along_x, along_y = self._factors(x, y)
-        amp, orders = jnp.asarray(self.amp), hsgp_orders(self.order)
-        # Written out: a product of matrices would take all modes through memory.
-        rows = [
-            sum(amp[i] * along_y[k - 1] for i, (first, k) in enumerate(orders) if first == j)
-            for j in range(1, orders.max() + 1)
-        ]
-        return cast("Field", sum(f * row for f, row in zip(along_x, rows, strict=False)))
+        return expansion(self.amp, along_x, along_y, hsgp_orders(self.order) - 1)
 
 
 @functools.cache

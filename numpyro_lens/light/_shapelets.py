@@ -1,12 +1,10 @@
 """Light as a sum of Gauss-Hermite functions."""
 
-from typing import cast
-
-import jax.numpy as jnp
 import numpy as np
 
 from numpyro_lens._types import Amplitudes, Coordinates, Field, Parameter
 from numpyro_lens.light._base import AbstractLight
+from numpyro_lens.light._separable import expansion, products
 from numpyro_lens.numerics.safe import as_float
 from numpyro_lens.numerics.shapelets import hermite_functions
 
@@ -70,17 +68,11 @@ class Shapelets(AbstractLight):
     def basis_parts(self, x: Coordinates, y: Coordinates) -> tuple[Field, ...]:
         """Each function at one, ``(1, ...)``."""
         along_x, along_y = self._factors(x, y)
-        return tuple((along_x[n] * along_y[m])[None] for n, m in shapelet_orders(self.n_max))
+        return products(along_x, along_y, shapelet_orders(self.n_max))
 
     def brightness(self, x: Coordinates, y: Coordinates) -> Field:
         along_x, along_y = self._factors(x, y)
-        amp, orders = jnp.asarray(self.amp), shapelet_orders(self.n_max)
-        # Written out: a product of matrices would take all functions through memory.
-        rows = [
-            sum(amp[k] * along_y[m] for k, (order, m) in enumerate(orders) if order == n)
-            for n in range(self.n_max + 1)
-        ]
-        return cast("Field", sum(f * row for f, row in zip(along_x, rows, strict=True)))
+        return expansion(self.amp, along_x, along_y, shapelet_orders(self.n_max))
 
 
 def _n_max(shape: tuple[int, ...]) -> int:
