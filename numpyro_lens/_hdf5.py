@@ -28,7 +28,11 @@ def check_self_contained(file: h5py.File, path: str | PathLike) -> None:
         ...     file["a"] = 1.0
         ...     check_self_contained(file, "plain.h5")
     """
+    if problem := _elsewhere(file, path):
+        raise ValueError(problem)
 
+
+def _elsewhere(file: h5py.File, path: str | PathLike) -> str | None:
     def outside(name: str, link: Any) -> str | None:
         if isinstance(link, h5py.ExternalLink):
             return name
@@ -37,11 +41,10 @@ def check_self_contained(file: h5py.File, path: str | PathLike) -> None:
         return name if is_elsewhere else None
 
     found = file.visititems_links(outside)
-    if found is not None:
-        raise ValueError(
-            f"An HDF5 file must hold its data itself: {found!r} of {fspath(path)!r} points into "
-            "another file, which is not read. Write its values into the file."
-        )
+    return found and (
+        f"An HDF5 file must hold its data itself: {found!r} of {fspath(path)!r} points into "
+        "another file, which is not read. Write its values into the file."
+    )
 
 
 def arrays_of(path: str | PathLike) -> dict[str, Any]:
@@ -60,24 +63,25 @@ def arrays_of(path: str | PathLike) -> dict[str, Any]:
     """
     try:
         with h5py.File(path, "r") as file:
-            check_self_contained(file, path)
             entries = {n: each for n, each in file.items() if isinstance(each, h5py.Dataset)}
-            for name, each in entries.items():
-                _check_size(name, each, path)
-            return {name: each[()] for name, each in entries.items()}
+            problem = _elsewhere(file, path) or _too_large(entries, path)
+            arrays = {} if problem else {name: each[()] for name, each in entries.items()}
     except FileNotFoundError:
         raise FileNotFoundError(f"no such file: {fspath(path)!r}. Give an HDF5 file.") from None
-    except ValueError:
-        raise
     except Exception as error:  # of a damaged file HDF5 raises whatever its parts do
         raise ValueError(f"{fspath(path)!r} is no HDF5 file: {error}.") from error
+    if problem:
+        raise ValueError(problem)
+    return arrays
 
 
-def _check_size(name: str, each: h5py.Dataset, path: str | PathLike) -> None:
+def _too_large(entries: dict[str, h5py.Dataset], path: str | PathLike) -> str | None:
     """Chunks that were never written have a size, and no bytes."""
-    stored = each.id.get_storage_size()
-    if each.size and each.nbytes > _SHRINKS * stored:
-        raise ValueError(
-            f"{name!r} of {fspath(path)!r} claims the shape {each.shape} in {stored} bytes: the "
-            "file is damaged, or was never filled. Get it again."
-        )
+    for name, each in entries.items():
+        stored = each.id.get_storage_size()
+        if each.size and each.nbytes > _SHRINKS * stored:
+            return (
+                f"{name!r} of {fspath(path)!r} claims the shape {each.shape} in {stored} bytes: "
+                "the file is damaged, or was never filled. Get it again."
+            )
+    return None

@@ -8,12 +8,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jax.scipy.linalg import cho_factor, cho_solve, solve_triangular
 from jax.typing import DTypeLike
 
 from numpyro_lens._completion import own_names
 from numpyro_lens._types import Array, Field, Image, Mask, Vector
 from numpyro_lens.light import amplitude, basis_parts, components
+from numpyro_lens.numerics.cholesky import inverse_cholesky
 from numpyro_lens.observation import Observation
 from numpyro_lens.scene import Rays, Scene
 from numpyro_lens.simulate import seen
@@ -283,7 +283,8 @@ def solve_amplitudes(
     Reference: Warren & Dye 2003, ApJ 590, 673, equation 6.
     """
     normal, target, scale = _normal_equations(images, data, sigma, mask, ridge)
-    return cho_solve(cho_factor(normal), target) / scale
+    inverse = inverse_cholesky(normal)
+    return inverse.T @ (inverse @ target) / scale
 
 
 def solve_non_negative(
@@ -325,12 +326,12 @@ def solve_non_negative(
     Reference: Polyak 2015, Contemp. Math. 636, 167.
     """
     normal, target, scale = _normal_equations(images, data, sigma, mask, ridge)
-    lower = jnp.linalg.cholesky(normal)
-    half = solve_triangular(lower, target, lower=True)
-    found = jax.lax.stop_gradient(optax.nnls(lower.T, half, iters))
+    inverse = inverse_cholesky(normal)
+    found = jax.lax.stop_gradient(optax.nnls(inverse @ normal, inverse @ target, iters))
     free = found > 0.0
     restricted = jnp.where(free[:, None] & free[None], normal, jnp.eye(free.size))
-    exact = cho_solve(cho_factor(restricted), jnp.where(free, target, 0.0))
+    inverse = inverse_cholesky(restricted)
+    exact = inverse.T @ (inverse @ jnp.where(free, target, 0.0))
     return jnp.where(jnp.all(exact >= 0.0), exact, found) / scale
 
 
@@ -438,10 +439,10 @@ def _solve(basis: Array, target: Field) -> _Solution:
     for small in (ridge, 0.1 * ridge):
         gram = root @ root.T + rotated @ rotated.T
         unit = jax.lax.rsqrt(jnp.diag(gram))
-        lower = jnp.linalg.cholesky(gram * unit[:, None] * unit[None] + small * one)
-        inverse = solve_triangular(lower, jnp.diag(unit), lower=True)
+        scaled = gram * unit[:, None] * unit[None] + small * one
+        inverse = inverse_cholesky(scaled) * unit[None]
         root, rotated = inverse @ root, inverse @ rotated
-        log_det += 2.0 * jnp.sum(jnp.log(jnp.diag(lower) / unit))
+        log_det -= 2.0 * jnp.sum(jnp.log(jnp.diag(inverse)))
     mean = root.T @ (rotated @ target)
     mean = mean + root.T @ (rotated @ (target - mean @ basis) - root @ mean)
     return _Solution(root, rotated, log_det, mean, target - mean @ basis)

@@ -1,5 +1,8 @@
 """Amplitudes that are solved for, and amplitudes that are integrated out."""
 
+import subprocess
+import sys
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -289,3 +292,27 @@ def test_single_precision_is_enough_for_nearly_degenerate_amplitudes():
     exact = -0.5 * (target @ target - shrunk.sum() + log_det + target.size * np.log(2 * np.pi))
     np.testing.assert_allclose(double, exact, atol=1e-3)
     np.testing.assert_allclose(single, exact, atol=0.2)
+
+
+TWO_IMAGES = """
+import jax, jax.numpy as jnp
+from numpyro_lens.linear import Linear, LinearImage, log_marginal
+
+x = jnp.linspace(0.0, 1.0, 900).reshape(30, 30)
+order = jnp.arange(76.0)[:, None, None]
+
+def one(z):
+    basis = jnp.sin((order + z[0]) * x + z[1] * x.T * order) * jnp.exp(-(z[2] ** 2) * x)
+    basis = jnp.fft.irfft2(1.01 * jnp.fft.rfft2(basis))
+    image = LinearImage(jnp.zeros((30, 30)), basis, (Linear(scale=jnp.ones(76)),))
+    return log_marginal(image, jnp.cos(x), jnp.ones((30, 30)), jnp.ones((30, 30), bool))
+
+both = jax.jit(jax.vmap(jax.value_and_grad(lambda z: one(z) + one(2.0 * z))))
+for _ in range(5):
+    both(jax.random.normal(jax.random.key(0), (8, 3)))[0].block_until_ready()
+"""
+
+
+def test_images_of_a_batch_do_not_wait_for_each_other():
+    """JAX's own batches of factorisations do, for ever, where they are as many as the cores."""
+    subprocess.run([sys.executable, "-c", TWO_IMAGES], check=True, timeout=60)

@@ -196,6 +196,14 @@ CLAIMS = {
 }
 
 
+@pytest.fixture(scope="module")
+def imported(folder):
+    """What is imported at the first reading is none of a file's memory."""
+    (folder / "sound.fits").write_bytes(fits_bytes())
+    read_fits(folder / "sound.fits")
+
+
+@pytest.mark.usefixtures("imported")
 @pytest.mark.parametrize("name", CLAIMS)
 def test_more_than_a_file_can_hold_is_refused_from_the_header(tmp_path, name):
     (tmp_path / name).write_bytes(CLAIMS[name])

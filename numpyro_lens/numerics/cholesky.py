@@ -1,0 +1,63 @@
+"""Factorisation of small positive matrices, also of many at once."""
+
+import jax
+import jax.numpy as jnp
+from jax.custom_batching import custom_vmap
+from jax.scipy.linalg import solve_triangular
+
+from numpyro_lens._types import Array
+
+
+@jax.custom_jvp
+def inverse_cholesky(matrix: Array) -> Array:
+    r"""Inverse of the Cholesky factor, the lower triangular M with :math:`M A M^T = 1`.
+
+    .. math:: A^{-1} = M^T M, \quad \ln\det A = -2 \sum_k \ln M_{kk}, \quad
+              \dot M = -\Phi(M \dot A M^T)\, M
+
+    where :math:`\Phi` takes the lower triangle and half the diagonal. The derivative, of any order,
+    needs products only.
+
+    Under ``vmap`` on a CPU the matrices are factorised one after the other. JAX spreads a batch
+    over XLA's threads, from a thread of the same pool, and waits: as many independent batches as
+    there are threads, two images on two cores, wait for each other for ever.
+
+    Args:
+        matrix: (n, n), symmetric and positive definite.
+
+    Returns:
+        M, (n, n).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> inverse_cholesky(jnp.diag(jnp.array([4.0, 16.0]))).diagonal()
+        Array([0.5 , 0.25], dtype=float32)
+
+    Reference: Murray 2016, arXiv:1602.07527, equation 8. Tested to condition numbers of 1e5 in
+    single and 1e12 in double precision.
+    """
+    return _alone(matrix)
+
+
+@inverse_cholesky.defjvp
+def _inverse_cholesky_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    root = inverse_cholesky(*primals)
+    change = root @ tangents[0] @ root.T
+    return root, -(jnp.tril(change) - 0.5 * jnp.diag(jnp.diag(change))) @ root
+
+
+def _factorised(matrix: Array) -> Array:
+    lower = jnp.linalg.cholesky(matrix)
+    return solve_triangular(lower, jnp.eye(len(matrix), dtype=matrix.dtype), lower=True)
+
+
+_alone = custom_vmap(_factorised)
+
+
+@_alone.def_vmap
+def _each(size: int, is_batched: list[bool], matrices: Array) -> tuple[Array, bool]:
+    del size, is_batched  # there is one argument, and it is batched
+    one_by_one = jax.lax.platform_dependent(
+        matrices, cpu=lambda a: jax.lax.map(_alone, a), default=jax.vmap(_factorised)
+    )
+    return one_by_one, True

@@ -1,0 +1,38 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+from numpyro_lens.numerics.cholesky import inverse_cholesky
+
+
+def positive(n, size=()):
+    a = np.random.default_rng(n).normal(size=(*size, n, n))
+    return jnp.array(a @ a.swapaxes(-1, -2) + np.eye(n), float)
+
+
+@pytest.mark.parametrize("condition", [1.0, 1e3, 1e5])
+def test_is_the_inverse_factor(x64, condition):
+    n = 12
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(n, n)))[0]
+    matrix = turn * np.geomspace(1.0 / condition, 1.0, n) @ turn.T
+    root = inverse_cholesky(jnp.array(matrix, float))
+    np.testing.assert_array_equal(root, np.tril(root))
+    assert (np.diag(root) > 0.0).all()
+    tolerance = (1e-14 if x64 else 1e-6) * condition
+    np.testing.assert_allclose(root @ matrix @ root.T, np.eye(n), atol=tolerance)
+
+
+def test_derivatives_of_any_order(double):
+    check_grads(lambda a: inverse_cholesky(0.5 * (a + a.T)), (positive(5),), order=3)
+
+
+@pytest.mark.parametrize("size", [(3,), (2, 3)])
+def test_of_many_is_each(double, size):
+    function = inverse_cholesky
+    for _ in size:
+        function = jax.vmap(function)
+    matrices = positive(4, size)
+    each = [inverse_cholesky(matrix) for matrix in matrices.reshape(-1, 4, 4)]
+    np.testing.assert_allclose(function(matrices).reshape(-1, 4, 4), each, rtol=1e-14)
