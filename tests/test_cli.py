@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import numpyro_lens as nl
 from numpyro_lens import cli
-from numpyro_lens.cli._keeper import Keeper
+from numpyro_lens.folder import Keeper
 
 MODEL = """
 import numpyro.distributions as dist

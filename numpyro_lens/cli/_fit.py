@@ -12,12 +12,10 @@ from numpyro_lens.cli._call import absolute_model, holds_call, keep_call
 from numpyro_lens.cli._images import (
     BandOption,
     BandsOption,
-    arguments,
     described,
     images_of_call,
     read_images,
 )
-from numpyro_lens.cli._keeper import Keeper, write_results
 from numpyro_lens.cli._reading import (
     BackgroundRms,
     Center,
@@ -50,14 +48,15 @@ from numpyro_lens.cli._shared import (
     X64Option,
     check_model,
     check_out,
-    judgement,
     load_model,
     one_line,
     one_line_errors,
     one_line_warnings,
     print_json,
+    say,
     start_jax,
 )
+from numpyro_lens.folder import Keeper, judgement, write_results
 
 if TYPE_CHECKING:
     from numpyro_lens.fitting import LensFit
@@ -165,6 +164,8 @@ def run_call(call: dict[str, Any], checkpoint: Path | None, progress: bool, json
         images = read_images(call)
     if not json:
         typer.echo(described(images))
+    from numpyro_lens.models import arguments
+
     data = arguments(model, images)
     check_model(model, *data)
     if checkpoint is not None:
@@ -188,7 +189,7 @@ def _run(
 ) -> None:
     """Fit, keep every finished stage, write the results, and leave with the code of the verdict."""
     out.mkdir(parents=True, exist_ok=True)
-    keeper = Keeper(out)
+    keeper = Keeper(out, say)
     with _kept_when_broken(keeper, settings.get("checkpoint")):
         result = _fitted(model, data, callback=keeper.keep, **settings)
         summary = _written(keeper, result, command)
