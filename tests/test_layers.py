@@ -26,6 +26,8 @@ EDGE = {
     "bands",
     "exchange",
     "report",
+    "folder",
+    "fleet",
     "cli",
     "citations",
     "__init__",
@@ -98,6 +100,7 @@ INSIDE = {
         "pipeline",
         "galaxy",
     ],
+    "fleet": ["rows", "table", "worker", "cluster", "queue", "live", "gallery", "running"],
     "gigalens": [
         "spellings",
         "profile",
