@@ -134,7 +134,10 @@ def _run(given: dict[str, Any], read: dict[str, Any]) -> Any:
     from numpyro_lens.fleet.running import fit_many
     from numpyro_lens.fleet.table import is_table_file
 
-    check_dask()
+    try:
+        check_dask()
+    except ImportError as error:
+        raise InputError(str(error)) from None
     if given["x64"]:
         import jax
 

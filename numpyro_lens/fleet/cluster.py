@@ -52,6 +52,7 @@ def local_client(workers: int | None = None, cores: int = 1) -> Iterator["Client
 
     check_main()
     options: dict[str, Any] = {"nthreads": 1, "memory_limit": 0, "host": "127.0.0.1"}
+    options |= {"silence_logs": logging.CRITICAL}  # what happens is told as events
     specs = {
         name: {"cls": Nanny, "options": options | {"env": environment}}
         for name, environment in environments(workers, cores).items()

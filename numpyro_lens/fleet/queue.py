@@ -1,16 +1,20 @@
 """Which lens goes to which worker: one at a time, to one that has compiled its shape."""
 
-import itertools
 import queue
+import warnings
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from astropy.io import fits
 
 from numpyro_lens.fleet.rows import COLUMNS, Row, is_fitted, read_row
 from numpyro_lens.fleet.table import Lens
 from numpyro_lens.fleet.worker import MAX_SHAPES, Stored, fit_lens, folder_of, leave
+from numpyro_lens.io.extensions import split_file
 from numpyro_lens.observation import Observation
 
 if TYPE_CHECKING:
@@ -83,7 +87,7 @@ class Dispatch:
 
     def any_wait(self) -> bool:
         """Whether there is a lens to begin."""
-        more = itertools.islice(self.waiting, max(0, WINDOW - len(self.window)))
+        more = islice(self.waiting, max(0, WINDOW - len(self.window)))
         self.window.extend((lens, shape_of(lens)) for lens in more)
         return bool(self.window)
 
@@ -130,9 +134,12 @@ def shape_of(lens: Lens) -> Hashable:
 def _size(data: Any) -> tuple[int, ...]:
     if isinstance(data, Observation) or hasattr(data, "shape"):
         return tuple(data.shape)
+    file, _ = split_file(str(data)) or (str(data), None)
     try:
-        return (Path(data).stat().st_size,)  # files of a survey's cutouts: as large, as shaped
-    except OSError:  # the worker will say so
+        with warnings.catch_warnings(), fits.open(file, memmap=True) as hdus:
+            warnings.simplefilter("ignore")
+            return tuple(size for hdu in islice(hdus, 2) for size in getattr(hdu, "shape", ()))
+    except Exception:  # no file, or none that can be read: the worker will say so
         return ()
 
 

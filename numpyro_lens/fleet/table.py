@@ -254,4 +254,21 @@ def columns_of(model: Callable, found: Sequence[Lens]) -> tuple[str, ...]:
                 f"The model wants {name!r} of each lens; {len(lacking)} have none, the first "
                 f"{lacking[0]!r}. Fill the column in, or call it otherwise."
             )
+    _check_all_given(list(parameters.values())[1:], wanted, found)
     return tuple(wanted)
+
+
+def _check_all_given(
+    parameters: Sequence[inspect.Parameter], wanted: Sequence[str], found: Sequence[Lens]
+) -> None:
+    """Check that what has no default has a column; further positions may be bands."""
+    bands = any(lens.bands or isinstance(lens.data, Mapping) for lens in found)
+    kinds = {inspect.Parameter.KEYWORD_ONLY}
+    kinds |= set() if bands else {inspect.Parameter.POSITIONAL_OR_KEYWORD}
+    for p in parameters:
+        if p.kind in kinds and p.default is inspect.Parameter.empty and p.name not in wanted:
+            columns = ", ".join(found[0].columns) or "no columns"
+            raise ValueError(
+                f"The model wants {p.name!r} of each lens; the table has {columns}. Add a column "
+                f"{p.name!r}, or give the argument a default."
+            )
