@@ -128,7 +128,7 @@ def write_results(
 def _draw(keeper: Keeper, result: "LensFit", pictures: dict[str, int]) -> None:
     from numpyro_lens import plot
 
-    drawings = {"fit.png": plot.plot_fit, "corner.png": plot.plot_corner}
+    drawings: dict[str, Callable] = {"fit.png": plot.plot_fit, "corner.png": plot.plot_corner}
     for name, dpi in pictures.items():
         try:
             figure, _ = drawings[name](result)

@@ -14,6 +14,10 @@ from numpyro_lens.fleet.worker import CORES
 if TYPE_CHECKING:
     from distributed import Client
 
+_GUARD = (
+    "Workers are spawned, and each imports your script first. Put what the script does under "
+    '`if __name__ == "__main__":`, the call of fit_many included.'
+)
 _PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin")
 
 
@@ -44,13 +48,20 @@ def local_client(workers: int | None = None, cores: int = 1) -> Iterator["Client
 
     Raises:
         ValueError: there are fewer cores than asked for.
-        RuntimeError: called while a worker is being started, from a script without
+        RuntimeError: they could not be started, say, from a script without
             ``if __name__ == "__main__"``.
     """
-    import dask
-    from distributed import Client, Nanny, Scheduler, SpecCluster
+    from distributed import Client
 
     check_main()
+    with _cluster(workers, cores) as cluster, Client(cluster, set_as_default=False) as client:
+        yield client
+
+
+def _cluster(workers: int | None, cores: int) -> Any:
+    import dask
+    from distributed import Nanny, Scheduler, SpecCluster
+
     options: dict[str, Any] = {"nthreads": 1, "memory_limit": 0, "host": "127.0.0.1"}
     options |= {"silence_logs": logging.CRITICAL}  # what happens is told as events
     specs = {
@@ -58,17 +69,19 @@ def local_client(workers: int | None = None, cores: int = 1) -> Iterator["Client
         for name, environment in environments(workers, cores).items()
     }
     scheduler = {"host": "127.0.0.1", "dashboard": True, "dashboard_address": "127.0.0.1:0"}
-    with (
-        dask.config.set({"distributed.worker.multiprocessing-method": "spawn"}),
-        SpecCluster(
+    dask.config.set({"distributed.worker.multiprocessing-method": "spawn"})
+    try:
+        return SpecCluster(
             workers=specs,
             scheduler={"cls": Scheduler, "options": scheduler},
             name="fleet",
             silence_logs=logging.CRITICAL,
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
-        yield client
+        )
+    except RuntimeError as error:
+        raise RuntimeError(
+            f"The workers could not be started: {error} {_GUARD} If that is so already, their own "
+            "error stands above."
+        ) from error
 
 
 def check_main() -> None:
@@ -78,10 +91,7 @@ def check_main() -> None:
         RuntimeError: it is.
     """
     if getattr(multiprocessing.current_process(), "_inheriting", False):
-        raise RuntimeError(
-            "Workers are spawned, and each imports your script first. Put what the script does "
-            'under `if __name__ == "__main__":`, the call of fit_many included.'
-        )
+        raise RuntimeError(_GUARD)
 
 
 def environments(workers: int | None = None, cores: int = 1) -> dict[str, dict[str, str]]:

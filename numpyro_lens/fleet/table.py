@@ -263,10 +263,11 @@ def _check_all_given(
 ) -> None:
     """Check that what has no default has a column; further positions may be bands."""
     bands = any(lens.bands or isinstance(lens.data, Mapping) for lens in found)
-    kinds = {inspect.Parameter.KEYWORD_ONLY}
-    kinds |= set() if bands else {inspect.Parameter.POSITIONAL_OR_KEYWORD}
+    optional = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
     for p in parameters:
-        if p.kind in kinds and p.default is inspect.Parameter.empty and p.name not in wanted:
+        if p.kind in optional or (bands and p.kind is not inspect.Parameter.KEYWORD_ONLY):
+            continue
+        if p.default is inspect.Parameter.empty and p.name not in wanted:
             columns = ", ".join(found[0].columns) or "no columns"
             raise ValueError(
                 f"The model wants {p.name!r} of each lens; the table has {columns}. Add a column "

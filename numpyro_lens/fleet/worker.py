@@ -187,17 +187,17 @@ def _fit_in(part: Path, lens: Lens, recipe: Recipe, say: Callable[[str], None]) 
 
 
 def _fitted(lens: Lens, recipe: Recipe) -> "LensFit":
-    import numpyro_lens as nl
+    from numpyro_lens import fitting
     from numpyro_lens.models import arguments
 
     data = lens.read()
     _forget_shapes(_shapes(data))
     settings = {"progress": False, **recipe.settings, "seed": recipe.seed_of(lens.name)}
     if recipe.model == "galaxy":
-        return nl.fit_galaxy(data, **settings)
+        return fitting.fit_galaxy(data, **settings)
     assert callable(recipe.model)
     first = arguments(recipe.model, data, recipe.columns)
-    return nl.fit(recipe.model, *first, *(lens.columns[n] for n in recipe.columns), **settings)
+    return fitting.fit(recipe.model, *first, *(lens.columns[n] for n in recipe.columns), **settings)
 
 
 def _described(lens: Lens) -> Any:

@@ -9,6 +9,7 @@ from astropy.io import fits
 from stand_ins import StandIn
 
 import numpyro_lens as nl
+from numpyro_lens import fitting
 
 pytest.importorskip("distributed")
 pytest.importorskip("pyarrow")
@@ -56,7 +57,7 @@ def fake_fit(monkeypatch):
     def plot_fit(result):
         return SimpleNamespace(savefig=lambda path, dpi: path.write_text("picture")), None
 
-    monkeypatch.setattr(nl, "fit", fit)
+    monkeypatch.setattr(fitting, "fit", fit)
     monkeypatch.setattr(nl.plot, "plot_fit", plot_fit)
     return behaviour
 

@@ -17,8 +17,8 @@ import os, signal, sys, time
 sys.path.insert(0, TESTS)
 sys.path.insert(0, TESTS + "/fleet")
 import jax
-import numpyro_lens as nl
 from conftest import Fit
+from numpyro_lens import fitting
 from pathlib import Path
 
 
@@ -35,7 +35,7 @@ def fit(model, observation, what, *, seed, progress):
     return Fit(observation, seed)
 
 
-nl.fit = fit
+fitting.fit = fit
 
 
 def model(observation, what):

@@ -11,6 +11,7 @@ import pytest
 from test_cli import run
 
 import numpyro_lens as nl
+from numpyro_lens import fitting
 from numpyro_lens.fleet import rows, running, worker
 from numpyro_lens.fleet.gallery import write_gallery
 
@@ -149,9 +150,11 @@ def test_an_interrupted_run_keeps_what_is_finished(files, fleet, fake_fit, monke
 
 
 def test_the_recipe_is_led_in_steps(files, client, fake_fit, monkeypatch):
-    plain = nl.fit
-    monkeypatch.setattr(nl, "fit_galaxy", lambda data, **settings: plain("led", data, **settings))
-    monkeypatch.setattr(nl, "fit", lambda *_, **__: pytest.fail("not led"))
+    plain = fitting.fit
+    monkeypatch.setattr(
+        fitting, "fit_galaxy", lambda data, **settings: plain("led", data, **settings)
+    )
+    monkeypatch.setattr(fitting, "fit", lambda *_, **__: pytest.fail("not led"))
     settings = {"client": client, "read": READ, "progress": False}
     found = nl.fit_many("galaxy", [files / "lens0.fits"], files / "out", **settings)
     assert found["verdict"][0] == "good"
