@@ -27,6 +27,7 @@ PICTURES = {"fit.png": 60}
 MIN_FREE = 20 << 20
 #: Shapes that a worker keeps compiled: each takes some 2,900 memory maps of the 65,530 there are.
 MAX_SHAPES = 8
+#: In the environment: the cores of a worker, ``0,1``, or ``granted``, those of its process.
 CORES = "NUMPYRO_LENS_CORES"
 
 
@@ -237,7 +238,7 @@ def _ready(stored: Stored) -> Recipe:
 
     One object for all lenses: what is compiled belongs to the model function.
     """
-    cores = [int(core) for core in os.environ.get(CORES, "").split(",") if core]
+    cores = _own_cores(os.environ.get(CORES, ""))
     if cores:
         _stay_on(cores)
     import jax
@@ -249,6 +250,18 @@ def _ready(stored: Stored) -> Recipe:
     if bool(jax.config.read("jax_enable_x64")) != recipe.x64:
         jax.config.update("jax_enable_x64", recipe.x64)
     return recipe
+
+
+def _own_cores(text: str) -> list[int]:
+    """The cores that the environment names; none where it leaves that to JAX.
+
+    Example:
+        >>> _own_cores("2,3"), _own_cores("")
+        ([2, 3], [])
+    """
+    if text == "granted":
+        return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    return [int(core) for core in text.split(",") if core]
 
 
 def _stay_on(cores: list[int]) -> None:
