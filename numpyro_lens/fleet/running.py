@@ -71,9 +71,8 @@ def fit_many(
         ValueError: the table lacks a column, or the folder holds another fleet.
 
     Example:
-        >>> images = [nl.Observation(np.ones((9, 9)), pixel_scale=0.1, noise=nl.NoiseMap(1.0))]
-        >>> nl.fit_many(  # doctest: +SKIP
-        ...     "epl-shear-sersic", images, out="fits", workers=1)
+        >>> if __name__ == "__main__":  # doctest: +SKIP
+        ...     table = nl.fit_many("epl-shear-sersic", "lenses.csv", "fits", read={"psf": "PSF"})
     """
     check_dask()
     check_main()
