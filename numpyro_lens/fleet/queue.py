@@ -1,6 +1,7 @@
 """Which lens goes to which worker: one at a time, to one that has compiled its shape."""
 
 import queue
+import shutil
 import warnings
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -13,7 +14,7 @@ from astropy.io import fits
 
 from numpyro_lens.fleet.rows import COLUMNS, Row, is_fitted, read_row
 from numpyro_lens.fleet.table import Lens
-from numpyro_lens.fleet.worker import MAX_SHAPES, Stored, fit_lens, folder_of, leave
+from numpyro_lens.fleet.worker import MAX_SHAPES, Stored, fit_lens, folder_of, leave, part_of
 from numpyro_lens.io.extensions import split_file
 from numpyro_lens.observation import Observation
 
@@ -172,7 +173,7 @@ def dispatch(
             present = set(client.nthreads())
             yield from _after_losses(state, present, out, attempts, watch)
             _begin_where_idle(state, client, present, stored, out, ended, watch)
-            yield from _next_rows(state, ended, watch, len(present))
+            yield from _next_rows(state, ended, out, watch, len(present))
     finally:
         client.cancel([run.future for run in state.running.values()], force=True)
 
@@ -204,7 +205,11 @@ def _begin_where_idle(
 
 
 def _next_rows(
-    state: Dispatch, ended: "queue.Queue[Future]", watch: Callable[[Event], Any], present: int
+    state: Dispatch,
+    ended: "queue.Queue[Future]",
+    out: Path,
+    watch: Callable[[Event], Any],
+    present: int,
 ) -> Iterator[Row]:
     """The rows of what has ended, after at most a moment."""
     futures = []
@@ -217,23 +222,25 @@ def _next_rows(
     for future in futures:
         run = state.running.pop(future.key, None)
         if run is not None:  # and not given up
-            row = _row_of(run, future)
+            row = _row_of(run, future, out)
             watch(Event("ended", run.lens.name, run.worker, row))
             yield row
 
 
-def _row_of(run: _Running, future: "Future") -> Row:
-    """What the worker returned; it raises nothing, but Dask may, say, of a model it cannot read."""
+def _row_of(run: _Running, future: "Future", out: Path) -> Row:
+    """What the worker returned; it raises nothing, but Dask may, say, without this package there."""
     try:
         row: Row = future.result()
     except Exception as error:
-        row = _failed(run, f"{type(error).__name__}: {error}")
+        row = _failed(run, f"{type(error).__name__}: {error}", out)
     return row
 
 
-def _failed(run: _Running, reason: str) -> Row:
+def _failed(run: _Running, reason: str, out: Path) -> Row:
+    """The row of a lens whose worker cannot leave one."""
     told = {"name": run.lens.name, "worker": run.worker, "attempts": run.attempt}
-    return COLUMNS | told | {"reason": " ".join(reason.split())}
+    row = COLUMNS | told | {"reason": " ".join(reason.split())}
+    return leave(out, part_of(out, run.lens.name, run.attempt), row)
 
 
 def _after_losses(
@@ -249,13 +256,13 @@ def _after_losses(
         state.lost[run.lens.name] = run.attempt
         watch(Event("lost", run.lens.name, run.worker))
         run.future.cancel()
+        shutil.rmtree(part_of(out, run.lens.name, run.attempt), ignore_errors=True)
         row = read_row(folder_of(out, run.lens.name))
         if not is_fitted(row):  # it died on the way home
             if run.attempt < attempts:
                 state.put_back(run.lens)
                 continue
-            part = out / "unfinished" / f"{run.lens.name}-lost"
-            row = leave(out, part, _failed(run, _DIED.format(run.attempt)))
+            row = _failed(run, _DIED.format(run.attempt), out)
         assert row is not None
         watch(Event("ended", run.lens.name, run.worker, row))
         yield row

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -15,7 +16,7 @@ from numpyro_lens.fleet.live import Progress, shown
 from numpyro_lens.fleet.queue import dispatch
 from numpyro_lens.fleet.rows import Row, is_fitted, read_row, table_of, write_table
 from numpyro_lens.fleet.table import Bands, Lens, columns_of, lenses
-from numpyro_lens.fleet.worker import Recipe, folder_of, store
+from numpyro_lens.fleet.worker import UNFINISHED, Recipe, folder_of, store
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -80,6 +81,7 @@ def fit_many(
     recipe = _recipe(model, found, settings, seed)
     out = Path(out)
     _keep_call(out, recipe, read, bands)
+    shutil.rmtree(out / UNFINISHED, ignore_errors=True)  # of a run that was killed
     stored = store(recipe, out / "recipe.pkl")
     rows = {lens.name: read_row(folder_of(out, lens.name)) for lens in found}
     missing = [lens for lens in found if not is_fitted(rows[lens.name])]
@@ -165,7 +167,7 @@ def _tables(out: Path, found: Sequence[Lens], rows: dict[str, Row | None]) -> It
                 stacklevel=2,
             )
         with contextlib.suppress(OSError):  # of a lens that was being fitted
-            (out / "unfinished").rmdir()
+            (out / UNFINISHED).rmdir()
 
 
 def _in_order(found: Sequence[Lens], rows: dict[str, Row | None]) -> list[Row]:

@@ -152,9 +152,9 @@ def _records(table: Any) -> list[dict[str, Any]]:
 
 
 def _is_empty(value: Any) -> bool:
-    if value is np.ma.masked or value is None:
-        return True
-    return isinstance(value, float | np.floating) and bool(np.isnan(value))
+    import pandas as pd
+
+    return value is np.ma.masked or (np.ndim(value) == 0 and bool(pd.isna(value)))
 
 
 def _plain(value: Any) -> Any:

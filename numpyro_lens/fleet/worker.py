@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from numpyro_lens.fleet.rows import COLUMNS, Row, row_of, write_row
+from numpyro_lens.fleet.rows import COLUMNS, Row, is_fitted, read_row, row_of, write_row
 from numpyro_lens.fleet.table import Lens
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ PICTURES = {"fit.png": 60}
 MIN_FREE = 20 << 20
 #: Shapes that a worker keeps compiled: each takes some 2,900 memory maps of the 65,530 there are.
 MAX_SHAPES = 8
+UNFINISHED = "unfinished"
 #: In the environment: the cores of a worker, ``0,1``, or ``granted``, those of its process.
 CORES = "NUMPYRO_LENS_CORES"
 
@@ -122,7 +123,7 @@ def fit_lens(lens: Lens, stored: Stored, out: str, attempt: int = 1) -> Row:
     """
     began, notes = time.perf_counter(), []  # type: ignore[var-annotated]
     row = {**COLUMNS, "name": lens.name, "attempts": attempt, "worker": _own_name()}
-    part = Path(out) / "unfinished" / f"{lens.name}-{attempt}"
+    part = part_of(Path(out), lens.name, attempt)
     trace = ""
     try:
         recipe = _ready(stored)
@@ -157,14 +158,21 @@ def leave(out: Path, part: Path, row: Row, trace: str = "") -> Row:
         write_row(part, row)
         place = folder_of(out, row["name"])
         place.parent.mkdir(parents=True, exist_ok=True)
-        if place.exists():
-            shutil.rmtree(place)
-        part.rename(place)
+        if row["verdict"] == "failed" and is_fitted(read_row(place)):
+            shutil.rmtree(part)  # of a worker that was given up: the lens is fitted meanwhile
+        else:
+            shutil.rmtree(place, ignore_errors=True)
+            part.rename(place)
     except OSError as error:
         shutil.rmtree(part, ignore_errors=True)
         if row["verdict"] != "failed":
             row = row | {"verdict": "failed", "reason": _reason(error)}
     return row
+
+
+def part_of(out: Path, name: str, attempt: int) -> Path:
+    """Where the folder of a lens grows, out of sight."""
+    return out / UNFINISHED / f"{name}-{attempt}"
 
 
 def folder_of(out: Path, name: str) -> Path:

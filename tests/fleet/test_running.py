@@ -85,6 +85,14 @@ def test_half_a_row_is_none(files, fleet, fake_fit):
     assert len(fake_fit.calls) == 1
 
 
+def test_a_worker_that_was_given_up_replaces_nothing(tmp_path):
+    row = rows.COLUMNS | {"name": "a", "verdict": "good"}
+    worker.leave(tmp_path, tmp_path / "first", row)
+    worker.leave(tmp_path, tmp_path / "late", row | {"verdict": "failed"}, "Traceback")
+    assert rows.read_row(tmp_path / "lenses/a") == row
+    assert [path.name for path in tmp_path.iterdir()] == ["lenses"]
+
+
 def test_a_folder_is_of_one_fleet(files, fleet):
     fleet()
     with pytest.raises(ValueError, match=r"its seed is 0, this one's is 1\. Give another folder"):

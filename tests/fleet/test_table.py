@@ -43,6 +43,13 @@ def test_tables_in_memory_name_files_from_here(tmp_path, monkeypatch):
         assert second.columns["z"] == 0.6
 
 
+def test_a_table_need_not_name_lenses(tmp_path):
+    (tmp_path / "lenses.csv").write_text("file\na.fits\nb.fits\n")
+    assert [lens.name for lens in lenses(tmp_path / "lenses.csv")] == ["a", "b"]
+    empty = pd.DataFrame({"file": ["a.fits"], "note": pd.array([pd.NA], dtype="Int64")})
+    assert lenses(empty)[0].columns == {"file": "a.fits"}
+
+
 def test_bands_are_in_one_file_or_in_columns(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     table = pd.DataFrame({"name": ["a"], "file": ["a.fits"], "v": ["v.fits"], "h": ["h.fits"]})
