@@ -228,7 +228,7 @@ def _next_rows(
 
 
 def _row_of(run: _Running, future: "Future", out: Path) -> Row:
-    """What the worker returned; it raises nothing, but Dask may, say, without this package there."""
+    """What the worker returned; it raises nothing, but Dask may, say, without this package."""
     try:
         row: Row = future.result()
     except Exception as error:
