@@ -119,6 +119,12 @@ def _checks_of_chains(result: LensFit) -> Iterator[tuple[str, str, str]]:
         ", ".join(verdict.at_bounds) or "none",
         "Widen the prior, unless the bound is physical.",
     )
+    yield _check(
+        "Nothing that is rare among galaxies",
+        not verdict.doubts,
+        "; ".join(verdict.doubts) or "none",
+        "Look at the residuals and at the source.",
+    )
 
 
 def _check(what: str, passed: bool, came: str, remedy: str) -> tuple[str, str, str]:

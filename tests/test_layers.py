@@ -91,6 +91,7 @@ INSIDE = {
     "fitting": [
         "files",
         "derived",
+        "plausibility",
         "reconstruction",
         "result",
         "loading",

@@ -188,6 +188,7 @@ def judgement(verdict: "Verdict") -> dict[str, Any]:
         "explained": verdict.explained,
         "residuals": {r.name: dataclasses.asdict(r) for r in verdict.residuals},
         "other_modes": [dataclasses.asdict(mode) for mode in verdict.other_modes],
+        "doubts": list(verdict.doubts),
         "verdict": str(verdict),
     }
 
