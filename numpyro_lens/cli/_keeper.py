@@ -101,9 +101,18 @@ def write_results(keeper: Keeper, result: "LensFit", command: dict[str, Any]) ->
             typer.echo(f"numpyro-lens: {name} was not drawn: {one_line(error)}", err=True)
             continue
         keeper.write(name, partial(figure.savefig, dpi=150))
+    _write_derived(keeper, result)
     text = json.dumps(_manifest(result, command), indent=2, default=str) + "\n"
     keeper.write("manifest.json", lambda path: path.write_text(text, encoding="utf-8"))
     return summary
+
+
+def _write_derived(keeper: Keeper, result: "LensFit") -> None:
+    """Einstein radii, magnifications, fluxes, axis ratios: none where the model has no scene."""
+    if not result.observations:
+        return
+    derived = result.derived()
+    keeper.write("derived.csv", lambda path: derived.to_csv(path, index_label="quantity"))
 
 
 def _manifest(result: "LensFit", command: dict[str, Any]) -> dict[str, Any]:
