@@ -69,6 +69,38 @@ class PSF(eqx.Module):
         rows, columns = (_refinement(size, factor) for size in kernel.shape)
         return PSF(rows @ kernel @ columns.T, sampling=factor * self.sampling)
 
+    def coarsened(self, factor: int) -> "PSF":
+        r"""This PSF between samples that are ``factor`` times as wide.
+
+        Light that is spread evenly over a wide sample falls on others with the shares
+
+        .. math:: K_m = \sum_o k_o\, \max(0,\, 1 - |o - m f| / f)
+
+        Args:
+            factor: old samples per new sample and side, a divisor of the sampling.
+
+        Returns:
+            A PSF of sampling ``sampling / factor``.
+
+        Raises:
+            ValueError: the factor is not a positive integer that divides the sampling.
+
+        Example:
+            >>> PSF([[0.0, 1.0, 0.0], [1.0, 4.0, 1.0], [0.0, 1.0, 0.0]], sampling=2).coarsened(2)
+            PSF(kernel=3x3, sampling=1)
+        """
+        check_positive_integer("factor", factor)
+        if self.sampling % factor:
+            raise ValueError(
+                f"`factor` divides the sampling; got {factor} for a sampling of {self.sampling}. "
+                f"Write coarsened({self.sampling}) for one sample per pixel."
+            )
+        if factor == 1:
+            return self
+        kernel = np.asarray(self.kernel, dtype=float)
+        rows, columns = (_shares(size, factor) for size in kernel.shape)
+        return PSF(rows @ kernel @ columns.T, sampling=self.sampling // factor)
+
     def __repr__(self) -> str:
         return f"PSF(kernel={'x'.join(map(str, self.kernel.shape))}, sampling={self.sampling})"
 
@@ -171,6 +203,14 @@ def _refinement(size: int, factor: int) -> np.ndarray:
     lower = np.maximum((new - 0.5) / factor, old[:, None] - 0.5)
     share = np.clip(upper - lower, 0.0, None) * factor
     return interpolate @ np.linalg.inv(share @ interpolate)
+
+
+def _shares(size: int, factor: int) -> np.ndarray:
+    """What each wide sample receives of each narrow one along an axis."""
+    old = np.arange(size) - size // 2
+    reach = -(-(size // 2) // factor)
+    new = factor * np.arange(-reach, reach + 1)
+    return np.maximum(0.0, 1.0 - np.abs(old - new[:, None]) / factor)
 
 
 # --- convolution ---------------------------------------------------------------------------------

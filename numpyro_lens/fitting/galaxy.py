@@ -12,7 +12,7 @@ from numpyro_lens.fitting.result import LensFit
 from numpyro_lens.infer import HMC, MAP, MAPResult
 from numpyro_lens.models import Data, galaxy, galaxy_sersic
 from numpyro_lens.observation import Observation
-from numpyro_lens.pixels import binned, cutout
+from numpyro_lens.pixels import binned, coarsened, cutout
 
 #: Pixels of the image that the first search looks at, at most.
 _MAX_PIXELS = 12_000
@@ -24,7 +24,7 @@ def fit_galaxy(
     """Fit `models.galaxy` to an image, with nothing known of the lens.
 
     1. A search for `galaxy_sersic` from prior draws, on the whole image, whose pixels are summed
-       in squares where there are many.
+       in squares where there are many, with a PSF of one sample for each sum.
     2. The image is cut out at twice the Einstein radius.
     3. A fit of `galaxy` there, that starts from the best ends of the search.
 
@@ -80,7 +80,7 @@ def field_of(found: MAPResult) -> tuple[float, tuple[float, float]]:
 
 def _of_few_pixels(observation: Observation) -> Observation:
     factor = math.ceil(math.sqrt(observation.image.size / _MAX_PIXELS))
-    return observation if factor == 1 else binned(observation, factor)
+    return observation if factor == 1 else coarsened(binned(observation, factor))
 
 
 def _each(data: Data, function: Callable[[Observation], Observation]) -> Data:
