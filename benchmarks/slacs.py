@@ -82,7 +82,7 @@ def commit():
 
 def measured(name, arguments):
     """What came out, or the error that ended it: a fit that fails is a row as well."""
-    began = time.perf_counter()
+    began, cpu = time.perf_counter(), time.process_time()
     try:
         observation = nl.read_fits(
             DATA / f"{name}.fits.gz",
@@ -95,7 +95,8 @@ def measured(name, arguments):
     except Exception as error:
         traceback.print_exc()
         found = {"error": f"{type(error).__name__}: {error}"}
-    return found | {"seconds": round(time.perf_counter() - began, 1)}
+    spent = {"seconds": time.perf_counter() - began, "cpu_s": time.process_time() - cpu}
+    return found | rounded(spent)
 
 
 def searched(_name, observation, arguments):
