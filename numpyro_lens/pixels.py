@@ -7,7 +7,7 @@ import numpy as np
 from numpyro_lens._types import ArrayLike
 from numpyro_lens.noise import AbstractNoise, NoiseMap
 from numpyro_lens.observation import Observation
-from numpyro_lens.psf import PSF, check_positive_integer
+from numpyro_lens.psf import PSF, check_positive_integer, cropped_aloud
 
 
 def cutout(
@@ -146,6 +146,9 @@ def _rebuilt(
 ) -> Observation:
     """Another image of the same sky; ``first`` is the old (column, row) of its first pixel."""
     matrix = np.asarray(observation.transform_pix2angle, dtype=float)
+    if psf is not None:
+        kernel = cropped_aloud(np.asarray(psf.kernel), psf.sampling, image.shape)
+        psf = PSF(kernel, sampling=psf.sampling)
     new = Observation(
         image,
         transform_pix2angle=factor * matrix,

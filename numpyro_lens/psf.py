@@ -1,5 +1,6 @@
 """Point spread functions and the convolution with them."""
 
+import warnings
 from typing import Any
 
 import equinox as eqx
@@ -164,6 +165,46 @@ def check_positive_integer(name: str, value: Any) -> None:
     """
     if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
         raise ValueError(f"`{name}` is a positive integer; got {value!r}. Write {name}=2.")
+
+
+def cropped(kernel: np.ndarray, sampling: int, shape: tuple[int, ...]) -> np.ndarray:
+    """The centre of a kernel, no larger than an image.
+
+    Args:
+        kernel: ``(ky, kx)``.
+        sampling: samples per pixel side.
+        shape: of the image in pixels.
+
+    Returns:
+        The kernel, or its centre.
+
+    Example:
+        >>> cropped(np.ones((9, 5)), 1, (6, 8)).shape
+        (5, 5)
+    """
+    room = [sampling * n for n in shape]
+    cut = [max(0, -(-(k - n) // 2)) for k, n in zip(kernel.shape, room, strict=True)]
+    rows, columns = (slice(edge, size - edge) for edge, size in zip(cut, kernel.shape, strict=True))
+    return kernel[rows, columns]
+
+
+def cropped_aloud(kernel: np.ndarray, sampling: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Like `cropped`, with a warning that names what is cut off.
+
+    Example:
+        >>> cropped_aloud(np.ones((5, 5)), 1, (6, 8)).shape
+        (5, 5)
+    """
+    kept = cropped(kernel, sampling, shape)
+    if kept.shape != kernel.shape:
+        lost = 1 - float(np.sum(kept, dtype=float) / np.sum(kernel, dtype=float))
+        old, new = (f"{rows} by {columns}" for rows, columns in (kernel.shape, kept.shape))
+        warnings.warn(
+            f"the PSF, {old} samples, is larger than the image: it is cut to {new}, without "
+            f"{100 * lost:.2g} % of its light.",
+            stacklevel=2,
+        )
+    return kept
 
 
 def _check_kernel(kernel: np.ndarray, sampling: int) -> None:

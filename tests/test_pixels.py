@@ -104,3 +104,13 @@ def test_coarsened_pixels_are_nearly_those_of_the_whole(double):
     expected = nl.render(fine, **SCENE)
     error = np.abs(nl.render(coarse, **SCENE) - expected).max()
     assert 0.0 < error < 0.03 * np.abs(expected).max()
+
+
+def test_a_psf_wider_than_the_part_is_cut_with_a_word():
+    grid = np.arange(-15, 16)
+    kernel = np.exp(-0.5 * (grid**2 + grid[:, None] ** 2) / 3.0**2)
+    settings = {"pixel_scale": 0.1, "noise": nl.NoiseMap(1.0)}
+    whole = nl.Observation.blank((40, 40), psf=nl.PSF(kernel), **settings)
+    with pytest.warns(UserWarning, match="larger than the image: it is cut to 19 by 19"):
+        part = cutout(whole, 0.95)
+    assert part.psf.kernel.shape == (19, 19)
