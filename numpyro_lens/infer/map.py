@@ -1,7 +1,6 @@
 """Maximum a posteriori by gradient descent from many starts at once."""
 
 import functools
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -25,10 +24,9 @@ from numpyro_lens.density import (
 )
 from numpyro_lens.infer.newton import ascend
 from numpyro_lens.infer.optimisation import in_blocks, prepared, updated
-from numpyro_lens.infer.posterior import AbstractPosterior
 from numpyro_lens.infer.results import Basin, MAPResult
 from numpyro_lens.infer.stage import timed
-from numpyro_lens.infer.start import Start, starts_from
+from numpyro_lens.infer.start import Start, is_named, starts_from
 
 
 @functools.cache
@@ -107,7 +105,7 @@ class MAP:
         with timed() as timing:
             if start is None:
                 found, num_screened = self._searches(target, key, progress)
-            elif isinstance(start, Mapping | MAPResult | AbstractPosterior):
+            elif is_named(start):
                 z, num_screened = self._screen_from(target, key, starts_from(start, target))
                 found = self._search(target, z, progress)
             else:
@@ -357,7 +355,7 @@ def _advance(
     return map_batch(one_start, states, target, batch_size=batch_size)
 
 
-def _checked(start: ArrayLike, target: Target) -> AnyArray:
+def _checked(start: Any, target: Target) -> AnyArray:
     start = jnp.atleast_2d(jnp.asarray(start, dtype=jnp.result_type(float)))
     if start.ndim != 2 or start.shape[1] != target.dim:
         raise ValueError(
