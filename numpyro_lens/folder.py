@@ -120,6 +120,7 @@ def write_results(
     summary = result.summary()
     keeper.write("summary.csv", lambda path: summary.to_csv(path, index_label="parameter"))
     _draw(keeper, result, pictures)
+    _write_derived(keeper, result)
     text = json.dumps(_manifest(result, command), indent=2, default=str) + "\n"
     keeper.write("manifest.json", lambda path: path.write_text(text, encoding="utf-8"))
     return summary
@@ -146,6 +147,7 @@ def judgement(verdict: "Verdict") -> dict[str, Any]:
         "explained": verdict.explained,
         "residuals": {r.name: dataclasses.asdict(r) for r in verdict.residuals},
         "other_modes": [dataclasses.asdict(mode) for mode in verdict.other_modes],
+        "doubts": list(verdict.doubts),
         "verdict": str(verdict),
     }
 
@@ -156,6 +158,14 @@ def versions() -> dict[str, str]:
 
     ours = {"python": platform.python_version(), "numpyro_lens": __version__}
     return ours | {package: metadata.version(package) for package in _PACKAGES}
+
+
+def _write_derived(keeper: Keeper, result: "LensFit") -> None:
+    """Einstein radii, magnifications, fluxes, axis ratios: none where the model has no scene."""
+    if not result.observations:
+        return
+    derived = result.derived()
+    keeper.write("derived.csv", lambda path: derived.to_csv(path, index_label="quantity"))
 
 
 def _manifest(result: "LensFit", command: dict[str, Any]) -> dict[str, Any]:

@@ -93,6 +93,7 @@ INSIDE = {
     "fitting": [
         "files",
         "derived",
+        "plausibility",
         "reconstruction",
         "result",
         "loading",

@@ -134,10 +134,10 @@ def fit(
 
     Example: numpyro-lens fit epl-shear-sersic lens.fits --psf PSF --noise RMS --out fit/
 
-    Writes posterior.nc, summary.csv, fit.png, corner.png and manifest.json, and after each stage
-    map.npz and svi.npz. Exit code 0: good; 1: not converged; 3: converged, and the data not
-    explained or another mode within reach; 4: a file could not be written; 2: bad input;
-    130: interrupted.
+    Writes posterior.nc, summary.csv, derived.csv, fit.png, corner.png and manifest.json, and after
+    each stage map.npz and svi.npz. Exit code 0: good; 1: not converged; 3: converged, and the data
+    not explained, another mode within reach, or a doubt; 4: a file could not be written; 2: bad
+    input; 130: interrupted.
     """
     given = locals()
     with one_line_errors(debug):

@@ -39,11 +39,12 @@ MAX_NUMBERS = 30
 FILE = "row.json"
 
 
-def row_of(fit: "LensFit") -> Row:
+def row_of(fit: "LensFit", derived: Any) -> Row:
     """What a fit says of itself, its parameters and derived numbers with their 68 % intervals.
 
     Args:
         fit: the result.
+        derived: its derived numbers, as ``fit.derived()`` returns them.
 
     Returns:
         Columns of `COLUMNS`; and for each number its median under its own name, the ends of the
@@ -52,6 +53,7 @@ def row_of(fit: "LensFit") -> Row:
     verdict, timings = fit.verdict, fit.timings.values()
     return {
         "verdict": verdict_word(verdict),
+        "reason": "; ".join(verdict.doubts),
         "compile_seconds": float(sum(t["compile_s"] for t in timings)),
         "run_seconds": float(sum(t["run_s"] for t in timings)),
         "max_r_hat": float(verdict.max_r_hat[0]),
@@ -59,7 +61,7 @@ def row_of(fit: "LensFit") -> Row:
         "num_divergent": float(verdict.num_divergent),
         "mean_square": max((r.mean_square for r in verdict.residuals), default=math.nan),
         "num_gradients": float(sum(fit.num_gradients.values())),
-        **_numbers(fit),
+        **_numbers(fit.samples, derived),
     }
 
 
@@ -69,14 +71,16 @@ def verdict_word(verdict: Any) -> str:
         return "not converged"
     if not verdict.explained:
         return "not explained"
-    return "other mode" if verdict.other_modes else "good"
+    if verdict.other_modes:
+        return "other mode"
+    return "doubtful" if verdict.doubts else "good"
 
 
-def _numbers(fit: "LensFit") -> Row:
+def _numbers(samples: dict[str, np.ndarray], derived: Any) -> Row:
     found: Row = {}
-    for name, draws in _scalars(fit.samples):
+    for name, draws in _scalars(samples):
         found |= _interval(name, *np.quantile(draws, [0.5, 0.16, 0.84]))
-    for name, row in fit.derived().iterrows():
+    for name, row in derived.iterrows():
         found |= _interval(str(name), row["median"], row["eti16"], row["eti84"])
     return found
 

@@ -40,8 +40,8 @@ def fit_many(
     """Fit a model to many lenses, each in a worker of its own; see the page on fleets.
 
     Every lens leaves the folder ``out/lenses/NAME``, whole or not at all: ``posterior.nc``,
-    ``summary.csv``, ``fit.png``, ``manifest.json`` and ``row.json``; one that failed leaves its
-    reason and ``error.txt``. Called again, it fits those that are missing or failed.
+    ``summary.csv``, ``derived.csv``, ``fit.png``, ``manifest.json`` and ``row.json``; one that
+    failed leaves its reason and ``error.txt``. Called again, it fits what is missing or failed.
 
     Args:
         model: model function of an observation, and of columns of the table by their name; the name

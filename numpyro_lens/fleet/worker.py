@@ -192,7 +192,14 @@ def _fit_in(part: Path, lens: Lens, recipe: Recipe, say: Callable[[str], None]) 
     keeper.write("posterior.nc", result.save)
     command = {"command": "fleet", "name": lens.name, "data": _described(lens)}
     write_results(keeper, result, command, PICTURES)
-    return row_of(result)
+    return row_of(result, _derived(part / "derived.csv"))
+
+
+def _derived(path: Path) -> Any:
+    """The derived numbers as they were written: computing them takes as long as sampling may."""
+    import pandas as pd
+
+    return pd.read_csv(path, index_col="quantity") if path.exists() else pd.DataFrame()
 
 
 def _fitted(lens: Lens, recipe: Recipe) -> "LensFit":

@@ -18,13 +18,19 @@ pytest.importorskip("pyarrow")
 class Fit(StandIn):
     """What `fit` returns, as far as a fleet asks."""
 
-    def __init__(self, observation, seed, mean_square=1.0):
+    def __init__(self, observation, seed, mean_square=1.0, doubts=()):
         mass = nl.mass.SIS(theta_E=0.5)
         source = nl.light.Gaussian(amp=1.0, sigma=0.1)
         super().__init__({"image": observation}, {"image": nl.Scene.of(mass=mass, source=source)})
         residuals = nl.infer.Residuals("image", 576, mean_square, 0.0)
         self.verdict = nl.infer.Verdict(
-            True, (1.001, "lens.theta_E"), (390.0, "lens.theta_E"), 0, (), (residuals,)
+            True,
+            (1.001, "lens.theta_E"),
+            (390.0, "lens.theta_E"),
+            0,
+            (),
+            (residuals,),
+            doubts=doubts,
         )
         draws = np.random.default_rng(0).normal(0.5, 0.01, size=(4, 100))
         self.samples = {"lens.theta_E": draws, "pixels": np.zeros((4, 100, 50))}
@@ -46,13 +52,13 @@ class Fit(StandIn):
 @pytest.fixture
 def fake_fit(monkeypatch):
     """`nl.fit` that returns at once, and pictures that cost nothing."""
-    behaviour = SimpleNamespace(calls=[], raising=None, mean_square=1.0)
+    behaviour = SimpleNamespace(calls=[], raising=None, mean_square=1.0, doubts=())
 
     def fit(model, observation, *values, seed, progress, **settings):
         behaviour.calls.append((model, np.shape(observation.image), values, seed, settings))
         if behaviour.raising is not None:
             raise behaviour.raising
-        return Fit(observation, seed, behaviour.mean_square)
+        return Fit(observation, seed, behaviour.mean_square, behaviour.doubts)
 
     def plot_fit(result):
         return SimpleNamespace(savefig=lambda path, dpi: path.write_text("picture")), None

@@ -16,7 +16,7 @@ from numpyro_lens.fleet import rows, running, worker
 from numpyro_lens.fleet.gallery import write_gallery
 
 READ = {"noise": "RMS", "pixel_scale": 0.1}
-FILES = {"posterior.nc", "summary.csv", "fit.png", "manifest.json", "row.json"}
+FILES = {"posterior.nc", "summary.csv", "derived.csv", "fit.png", "manifest.json", "row.json"}
 
 
 def model(observation, redshift):
@@ -193,6 +193,13 @@ def test_what_is_not_explained_says_so(fleet, fake_fit):
     found = fleet()
     assert found["verdict"][0] == "not explained"
     assert found["mean_square"][0] == 7.0
+
+
+def test_a_doubt_is_the_reason(fleet, fake_fit):
+    fake_fit.doubts = ("The external shear is 0.30, above 0.2",)
+    found = fleet()
+    assert found["verdict"][0] == "doubtful"
+    assert found["reason"][0] == fake_fit.doubts[0]
 
 
 # --- the gallery ---------------------------------------------------------------------------------
