@@ -5,6 +5,7 @@ import json
 import platform
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -94,6 +95,7 @@ def write_results(keeper: Keeper, result: "LensFit", command: dict[str, Any]) ->
 
     summary = result.summary()
     keeper.write("summary.csv", lambda path: summary.to_csv(path, index_label="parameter"))
+    start = time.perf_counter()
     for name, draw in (("fit.png", plot.plot_fit), ("corner.png", plot.plot_corner)):
         try:
             figure, _ = draw(result)
@@ -101,12 +103,13 @@ def write_results(keeper: Keeper, result: "LensFit", command: dict[str, Any]) ->
             typer.echo(f"numpyro-lens: {name} was not drawn: {one_line(error)}", err=True)
             continue
         keeper.write(name, partial(figure.savefig, dpi=150))
-    text = json.dumps(_manifest(result, command), indent=2, default=str) + "\n"
+    drawing = time.perf_counter() - start
+    text = json.dumps(_manifest(result, command, drawing), indent=2, default=str) + "\n"
     keeper.write("manifest.json", lambda path: path.write_text(text, encoding="utf-8"))
     return summary
 
 
-def _manifest(result: "LensFit", command: dict[str, Any]) -> dict[str, Any]:
+def _manifest(result: "LensFit", command: dict[str, Any], drawing: float) -> dict[str, Any]:
     import jax
 
     return {
@@ -118,9 +121,19 @@ def _manifest(result: "LensFit", command: dict[str, Any]) -> dict[str, Any]:
         "seed": result.seed,
         "settings": result.settings,
         "timings": result.timings,
+        "seconds": _seconds(result.timings) | {"drawing": round(drawing, 3)},
         "num_gradients": result.num_gradients,
         "peak_memory_bytes": _peak_memory(),
         **judgement(result.verdict),
+    }
+
+
+def _seconds(timings: dict[str, dict[str, float]]) -> dict[str, float]:
+    """Of all stages together, by what they were spent on."""
+    parts = {"tracing": "trace_s", "compiling": "compile_s", "running": "run_s"}
+    return {
+        name: round(sum(stage.get(part, 0.0) for stage in timings.values()), 3)
+        for name, part in parts.items()
     }
 
 
