@@ -18,7 +18,6 @@ from numpyro_lens.plot import _panel
 from numpyro_lens.plot._panel import panel
 from numpyro_lens.scene import Scene
 
-
 #: points a side at which a source is evaluated, of one number so that it is compiled once
 _SIDE = 300
 
