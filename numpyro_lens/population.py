@@ -23,6 +23,9 @@ from numpyro_lens.infer import AbstractPosterior
 Values: TypeAlias = dict[str, AnyArray]
 """Draws by the name of their site."""
 
+Fit: TypeAlias = AbstractPosterior | str | PathLike
+"""A result, or where its file is."""
+
 #: a lens that rests on fewer draws than this is not known
 _MIN_ESS = 10.0
 #: of the Monte-Carlo estimate of the log likelihood (Talbot & Golomb 2023)
@@ -276,7 +279,7 @@ def _log_density(
 
 
 def collect(
-    fits: Sequence[AbstractPosterior | str | PathLike],
+    fits: Sequence[Fit],
     sites: str | Sequence[str],
     *,
     given: Sequence[str] = (),
@@ -307,15 +310,18 @@ def collect(
         ((2, 100), 0.5108...)
     """
     sites = (sites,) if isinstance(sites, str) else tuple(sites)
-    fits = [fits] if isinstance(fits, AbstractPosterior | str | PathLike) else list(fits)
-    if not fits:
-        raise ValueError("A population needs at least one fit; got none.")
+    if isinstance(fits, Fit) or not len(fits):
+        got = "one" if isinstance(fits, Fit) else "none"
+        raise ValueError(
+            f"A population is of a list of results, files or folders; got {got}. Write "
+            "collect([fit, ...], sites)."
+        )
     found = [_draws_of(fit, sites, tuple(given), num, model) for fit in fits]
     return Draws(*jax.tree.map(lambda *each: np.stack(each), *found))
 
 
 def _draws_of(
-    fit: AbstractPosterior | str | PathLike,
+    fit: Fit,
     sites: tuple[str, ...],
     given: tuple[str, ...],
     num: int,

@@ -266,9 +266,10 @@ def test_what_cannot_be_collected_is_an_error(conditional_fit, settings, message
         collect([conditional_fit], **settings)
 
 
-def test_no_fit_is_an_error():
-    with pytest.raises(ValueError, match="at least one fit"):
-        collect([], SITE)
+@pytest.mark.parametrize(("fits", "got"), [([], "none"), ("results/", "one")])
+def test_a_population_is_of_several_fits(fits, got):
+    with pytest.raises(ValueError, match=f"got {got}"):
+        collect(fits, SITE)
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def cache_folder() -> Path:
 
 
 def _processor() -> str:
-    described = [platform.machine(), platform.processor()]
+    described = [platform.machine()]
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
         wanted = ("model name", "flags", "Features")
