@@ -80,7 +80,7 @@ def plot_corner(
         for name, values in samples.items()
     }
     names = list(samples)
-    for row, column in zip(*np.tril_indices(len(names)), strict=True):
+    for row, column in _lower(len(names)):
         axis, x, y = axes[row, column], names[column], names[row]
         if column == row:
             _marginal(axis, samples[x], limits[x], truths.get(x))
@@ -110,9 +110,14 @@ def _corner_axes(count: int) -> tuple[Figure, np.ndarray]:
     edges = {"left": margin, "bottom": margin, "right": 0.99, "top": 1 - 0.6 * margin}
     grid = figure.add_gridspec(count, count, **edges, wspace=0.06, hspace=0.1)
     axes = np.full((count, count), None, dtype=object)
-    for place in zip(*np.tril_indices(count), strict=True):
+    for place in _lower(count):
         axes[place] = figure.add_subplot(grid[place])
     return figure, axes
+
+
+def _lower(count: int) -> list[tuple[int, int]]:
+    """Row and column on and below the diagonal."""
+    return [(row, column) for row in range(count) for column in range(row + 1)]
 
 
 def _given_axes(ax: Any, count: int) -> tuple[Figure, np.ndarray]:
