@@ -7,7 +7,7 @@ import platform
 import warnings
 from pathlib import Path
 
-#: [bytes]; a lens of one shape takes some 20 MB
+#: [bytes] of all entries together
 _MAX_SIZE = 1 << 30
 
 
