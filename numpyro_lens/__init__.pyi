@@ -14,6 +14,7 @@ from . import linear as linear
 from . import mass as mass
 from . import models as models
 from . import plot as plot
+from . import population as population
 from . import priors as priors
 from . import sampler as sampler
 from . import scene as scene

@@ -6,6 +6,7 @@ import json
 import platform
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -119,9 +120,11 @@ def write_results(
     """
     summary = result.summary()
     keeper.write("summary.csv", lambda path: summary.to_csv(path, index_label="parameter"))
+    start = time.perf_counter()
     _draw(keeper, result, pictures)
+    drawing = time.perf_counter() - start
     _write_derived(keeper, result)
-    text = json.dumps(_manifest(result, command), indent=2, default=str) + "\n"
+    text = json.dumps(_manifest(result, command, drawing), indent=2, default=str) + "\n"
     keeper.write("manifest.json", lambda path: path.write_text(text, encoding="utf-8"))
     return summary
 
@@ -168,7 +171,7 @@ def _write_derived(keeper: Keeper, result: "LensFit") -> None:
     keeper.write("derived.csv", lambda path: derived.to_csv(path, index_label="quantity"))
 
 
-def _manifest(result: "LensFit", command: dict[str, Any]) -> dict[str, Any]:
+def _manifest(result: "LensFit", command: dict[str, Any], drawing: float) -> dict[str, Any]:
     import jax
 
     return {
@@ -180,9 +183,19 @@ def _manifest(result: "LensFit", command: dict[str, Any]) -> dict[str, Any]:
         "seed": result.seed,
         "settings": result.settings,
         "timings": result.timings,
+        "seconds": _seconds(result.timings) | {"drawing": round(drawing, 3)},
         "num_gradients": result.num_gradients,
         "peak_memory_bytes": peak_memory(),
         **judgement(result.verdict),
+    }
+
+
+def _seconds(timings: dict[str, dict[str, float]]) -> dict[str, float]:
+    """Of all stages together, by what they were spent on."""
+    parts = {"tracing": "trace_s", "compiling": "compile_s", "running": "run_s"}
+    return {
+        name: round(sum(stage.get(part, 0.0) for stage in timings.values()), 3)
+        for name, part in parts.items()
     }
 
 

@@ -204,10 +204,10 @@ def _number(value: Any) -> str:
 def _stages(result: LensFit) -> str:
     timings: Mapping[str, Mapping[str, float]] = result.timings
     rows = [
-        (name, f"{seconds['compile_s']:.1f}", f"{seconds['run_s']:.1f}")
+        (name, *(f"{seconds.get(part, 0.0):.1f}" for part in ("trace_s", "compile_s", "run_s")))
         for name, seconds in timings.items()
     ]
-    return _rows([("stage", "compiling [s]", "running [s]"), *rows])
+    return _rows([("stage", "tracing [s]", "compiling [s]", "running [s]"), *rows])
 
 
 def _facts(result: LensFit) -> Iterator[tuple[Any, ...]]:

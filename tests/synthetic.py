@@ -34,7 +34,7 @@ def fitted(model=model, *args, kind=LensFit):
     """A result with the shape of a real one, without the fitting."""
     args, rng = args or (observation(),), np.random.default_rng(0)
     target = Target.of(model, *args)
-    shared = {"target": target, "timing": {"compile_s": 1.0, "run_s": 2.0}}
+    shared = {"target": target, "timing": {"trace_s": 0.5, "compile_s": 1.0, "run_s": 2.0}}
     start = MAPResult(
         params=rng.normal(size=(3, target.dim)),
         log_density=np.array([1.0, 2.0, np.nan]),

@@ -62,7 +62,7 @@ class Result(StandIn):
         draws = np.random.default_rng(0).normal(0.5, 0.01, size=(4, 100))
         self.samples = {"lens.theta_E": draws}
         self.settings = {"map": {"num_starts": 3}}
-        self.timings = {"map": {"compile_s": 1.0, "run_s": 2.0}}
+        self.timings = {"map": {"trace_s": 0.5, "compile_s": 1.0, "run_s": 2.0}}
         self.num_gradients = {"map": 10}
 
     def summary(self):
@@ -238,11 +238,24 @@ def test_manifest_says_how_the_result_came_about(files, fake_fit):
     assert set(manifest["versions"]) >= {"python", "numpyro_lens", "numpyro", "jax", "arviz"}
     assert manifest["seed"] == 0
     assert manifest["settings"] == {"map": {"num_starts": 3}}
-    assert manifest["timings"]["map"] == {"compile_s": 1.0, "run_s": 2.0}
+    assert manifest["timings"]["map"] == {"trace_s": 0.5, "compile_s": 1.0, "run_s": 2.0}
+    assert manifest["seconds"].pop("drawing") > 0
+    assert manifest["seconds"] == {"tracing": 0.5, "compiling": 1.0, "running": 2.0}
     assert manifest["num_gradients"] == {"map": 10}
     assert manifest["read_fits"]["cutout"] == 20
     assert manifest["converged"] is True
     assert manifest["peak_memory_bytes"] > 1e7
+
+
+def test_no_cache_keeps_nothing(files, fake_fit, monkeypatch):
+    settings = {}
+    monkeypatch.setattr("jax.config.update", settings.__setitem__)
+    assert run(*fit_arguments(files)).exit_code == 0
+    assert "jax_enable_compilation_cache" not in settings
+    assert (
+        run(*fit_arguments(files, "my_model.py:model", "--overwrite", "--no-cache")).exit_code == 0
+    )
+    assert settings["jax_enable_compilation_cache"] is False
 
 
 def test_stages_are_kept_as_arrays(files, fake_fit):

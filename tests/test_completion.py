@@ -29,6 +29,7 @@ MODULES = {
     "observation": "Observation",
     "coordinates": "pixel_grid",
     "scene": "Scene",
+    "population": "reweight",
 }
 
 

@@ -305,11 +305,28 @@ def posterior():
 def test_corner_draws_scalar_sites_below_the_diagonal(posterior, tmp_path):
     figure, axes = plot.plot_corner(posterior, truths={"lens.theta_E": 1.0, "other": 3.0})
     assert axes.shape == (2, 2)
-    assert not axes[0, 1].get_visible()
+    assert axes[0, 1] is None
     assert axes[1, 0].get_xlabel() == r"lens $\theta_\mathrm{E}$"
     assert axes[1, 0].get_ylabel() == "lens $e_1$"
     assert axes[0, 0].get_title().startswith(("$1.000", "$0.999"))
     assert saved(figure, tmp_path / "corner.png")
+
+
+def test_corner_has_ticks_on_its_outer_panels_alone(posterior):
+    """Each tick costs as much as a contour, and a picture of 22 parameters has 253 panels."""
+    samples = {**posterior.samples, "lens.e2": posterior.samples["lens.e1"]}
+    figure, axes = plot.plot_corner(SimpleNamespace(samples=samples))
+    assert len(figure.axes) == 6
+    shown = [[axis.xaxis.get_visible(), axis.yaxis.get_visible()] for axis in axes[:, 0]]
+    assert shown == [[False, False], [False, True], [True, True]]
+    assert not axes[1, 1].xaxis.get_visible()
+
+
+def test_corner_takes_given_axes(posterior):
+    axes = Figure().subplots(2, 2)
+    _, returned = plot.plot_corner(posterior, ax=axes)
+    assert returned[1, 0] is axes[1, 0]
+    assert not axes[0, 1].get_visible()
 
 
 def test_corner_regions_hold_68_and_95_per_cent(posterior):

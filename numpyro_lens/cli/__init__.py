@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from numpyro_lens import __version__
+from numpyro_lens.cli._cache import use_cache
 from numpyro_lens.cli._fit import demo, fit
 from numpyro_lens.cli._fleet import fleet
 from numpyro_lens.cli._info import info, new_model
@@ -51,6 +52,7 @@ for _command in (demo, look, fit, resume, fleet, predict, report, info, new_mode
 
 def main() -> None:
     """Run the command line as a program."""
+    use_cache()
     try:
         app()
     except SystemExit as leave:

@@ -38,6 +38,7 @@ from numpyro_lens.cli._reading import (
     reading_of,
 )
 from numpyro_lens.cli._shared import (
+    CacheOption,
     DebugOption,
     EssOption,
     JsonOption,
@@ -82,6 +83,7 @@ def demo(
     seed: SeedOption = 0,
     target_ess: EssOption = None,
     progress: ProgressOption = True,
+    cache: CacheOption = True,
     x64: X64Option = False,
     json: JsonOption = False,
     debug: DebugOption = False,
@@ -92,7 +94,7 @@ def demo(
     """
     with one_line_errors(debug):
         check_out(out, overwrite)
-        start_jax(x64)
+        start_jax(x64, cache)
         model = load_model("epl-shear-sersic")
         settings = {"seed": seed, "target_ess": target_ess, "progress": progress}
         _run(model, (_demo_observation(seed),), out, settings, {"command": "demo"}, json)
@@ -126,6 +128,7 @@ def fit(
     target_ess: EssOption = None,
     checkpoint: CheckpointOption = None,
     progress: ProgressOption = True,
+    cache: CacheOption = True,
     x64: X64Option = False,
     json: JsonOption = False,
     debug: DebugOption = False,
@@ -142,7 +145,7 @@ def fit(
     given = locals()
     with one_line_errors(debug):
         check_out(out, overwrite or holds_call(checkpoint))
-        run_call(_call(given), checkpoint, progress, json)
+        run_call(_call(given), checkpoint, progress, cache, json)
 
 
 def _call(given: dict[str, Any]) -> dict[str, Any]:
@@ -156,9 +159,11 @@ def _call(given: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def run_call(call: dict[str, Any], checkpoint: Path | None, progress: bool, json: bool) -> None:
+def run_call(
+    call: dict[str, Any], checkpoint: Path | None, progress: bool, cache: bool, json: bool
+) -> None:
     """Fit as a call of `fit` asks, or go on with it where the checkpoint is."""
-    start_jax(call["x64"])
+    start_jax(call["x64"], cache)
     model = load_model(call["model"])
     with one_line_warnings():
         images = read_images(call)
@@ -300,9 +305,7 @@ def _demo_observation(seed: int) -> "Observation":
         noise=nl.PoissonNoise(0.01, 1500.0),
         psf=nl.PSF(kernel / kernel.sum()),
     )
-    return nl.mock(
-        empty,
-        jax.random.key(seed),
+    scene = nl.Scene.of(
         mass=nl.mass.EPL(theta_E=1.15, gamma=2.05, e1=0.16, e2=-0.1, center_x=0.01, center_y=-0.02)
         + nl.mass.Shear(gamma1=0.03, gamma2=-0.04),
         source=nl.light.Sersic(
@@ -312,3 +315,6 @@ def _demo_observation(seed: int) -> "Observation":
             amp=12.0, R_sersic=0.6, n_sersic=3.5, e1=0.1, e2=-0.06, center_x=0.01, center_y=-0.02
         ),
     )
+    # one function to compile, instead of a hundred operations
+    drawn = jax.jit(lambda key: nl.mock(empty, key, planes=scene.planes).image)
+    return empty.with_image(drawn(jax.random.key(seed)))

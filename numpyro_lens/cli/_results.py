@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from numpyro_lens.cli._shared import (
+    CacheOption,
     DebugOption,
     InputError,
     JsonOption,
@@ -31,6 +32,7 @@ def predict(
     model: ModelOption = None,
     num: Annotated[int, typer.Option(help="Posterior draws.", min=2)] = 100,
     seed: Annotated[int, typer.Option(help="Seed of the choice of draws.")] = 0,
+    cache: CacheOption = True,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -43,7 +45,7 @@ def predict(
     own, prediction_NAME.fits.
     """
     with one_line_errors(debug):
-        start_jax(x64=False)
+        start_jax(x64=False, cache=cache)
         result = load_result(posterior, model)
         written = _write_predictions(result, out, num, seed)
     if json:
@@ -88,6 +90,7 @@ def report(
     posterior: PosteriorArgument,
     out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
     model: ModelOption = None,
+    cache: CacheOption = True,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -96,7 +99,7 @@ def report(
     Example: numpyro-lens report demo/posterior.nc --out report.html
     """
     with one_line_errors(debug):
-        start_jax(x64=False)
+        start_jax(x64=False, cache=cache)
         from numpyro_lens.report import write_report
 
         result = load_result(posterior, model)

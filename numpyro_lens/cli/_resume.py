@@ -8,6 +8,7 @@ import typer
 from numpyro_lens.cli._call import check_trusted, read_call
 from numpyro_lens.cli._fit import run_call
 from numpyro_lens.cli._shared import (
+    CacheOption,
     DebugOption,
     EssOption,
     JsonOption,
@@ -28,6 +29,7 @@ def resume(
     ] = False,
     target_ess: EssOption = None,
     progress: ProgressOption = True,
+    cache: CacheOption = True,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -48,4 +50,4 @@ def resume(
             "target_ess": target_ess,
         }
         call |= {name: value for name, value in new.items() if value is not None}
-        run_call(call, folder, progress, json)
+        run_call(call, folder, progress, cache, json)

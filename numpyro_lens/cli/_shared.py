@@ -26,6 +26,10 @@ EssOption = Annotated[
     typer.Option(help="Draw until bulk and tail ESS reach this.  [default: what the verdict asks]"),
 ]
 ProgressOption = Annotated[bool, typer.Option("--progress/--no-progress", help="Progress bars.")]
+CacheOption = Annotated[
+    bool,
+    typer.Option("--cache/--no-cache", help="Keep compiled functions for the next call."),
+]
 X64Option = Annotated[bool, typer.Option("--x64", help="Compute in 64 bit.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 JsonOption = Annotated[
@@ -82,13 +86,17 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def start_jax(x64: bool) -> None:
+def start_jax(x64: bool, cache: bool = True) -> None:
     """One CPU device per core, so that batches run on all of them; to be called before jax works.
 
     Only the command line decides this: a library that did would decide it for its users' scripts.
+    Without ``cache`` the compiled functions that `use_cache` has JAX keep are neither read nor
+    written.
     """
     import jax
 
+    if not cache:
+        jax.config.update("jax_enable_compilation_cache", False)
     if x64:
         jax.config.update("jax_enable_x64", True)
     if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):

@@ -57,7 +57,7 @@ class AbstractPosterior(abc.ABC):
         statistics: by ArviZ's names, (num_chains, num_results) each.
         svi, map: results of the stages before, ``map`` may be missing.
         own_gradients: evaluations of burn-in and of sampling.
-        timing: seconds of compilation and of running.
+        timing: seconds of tracing, of compiling and of running.
     """
 
     target: Target
@@ -129,7 +129,7 @@ class AbstractPosterior(abc.ABC):
 
     @property
     def timings(self) -> dict[str, dict[str, float]]:
-        """Seconds of compilation and of running, by stage."""
+        """Seconds of tracing, of compiling and of running, by stage."""
         stages: dict[str, Any] = {"map": self.map, "svi": self.svi, "hmc": self}
         return {name: stage.timing for name, stage in stages.items() if hasattr(stage, "timing")}
 

@@ -56,7 +56,8 @@ def plot_corner(
         ax: (n, n) axes to draw on; by default those of a new figure.
 
     Returns:
-        The figure and its axes (n, n); those above the diagonal are invisible.
+        The figure and its axes (n, n), None above the diagonal; of given ones the axes there are
+        made invisible.
 
     Raises:
         ValueError: a name is no scalar site of the posterior, or there is none at all.
@@ -78,42 +79,53 @@ def plot_corner(
         name: _limits(values, second.get(name), truths.get(name))
         for name, values in samples.items()
     }
-    for row, y in enumerate(samples):
-        for column, x in enumerate(samples):
-            axis = axes[row, column]
-            if column > row:
-                axis.set_visible(False)
-                continue
-            if column == row:
-                _marginal(axis, samples[x], limits[x], truths.get(x))
-                _second_marginal(axis, second.get(x), limits[x])
-            else:
-                _pair(axis, samples[x], samples[y], limits[x], limits[y])
-                _second_pair(axis, second.get(x), second.get(y), limits[x], limits[y])
-                _mark(axis, truths.get(x), truths.get(y))
-                axis.set_ylim(limits[y])
-            axis.set_xlim(limits[x])
-            _corner_ticks(axis, x, y, row, column, len(samples))
+    names = list(samples)
+    for row, column in _lower(len(names)):
+        axis, x, y = axes[row, column], names[column], names[row]
+        if column == row:
+            _marginal(axis, samples[x], limits[x], truths.get(x))
+            _second_marginal(axis, second.get(x), limits[x])
+        else:
+            _pair(axis, samples[x], samples[y], limits[x], limits[y])
+            _second_pair(axis, second.get(x), second.get(y), limits[x], limits[y])
+            _mark(axis, truths.get(x), truths.get(y))
+            axis.set_ylim(limits[y])
+        axis.set_xlim(limits[x])
+        _corner_ticks(axis, x, y, row, column, len(names))
     if second:
         lines = [Line2D([], [], color=colour) for colour in (_POSTERIOR, _SECOND)]
         figure.legend(lines, labels, loc="upper right", frameon=False)
-    figure.align_labels()
+    # those with a name: every other axis would be asked for the room of its ticks
+    figure.align_xlabels(list(axes[-1]))
+    figure.align_ylabels(list(axes[:, 0]))
     return figure, axes
 
 
 def _corner_axes(count: int) -> tuple[Figure, np.ndarray]:
+    """Axes on and below the diagonal: to make one takes as long as to draw in it."""
     side = max(1.15, min(2.3, 18 / count))  # many parameters: small, still legible
     size = side * count + 0.7
     figure = _panel.new_figure(figsize=(size, size))
-    axes = figure.subplots(count, count, squeeze=False)
     margin = 0.62 / size
-    figure.subplots_adjust(margin, margin, 0.99, 1 - 0.6 * margin, wspace=0.06, hspace=0.1)
+    edges = {"left": margin, "bottom": margin, "right": 0.99, "top": 1 - 0.6 * margin}
+    grid = figure.add_gridspec(count, count, **edges, wspace=0.06, hspace=0.1)
+    axes = np.full((count, count), None, dtype=object)
+    for place in _lower(count):
+        axes[place] = figure.add_subplot(grid[place])
     return figure, axes
+
+
+def _lower(count: int) -> list[tuple[int, int]]:
+    """Row and column on and below the diagonal."""
+    return [(row, column) for row in range(count) for column in range(row + 1)]
 
 
 def _given_axes(ax: Any, count: int) -> tuple[Figure, np.ndarray]:
     figure, axes = _panel.axes_for(ax, (count, count), (0, 0))
-    return figure, axes.reshape(count, count)
+    axes = axes.reshape(count, count)
+    for axis in axes[np.triu_indices(count, 1)]:
+        axis.set_visible(False)
+    return figure, axes
 
 
 def _scalar_samples(
@@ -227,20 +239,18 @@ def _mark(axis: Axes, x: float | None, y: float | None) -> None:
 def _corner_ticks(axis: Axes, x: str, y: str, row: int, column: int, count: int) -> None:
     """Ticks and names on the outer panels only."""
     few = 2 if count > 8 else 3
-    axis.xaxis.set_major_locator(MaxNLocator(few, prune="both"))
-    axis.yaxis.set_major_locator(MaxNLocator(few, prune="both"))
     axis.tick_params(labelsize=7, length=2, direction="in", top=False, right=False)
-    axis.tick_params(axis="x", labelrotation=45)
-    if row == column:
-        axis.set_yticks([])
-    if row < count - 1:
-        axis.set_xticklabels([])
-    else:
+    if row == count - 1:
+        axis.xaxis.set_major_locator(MaxNLocator(few, prune="both"))
+        axis.tick_params(axis="x", labelrotation=45)
         axis.set_xlabel(_label(x), fontsize=9)
-    if column > 0:
-        axis.set_yticklabels([])
-    elif row > 0:
+    else:
+        axis.xaxis.set_visible(False)
+    if column == 0 < row:
+        axis.yaxis.set_major_locator(MaxNLocator(few, prune="both"))
         axis.set_ylabel(_label(y), fontsize=9)
+    else:
+        axis.yaxis.set_visible(False)
 
 
 def _label(site: str) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,6 +17,9 @@ from numpyro_lens.observation import Observation
 from numpyro_lens.plot import _panel
 from numpyro_lens.plot._panel import panel
 from numpyro_lens.scene import Scene
+
+#: points a side at which a source is evaluated, of one number so that it is compiled once
+_SIDE = 300
 
 
 def plot_observation(observation: Observation, ax: Axes | None = None) -> tuple[Figure, np.ndarray]:
@@ -143,9 +147,9 @@ def _source_panel(axis: Axes, observation: Observation, scene: Scene | None, pla
         return
     caustics = _panel.curves_of(lensing.caustics, observation, scene, plane)
     centre, half = _source_window(observation, source, caustics)
-    step = np.linspace(-half, half, 300)
+    step = np.linspace(-half, half, _SIDE)
     x, y = np.meshgrid(centre[0] + step, centre[1] + step)
-    brightness = np.asarray(source.brightness(x, y))
+    brightness = np.asarray(_brightness(source, x, y))
     top = float(brightness.max())
     norm = AsinhNorm(linear_width=0.1 * top, vmin=0, vmax=top) if top > 0 else None
     mesh = axis.pcolormesh(
@@ -158,14 +162,19 @@ def _source_panel(axis: Axes, observation: Observation, scene: Scene | None, pla
     _panel.colour_bar(axis, mesh, "brightness per arcsec$^2$")
 
 
+@jax.jit
+def _brightness(light: AbstractLight, x: Array, y: Array) -> Array:
+    return light.brightness(x, y)
+
+
 def _source_window(
     observation: Observation, source: AbstractLight, caustics: list[np.ndarray]
 ) -> tuple[np.ndarray, float]:
     """Centre and half side [arcsec] of a square around the caustics and the brightest spot."""
     x, y = (np.asarray(axis) for axis in (observation.x, observation.y))
-    step = [np.linspace(axis.min(), axis.max(), 200) for axis in (x, y)]
+    step = [np.linspace(axis.min(), axis.max(), _SIDE) for axis in (x, y)]
     grid = np.meshgrid(*step)
-    brightness = np.asarray(source.brightness(*map(jnp.asarray, grid)))
+    brightness = np.asarray(_brightness(source, *grid))
     peak = np.unravel_index(np.argmax(brightness), brightness.shape)
     bright = np.stack([axis[brightness > 0.1 * brightness[peak]] for axis in grid], axis=-1)
     points = np.concatenate([bright, *caustics])
