@@ -19,7 +19,7 @@ PHYSICS = [
     ["_observation_checks", "observation", "pixels", "limits", "simulate", "linear"],
 ]
 GENERIC = ["density", "sampler", "infer"]
-ROWS = [*PHYSICS, GENERIC, ["priors", "models"], ["plot"], ["fitting", "gigalens"]]
+ROWS = [*PHYSICS, GENERIC, ["priors", "models"], ["plot"], ["fitting", "gigalens"], ["calibration"]]
 EDGE = {
     "_interrupt",
     "io",
@@ -98,6 +98,7 @@ INSIDE = {
         "pipeline",
         "galaxy",
     ],
+    "calibration": ["statistics", "simulate", "ranking", "lines", "result", "run"],
     "gigalens": [
         "spellings",
         "profile",
