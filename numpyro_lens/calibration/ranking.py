@@ -147,8 +147,10 @@ def _ranked(problem: Problem, number: int, mock: Mock, result: LensFit) -> dict[
 
 
 def spaced(draws: np.ndarray, num: int) -> np.ndarray:
-    """So many rows, as far apart in their order as can be: of chains one after the other, draws of
-    all of them, far enough apart to be independent where the effective sample size is larger.
+    """So many rows, as far apart in their order as can be.
+
+    Of chains one after the other these are draws of all of them, far enough apart to be independent
+    where the effective sample size is larger than their number.
 
     Example:
         >>> spaced(np.arange(10), 3)
@@ -166,7 +168,7 @@ def _parameters(
     for name in [name for name in values if name in true]:
         ranked = spaced(values[name], num_draws)
         found[name] = {
-            "rank": int(rank_of(ranked, true[name], generator)),
+            "rank": int(rank_of(ranked, np.asarray(true[name]), generator)),
             "mean": float(np.mean(values[name])),
             "sd": float(np.std(values[name])),
         }
@@ -227,4 +229,3 @@ def _one(values: dict[str, np.ndarray]) -> dict[str, float]:
     """Values of sites as one number for each of their entries, by name."""
     columns = flat({name: np.asarray(value)[None] for name, value in values.items()})
     return {name: float(column[0]) for name, column in columns.items()}
-

@@ -212,14 +212,18 @@ class Calibration:
             return ["NOT calibrated: no fit has draws."]
         word = "Calibrated" if self.calibrated else "NOT calibrated"
         name, smallest = min(self.p_values.items(), key=lambda item: item[1])
-        num, limit = len(self.p_values), (1.0 - _CONFIDENCE) / len(self.p_values)
-        outside = sum(p <= 1.0 - _CONFIDENCE for p in self.p_values.values())
-        return [
+        num, alpha = len(self.p_values), 1.0 - _CONFIDENCE
+        outside = sum(p <= alpha for p in self.p_values.values())
+        first = (
             f"{word}, as far as {len(self.lines)} fits can tell: of {num} test quantities the "
-            f"ranks of {name} are the least uniform, p = {smallest:.2g} (chance: above {limit:.2g} "
-            f"in {100 * _CONFIDENCE:.0f} % of calibrations). {outside} leave their own 95 % band, "
-            f"where chance explains {(1.0 - _CONFIDENCE) * num:.1f}."
-        ]
+            f"ranks of {name} are the least uniform, p = {smallest:.2g}; below {alpha / num:.2g} is not "
+            "chance."
+        )
+        second = (
+            f"{outside} of the {num} leave their own 95 % band, where chance explains "
+            f"{alpha * num:.1f}."
+        )
+        return [first, second]
 
     def _on_coverage(self) -> list[str]:
         if not self.names:
@@ -227,16 +231,21 @@ class Calibration:
         shares = {name: self._share(name, 0.68) for name in self.names}
         found = {name: share.found for name, share in shares.items()}
         least, most = min(found, key=found.__getitem__), max(found, key=found.__getitem__)
-        one = next(iter(shares.values()))
-        spreads = [float(np.std(z)) for z in self.z_scores.values()]
+        one, mean = shares[least], float(np.mean(list(found.values())))
+        line = (
+            f"The central {100 * one.expected:.0f} % intervals hold {_percent(mean)} of the truths; "
+            f"of one parameter, where chance gives ± {_percent(one.error)}, between "
+            f"{_percent(found[least])} ({least}) and {_percent(found[most])} ({most})."
+        )
+        return [line, self._on_scores()]
+
+    def _on_scores(self) -> str:
+        spreads = [float(np.std(scores)) for scores in self.z_scores.values()]
         width = 1.0 / np.sqrt(2.0 * len(self.ranked))
-        return [
-            f"The central {100 * one.expected:.0f} % intervals hold {_percent(_mean(found))} of the"
-            f" truths; of one parameter, where chance gives ± {_percent(one.error)}, between "
-            f"{_percent(found[least])} ({least}) and {_percent(found[most])} ({most}).",
-            f"z-scores spread by {min(spreads):.2f} to {max(spreads):.2f}, where 1.00 ± {width:.2f}"
-            " is right: above it intervals are too narrow, below it too wide.",
-        ]
+        return (
+            f"z-scores spread by {min(spreads):.2f} to {max(spreads):.2f}, where 1.00 ± "
+            f"{width:.2f} is right: above it intervals are too narrow, below it too wide."
+        )
 
     def _on_fits(self) -> str:
         good = len(self.ranked) - len(self.not_converged) - len(self.not_explained)
@@ -262,10 +271,6 @@ def load_calibration(path: str | PathLike) -> Calibration:
     """
     header, lines = read(Path(path))
     return Calibration(tuple(lines.values()), header["num_draws"], header["prior_sd"])
-
-
-def _mean(found: dict[str, float]) -> float:
-    return float(np.mean(list(found.values())))
 
 
 def _percent(share: float) -> str:

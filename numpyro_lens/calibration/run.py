@@ -161,17 +161,25 @@ def _header(problem: Problem, prior_sd: dict[str, float]) -> dict[str, Any]:
     """What a file of lines is of: all that would change one of them."""
     key = problem.key(0)
     empty = {name: np.zeros_like(value) for name, value in problem.mock(0).data.items()}
-    stages = ("map", "svi", "hmc")
-    settings = {n: v for n, v in problem.settings.items() if n not in ("progress", "callback")}
     return {
         "model": own_name(problem.model),
         "simulated by": own_name(problem.truth_model),
         "num_draws": problem.num_draws,
         "seed": int(problem.seed),
-        "settings": {n: stage_fingerprint(v) if n in stages else plain(v) for n, v in settings.items()},
+        "settings": _described(problem.settings),
         "fitted": fingerprint(problem.target(empty), key),
         "simulator": fingerprint(problem.simulator, key),
         "prior_sd": prior_sd,
+    }
+
+
+def _described(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings that change a fit, as JSON can hold them."""
+    stages = ("map", "svi", "hmc")
+    return {
+        name: stage_fingerprint(value) if name in stages else plain(value)
+        for name, value in settings.items()
+        if name not in ("progress", "callback")
     }
 
 
@@ -217,7 +225,7 @@ _problem: Problem | None = None
 
 def _start(pickled: bytes, x64: bool, devices: int) -> None:
     """Begin a worker: JAX is told what the parent's was before the first array is unpickled."""
-    global _problem  # noqa: PLW0603
+    global _problem
     jax.config.update("jax_enable_x64", x64)
     if jax.config.read("jax_platforms") in (None, "", "cpu"):
         jax.config.update("jax_num_cpu_devices", devices)

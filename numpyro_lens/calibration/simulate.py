@@ -118,7 +118,8 @@ def _truths(target: Target, keys: AnyArray) -> dict[str, AnyArray]:
 def _drawn(key: AnyArray, target: Target) -> tuple[dict[str, AnyArray], dict[str, AnyArray]]:
     key_prior, key_integrated, key_data = jax.random.split(key, 3)
     trace = target.trace(target.prior_draw(key_prior))
-    integrated, data = {}, {}
+    integrated: dict[str, dict[str, AnyArray]] = {}
+    data: dict[str, AnyArray] = {}
     for index, (name, site) in enumerate(observed_sites(trace).items()):
         fn, integrated[name] = site["fn"], {}
         if isinstance(fn, AbstractMarginal):
@@ -163,7 +164,6 @@ def check_can_simulate(target: Target) -> None:
             ' End the model with nl.observe("image", observation, ...) or '
             "numpyro.sample(name, distribution, obs=data)."
         )
-
 
 
 def _is_improper(fn: Any) -> bool:

@@ -51,8 +51,8 @@ def rank_of(draws: np.ndarray, truth: np.ndarray, generator: np.random.Generator
         >>> int(rank_of(draws, np.array(0.3), np.random.default_rng(0)))
         2
 
-    Reference: Talts et al. 2018, arXiv:1804.06788, algorithm 2; ties as Modrák et al. 2025, Bayesian
-    Anal. 20, 461.
+    Reference: Talts et al. 2018, arXiv:1804.06788, algorithm 2; ties as in Modrák et al. 2025,
+    Bayesian Anal. 20, 461.
     """
     below, equal = (np.sum(op(draws, truth), axis=0) for op in (np.less, np.equal))
     return below + generator.integers(0, equal + 1)

@@ -1,10 +1,10 @@
 """The command line: ``demo``, ``look``, ``fit``, ``resume``, ``predict``, ``report`` and the rest.
 
 Results go to standard output, progress and errors to standard error. Exit codes: 0 a good fit, or
-the command did what it was asked; 1 the fit finished and its chains disagree; 3 its chains agree,
-and the data are not explained or another mode is within reach; 4 the fit finished and a file could
-not be written; 2 bad input; 130 interrupted. A bug shows its traceback and leaves with 1, Python's
-code for it.
+the command did what it was asked; 1 the fit finished and its chains disagree, or a model is not
+calibrated; 3 its chains agree, and the data are not explained or another mode is within reach; 4
+the fit finished and a file could not be written; 2 bad input; 130 interrupted. A bug shows its
+traceback and leaves with 1, Python's code for it.
 """
 
 import os
@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from numpyro_lens import __version__
+from numpyro_lens.cli._calibrate import calibrate
 from numpyro_lens.cli._fit import demo, fit
 from numpyro_lens.cli._info import info, new_model
 from numpyro_lens.cli._look import look
@@ -44,7 +45,7 @@ def _options(
     """Fit strong gravitational lenses: MAP, SVI, HMC, diagnostics."""
 
 
-for _command in (demo, look, fit, resume, predict, report, info, new_model):
+for _command in (demo, look, fit, resume, predict, report, calibrate, info, new_model):
     app.command()(_command)
 
 

@@ -124,7 +124,7 @@ def test_fits_that_did_not_go_well_are_counted(exact_fit):
     assert len(found.ranks["mu[0]"]) == 3
     assert not found.calibrated
     assert "4 fits: 2 good, 1 NOT converged, 1 failed, without draws" in str(found)
-    figure, axes = nl.plot.plot_calibration(found)
+    _, axes = nl.plot.plot_calibration(found)
     assert axes[2].get_title() == "z-scores, 1 failed"
     assert {text.get_text() for text in axes[2].get_legend().get_texts()} == {
         *("2 converged", "1 did not")
@@ -234,7 +234,10 @@ def test_workers_need_a_model_that_can_be_imported():
 def lens_model(observation):
     lens = nl.sample("lens", nl.mass.SIS, theta_E=dist.LogNormal(-0.7, 0.1))
     source = nl.sample(
-        "source", nl.light.Gaussian, amp=nl.Linear(loc=20.0, scale=5.0), sigma=dist.LogNormal(-1, 0.2)
+        "source",
+        nl.light.Gaussian,
+        amp=nl.Linear(loc=20.0, scale=5.0),
+        sigma=dist.LogNormal(-1, 0.2),
     )
     nl.observe("image", observation, mass=lens, source=source)
 
