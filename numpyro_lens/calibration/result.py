@@ -108,7 +108,8 @@ class Calibration:
         The limit of the smallest p-value is 0.05 divided by their number (Bonferroni).
         """
         smallest = min(self.p_values.values(), default=0.0)
-        return self.num_failed == 0 and smallest > (1.0 - _CONFIDENCE) / len(self.p_values)
+        limit = (1.0 - _CONFIDENCE) / max(1, len(self.p_values))
+        return self.num_failed == 0 and smallest > limit
 
     @property
     def band(self) -> Band:
@@ -216,8 +217,8 @@ class Calibration:
         outside = sum(p <= alpha for p in self.p_values.values())
         first = (
             f"{word}, as far as {len(self.lines)} fits can tell: of {num} test quantities the "
-            f"ranks of {name} are the least uniform, p = {smallest:.2g}; below {alpha / num:.2g} is not "
-            "chance."
+            f"ranks of {name} are the least uniform, p = {smallest:.2g}; below {alpha / num:.2g} "
+            "is not chance."
         )
         second = (
             f"{outside} of the {num} leave their own 95 % band, where chance explains "
@@ -233,8 +234,8 @@ class Calibration:
         least, most = min(found, key=found.__getitem__), max(found, key=found.__getitem__)
         one, mean = shares[least], float(np.mean(list(found.values())))
         line = (
-            f"The central {100 * one.expected:.0f} % intervals hold {_percent(mean)} of the truths; "
-            f"of one parameter, where chance gives ± {_percent(one.error)}, between "
+            f"The central {100 * one.expected:.0f} % intervals hold {_percent(mean)} of the "
+            f"truths; of one parameter, where chance gives ± {_percent(one.error)}, between "
             f"{_percent(found[least])} ({least}) and {_percent(found[most])} ({most})."
         )
         return [line, self._on_scores()]
@@ -266,8 +267,12 @@ def load_calibration(path: str | PathLike) -> Calibration:
     Args:
         path: the JSON lines file that `calibrate` was given as ``out``.
 
+    Returns:
+        The ranks so far.
+
     Raises:
-        ValueError: it is no such file.
+        FileNotFoundError: there is no such file.
+        ValueError: it is of something else, or damaged.
     """
     header, lines = read(Path(path))
     return Calibration(tuple(lines.values()), header["num_draws"], header["prior_sd"])

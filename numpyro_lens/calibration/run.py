@@ -2,6 +2,7 @@
 
 import inspect
 import multiprocessing
+import os
 import pickle
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
@@ -68,8 +70,10 @@ def calibrate(
         TypeError: a worker cannot be handed the model.
 
     Example:
-        >>> calibration = nl.calibrate(model, camera, num=200, out="calibration.jsonl")
+        Of ``calibration = nl.calibrate(model, camera, num=100, out="calibration.jsonl")``:
+
         >>> print(calibration)
+        Calibrated, as far as 100 fits can tell: ...
 
     Reference: Talts et al. 2018, arXiv:1804.06788; Säilynoja, Bürkner & Vehtari 2022, Stat. Comput.
     32, 32; Lemos et al. 2023, ICML, PMLR 202, 19256.
@@ -162,6 +166,7 @@ def _header(problem: Problem, prior_sd: dict[str, float]) -> dict[str, Any]:
     key = problem.key(0)
     empty = {name: np.zeros_like(value) for name, value in problem.mock(0).data.items()}
     return {
+        "dtype": str(jnp.result_type(float)),
         "model": own_name(problem.model),
         "simulated by": own_name(problem.truth_model),
         "num_draws": problem.num_draws,
@@ -227,7 +232,7 @@ def _start(pickled: bytes, x64: bool, devices: int) -> None:
     """Begin a worker: JAX is told what the parent's was before the first array is unpickled."""
     global _problem
     jax.config.update("jax_enable_x64", x64)
-    if jax.config.read("jax_platforms") in (None, "", "cpu"):
+    if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         jax.config.update("jax_num_cpu_devices", devices)
     _problem = pickle.loads(pickled)
 
