@@ -44,6 +44,12 @@ class Calibration:
         num_draws: draws L that each truth was ranked among.
         prior_sd: standard deviation of the prior of each parameter.
         posterior: ``"hmc"``, or ``"vi"`` for the Gaussian; see `vi`.
+
+    Example:
+        >>> calibration.calibrated, calibration.not_converged
+        (True, [])
+        >>> round(float(calibration.table.loc["lens.theta_E", "contraction"]), 3)
+        0.99
     """
 
     lines: tuple[dict[str, Any], ...]
@@ -273,6 +279,11 @@ def load_calibration(path: str | PathLike) -> Calibration:
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is of something else, or damaged.
+
+    Example:
+        >>> load_calibration("calibration.jsonl")
+        Traceback (most recent call last):
+        FileNotFoundError: ...
     """
     header, lines = read(Path(path))
     return Calibration(tuple(lines.values()), header["num_draws"], header["prior_sd"])

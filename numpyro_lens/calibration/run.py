@@ -206,9 +206,9 @@ def _lines(problem: Problem, numbers: list[int], workers: int) -> Iterator[dict[
             yield future.result()
     except BrokenProcessPool as error:
         raise RuntimeError(
-            "A worker died; the lines so far are kept. In a script, call calibrate below "
-            'if __name__ == "__main__":, since each worker imports the script. Otherwise it may '
-            "have run out of memory: take fewer workers."
+            "A worker died; fits that are done are in the file that out= names. In a script, call "
+            'calibrate below if __name__ == "__main__":, since each worker imports the script. '
+            "Otherwise memory may have run out: take fewer workers."
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)

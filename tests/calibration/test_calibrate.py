@@ -11,7 +11,7 @@ import numpyro.distributions as dist
 import pytest
 
 import numpyro_lens as nl
-from numpyro_lens.calibration import ranking
+from numpyro_lens.calibration import ranking, run
 from numpyro_lens.calibration.simulate import WithData, mock_data
 from numpyro_lens.density import Target
 from numpyro_lens.infer import Verdict
@@ -129,6 +129,16 @@ def test_fits_that_did_not_go_well_are_counted(exact_fit):
     assert {text.get_text() for text in axes[2].get_legend().get_texts()} == {
         *("2 converged", "1 did not")
     }
+
+
+def test_a_file_without_fits_is_not_calibrated(exact_fit, tmp_path):
+    calibrate(num=1, out=tmp_path / "fits.jsonl")
+    (tmp_path / "fits.jsonl").write_text(
+        (tmp_path / "fits.jsonl").read_text().splitlines(keepends=True)[0]
+    )
+    empty = nl.load_calibration(tmp_path / "fits.jsonl")
+    assert not empty.calibrated
+    assert "no fit has draws" in str(empty)
 
 
 def test_without_draws_there_is_an_answer_and_no_picture(exact_fit):
@@ -284,29 +294,54 @@ def test_the_data_are_replaced_and_the_prior_stays():
     assert float(trace["amp"]["fn"].loc) == pytest.approx(float(expected))
 
 
+# --- real fits -----------------------------------------------------------------------------------
+
+SHORT = {
+    "map": nl.infer.MAP(num_starts=8, num_screened=100, num_steps=100, max_searches=1),
+    "svi": nl.infer.SVI(num_steps=50),
+    "hmc": nl.infer.HMC(num_chains=4, num_burnin_steps=100, num_results=150, max_results=150),
+}
+
+
 @pytest.mark.slow
-def test_a_small_lens_from_end_to_end(tmp_path):
-    """Real fits, in two processes, then in this one: the numbers are the same."""
-    settings = {
-        "map": nl.infer.MAP(num_starts=8, num_screened=100, num_steps=100, max_searches=1),
-        "svi": nl.infer.SVI(num_steps=50),
-        "hmc": nl.infer.HMC(num_chains=4, num_burnin_steps=100, num_results=150, max_results=150),
-    }
+def test_two_processes_find_the_posteriors_of_their_mocks(tmp_path):
     path = tmp_path / "fits.jsonl"
-    found = nl.calibrate(
-        lens_model, camera(), num=4, workers=2, out=path, progress=False, **settings
+    found = calibrate(num=2, workers=2, out=path, **SHORT)
+    assert found.num_failed == 0, found.lines
+    header, *lines = map(json.loads, path.read_text().splitlines())
+    assert header["model"].endswith("conjugate")
+    assert sorted(line["fit"] for line in lines) == [0, 1]
+    for line in found.lines:
+        key = jax.random.fold_in(jax.random.key(0), line["fit"])
+        mean = mock_data(Target.of(conjugate, Y), key).data["y"] / 2
+        for posterior in ("hmc", "vi"):
+            for index, own in enumerate(line[posterior]["parameters"].values()):
+                assert own["mean"] == pytest.approx(mean[index], abs=0.2)
+                assert own["sd"] == pytest.approx(np.sqrt(0.5), rel=0.2)
+
+
+@pytest.mark.slow
+def test_a_small_lens_from_end_to_end(monkeypatch):
+    """Three fits, of which the first compiles for all."""
+    compiled, counts = [], []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, *_, **__: compiled.append(event) if "backend_compile" in event else None
     )
+    line_of = run.line_of
+
+    def counted(*problem):
+        before = len(compiled)
+        line = line_of(*problem)
+        counts.append(len(compiled) - before)
+        return line
+
+    monkeypatch.setattr(run, "line_of", counted)
+    found = nl.calibrate(lens_model, camera(), num=3, progress=False, **SHORT)
     assert found.num_failed == 0, found.lines
     assert set(found.ranks) == {
         *("lens.theta_E", "source.amp", "source.sigma", "log density", "joint")
     }
     assert all(abs(z).max() < 5 for z in found.z_scores.values())
     assert all(c.min() > 0.5 for c in found.contractions.values())
-    header, *lines = map(json.loads, path.read_text().splitlines())
-    assert header["model"].endswith("lens_model")
-    assert sorted(line["fit"] for line in lines) == [0, 1, 2, 3]
-    again = nl.calibrate(lens_model, camera(), num=1, progress=False, **settings)
-    for name, value in again.lines[0]["hmc"]["parameters"].items():
-        mean = found.lines[0]["hmc"]["parameters"][name]["mean"]
-        assert mean == pytest.approx(value["mean"], abs=0.2 * value["sd"])
-    assert again.lines[0]["truth"] == found.lines[0]["truth"]
+    assert counts[0] > 20
+    assert max(counts[1:]) <= 2, counts
