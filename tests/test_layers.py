@@ -19,7 +19,14 @@ PHYSICS = [
     ["_observation_checks", "observation", "pixels", "limits", "simulate", "linear"],
 ]
 GENERIC = ["density", "sampler", "infer"]
-ROWS = [*PHYSICS, GENERIC, ["priors", "models"], ["plot"], ["fitting", "gigalens", "population"]]
+ROWS = [
+    *PHYSICS,
+    GENERIC,
+    ["priors", "models"],
+    ["plot"],
+    ["fitting", "gigalens", "population"],
+    ["calibration"],
+]
 EDGE = {
     "_interrupt",
     "io",
@@ -102,6 +109,7 @@ INSIDE = {
         "galaxy",
     ],
     "fleet": ["rows", "table", "worker", "cluster", "queue", "live", "gallery", "running"],
+    "calibration": ["statistics", "simulate", "ranking", "lines", "result", "run"],
     "gigalens": [
         "spellings",
         "profile",
