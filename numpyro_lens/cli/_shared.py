@@ -33,7 +33,9 @@ EssOption = Annotated[
     float | None,
     typer.Option(help="Draw until bulk and tail ESS reach this.  [default: what the verdict asks]"),
 ]
-ProgressOption = Annotated[bool, typer.Option("--progress/--no-progress", help="Progress bars.")]
+ProgressOption = Annotated[
+    bool, typer.Option("--progress/--no-progress", help="Say how far it is.")
+]
 X64Option = Annotated[bool, typer.Option("--x64", help="Compute in 64 bit.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 JsonOption = Annotated[
