@@ -137,9 +137,9 @@ def fit(
 
     Example: numpyro-lens fit epl-shear-sersic lens.fits --psf PSF --noise RMS --out fit/
 
-    Writes posterior.nc, summary.csv, fit.png, corner.png and manifest.json, and after each stage
-    map.npz and svi.npz. Exit code 0: good; 1: not converged; 3: converged, and the data not
-    explained or another mode within reach; 4: a file could not be written; 2: bad input;
+    Writes posterior.nc, summary.csv, fit.png, corner.png, corner.pdf and manifest.json, and after
+    each stage map.npz and svi.npz. Exit code 0: good; 1: not converged; 3: converged, and the data
+    not explained or another mode within reach; 4: a file could not be written; 2: bad input;
     130: interrupted.
     """
     given = locals()

@@ -101,6 +101,7 @@ def write_results(keeper: Keeper, result: "LensFit", command: dict[str, Any]) ->
             typer.echo(f"numpyro-lens: {name} was not drawn: {one_line(error)}", err=True)
             continue
         keeper.write(name, partial(figure.savefig, dpi=150))
+    keeper.write("corner.pdf", partial(plot.write_corners, result=result))
     text = json.dumps(_manifest(result, command), indent=2, default=str) + "\n"
     keeper.write("manifest.json", lambda path: path.write_text(text, encoding="utf-8"))
     return summary
