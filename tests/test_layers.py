@@ -13,7 +13,7 @@ import numpyro_lens
 
 ROOT = Path(numpyro_lens.__file__).parent
 PHYSICS = [
-    ["_types", "_constants", "_completion", "_hdf5", "numerics", "coordinates"],
+    ["_types", "_constants", "_completion", "_printing", "_hdf5", "numerics", "coordinates"],
     ["mass", "light", "psf", "noise", "cosmology"],
     ["scene", "lensing", "images"],
     ["_observation_checks", "observation", "pixels", "limits", "simulate", "linear"],

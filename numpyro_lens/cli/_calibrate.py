@@ -14,7 +14,6 @@ from numpyro_lens.cli._fit import ModelArgument
 from numpyro_lens.cli._images import (
     BandOption,
     BandsOption,
-    arguments,
     described,
     images_of_call,
     read_images,
@@ -41,6 +40,7 @@ from numpyro_lens.cli._reading import (
     reading_of,
 )
 from numpyro_lens.cli._shared import (
+    CacheOption,
     DebugOption,
     EssOption,
     InputError,
@@ -95,6 +95,7 @@ def calibrate(
     seed: SeedOption = 0,
     target_ess: EssOption = None,
     progress: ProgressOption = True,
+    cache: CacheOption = True,
     x64: X64Option = False,
     json: JsonOption = False,
     debug: DebugOption = False,
@@ -110,7 +111,7 @@ def calibrate(
     """
     given = locals()
     with one_line_errors(debug):
-        start_jax(x64)
+        start_jax(x64, cache)
         call = images_of_call(image, band, bands, reading_of(given))
         with one_line_warnings():
             images = read_images(call)
@@ -165,7 +166,7 @@ def _arguments(model: _Named, images: Any) -> tuple:
             "galaxy is fitted in steps, each with another model, and calibrate makes one fit of "
             "one model. Give galaxy-sersic, or a model of your own."
         )
-    data = arguments(function, images)
+    data = nl.models.arguments(function, images)
     check_model(function, *data)
     return data
 
