@@ -9,7 +9,7 @@ from numpyro_lens.gigalens import inference
 from numpyro_lens.gigalens.inference import (
     ModellingSequenceInterface as ModellingSequenceInterface,
 )
-from numpyro_lens.gigalens.results import Chains, ChainsByDevice
+from numpyro_lens.gigalens.results import Chains
 
 
 class ModellingSequence(inference.ModellingSequence):
@@ -19,7 +19,7 @@ class ModellingSequence(inference.ModellingSequence):
     ``all_states`` has the order of GIGA-Lens 1, (n_dev, num_results, n_hmc / n_dev, d).
     """
 
-    chains: ClassVar[type[Chains]] = ChainsByDevice
+    chains_by_device: ClassVar[bool] = True
 
     def HMC_alt_multi(
         self,
