@@ -42,7 +42,7 @@ class AsArray(NDArrayOperatorsMixin):
 
     def __getattr__(self, name: str) -> Any:
         result = self.__dict__.get("result")
-        if not name.startswith("_") and hasattr(result, name):
+        if not name.startswith("_") and name in dir(result):
             return getattr(result, name)
         if not name.startswith("_") and hasattr(jax.Array, name):
             return getattr(jnp.asarray(self.array), name)
