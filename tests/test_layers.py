@@ -117,6 +117,7 @@ INSIDE = {
         "inference",
         "jax",
         "tf",
+        "forks",
     ],
 }
 
