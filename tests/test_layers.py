@@ -128,6 +128,7 @@ INSIDE = {
         "inference",
         "jax",
         "tf",
+        "forks",
     ],
 }
 
