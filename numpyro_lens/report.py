@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from numpyro_lens import plot
 from numpyro_lens.fitting import LensFit, model_name
-from numpyro_lens.infer import MAPResult, SVIResult
+from numpyro_lens.infer import MAPResult, SVIResult, Verdict
 from numpyro_lens.infer.diagnostics import (
     DIVERGENT_LIMIT,
     ESS_LIMIT,
@@ -107,6 +107,10 @@ def _checks_of_chains(result: LensFit) -> Iterator[tuple[str, str, str]]:
         f"{verdict.num_divergent}",
         "Reparametrise the model, or compute in 64 bit.",
     )
+    yield from _checks_of_model(verdict)
+
+
+def _checks_of_model(verdict: Verdict) -> Iterator[tuple[str, str, str]]:
     for residuals in verdict.residuals:
         yield _check(
             f"The model explains the data: {residuals.name}",

@@ -108,13 +108,17 @@ def plot_corner(
     if second:
         lines = [Line2D([], [], color=colour) for colour in (_POSTERIOR, _SECOND)]
         figure.legend(lines, labels, loc="upper right", frameon=False)
-    if len(samples) < len(every):
-        note = f"the mass: {len(samples)} of {len(every)} parameters"
+    _finish(figure, axes, len(every))
+    return figure, axes
+
+
+def _finish(figure: Figure, axes: np.ndarray, num_every: int) -> None:
+    if len(axes) < num_every:
+        note = f"the mass: {len(axes)} of {num_every} parameters"
         figure.text(0.98, 0.9, note, ha="right", va="top", fontsize=9)
     # those with a name: every other axis would be asked for the room of its ticks
     figure.align_xlabels(list(axes[-1]))
     figure.align_ylabels(list(axes[:, 0]))
-    return figure, axes
 
 
 def write_corners(
