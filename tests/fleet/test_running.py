@@ -89,7 +89,7 @@ def test_a_worker_that_was_given_up_replaces_nothing(tmp_path):
     row = rows.COLUMNS | {"name": "a", "verdict": "good"}
     worker.leave(tmp_path, tmp_path / "first", row)
     worker.leave(tmp_path, tmp_path / "late", row | {"verdict": "failed"}, "Traceback")
-    assert rows.read_row(tmp_path / "lenses/a") == row
+    assert rows.read_row(tmp_path / "lenses/a")["verdict"] == "good"
     assert [path.name for path in tmp_path.iterdir()] == ["lenses"]
 
 
