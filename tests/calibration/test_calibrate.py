@@ -9,6 +9,7 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pytest
+from synthetic import fitted
 
 import numpyro_lens as nl
 from numpyro_lens.calibration import ranking, run
@@ -292,6 +293,13 @@ def test_the_data_are_replaced_and_the_prior_stays():
     assert float(seen.image[0, 0]) == float(trace["image"]["value"][0, 0]) == 9.0
     expected = nl.priors.amplitude(observation).loc
     assert float(trace["amp"]["fn"].loc) == pytest.approx(float(expected))
+
+
+def test_a_result_shows_the_simulated_data_and_computes_nothing_for_it():
+    """An image that depended on the parameters would be compiled anew for each fit."""
+    data = {"image": np.full((12, 12), 9.0, np.float32)}
+    fit = fitted(WithData(lens_model), data, camera())
+    assert fit.observations["image"].image is data["image"]
 
 
 # --- real fits -----------------------------------------------------------------------------------
