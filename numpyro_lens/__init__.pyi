@@ -4,6 +4,7 @@ from . import cosmology as cosmology
 from . import density as density
 from . import exchange as exchange
 from . import fitting as fitting
+from . import fleet as fleet
 from . import gigalens as gigalens
 from . import images as images
 from . import infer as infer
@@ -24,6 +25,7 @@ from .fitting import LensFit as LensFit
 from .fitting import fit as fit
 from .fitting import fit_galaxy as fit_galaxy
 from .fitting import load as load
+from .fleet import fit_many as fit_many
 from .gigalens import BackwardProbModel as BackwardProbModel
 from .gigalens import ForwardProbModel as ForwardProbModel
 from .gigalens import LensSimulator as LensSimulator

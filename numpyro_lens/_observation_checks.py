@@ -12,7 +12,7 @@ import numpy as np
 from numpyro_lens._types import Array, ArrayLike, Mask
 from numpyro_lens.coordinates import pixel_matrix
 from numpyro_lens.noise import AbstractNoise
-from numpyro_lens.psf import PSF, GaussianPSF
+from numpyro_lens.psf import PSF, GaussianPSF, cropped
 
 MOST_SUB_PIXELS = 300_000_000
 
@@ -162,8 +162,8 @@ def checked_psf(
     if psf is None:
         return None
     if isinstance(psf, GaussianPSF):
-        psf = psf.sampled(matrix, sampling=supersampling)
-        return cropped(psf, shape)
+        kernel = np.asarray(psf.sampled(matrix, sampling=supersampling).kernel)
+        return PSF(cropped(kernel, supersampling, 2 * (min(shape),)), sampling=supersampling)
     if not isinstance(psf, PSF):
         raise ValueError(
             f"`psf` is a PSF or a GaussianPSF; got {type(psf).__name__}. Write psf=PSF(kernel)."
@@ -181,16 +181,6 @@ def checked_psf(
         )
     # The kernel follows the precision in force here, not where it was made.
     return PSF(psf.kernel, sampling=psf.sampling)
-
-
-def cropped(psf: PSF, shape: tuple[int, ...]) -> PSF:
-    """The centre of a kernel, no larger than the image."""
-    limit = min(shape) * psf.sampling
-    cut = max(0, (psf.kernel.shape[0] - limit + 1) // 2)
-    return PSF(
-        psf.kernel[cut : psf.kernel.shape[0] - cut, cut : psf.kernel.shape[1] - cut],
-        sampling=psf.sampling,
-    )
 
 
 def checked_noise(noise: AbstractNoise, mask: np.ndarray, dtype: Any) -> AbstractNoise:

@@ -1,5 +1,6 @@
 """Point spread functions and the convolution with them."""
 
+import warnings
 from typing import Any
 
 import equinox as eqx
@@ -69,6 +70,38 @@ class PSF(eqx.Module):
         rows, columns = (_refinement(size, factor) for size in kernel.shape)
         return PSF(rows @ kernel @ columns.T, sampling=factor * self.sampling)
 
+    def coarsened(self, factor: int) -> "PSF":
+        r"""This PSF between samples that are ``factor`` times as wide.
+
+        Light that is spread evenly over a wide sample falls on others with the shares
+
+        .. math:: K_m = \sum_o k_o\, \max(0,\, 1 - |o - m f| / f)
+
+        Args:
+            factor: old samples per new sample and side, a divisor of the sampling.
+
+        Returns:
+            A PSF of sampling ``sampling / factor``.
+
+        Raises:
+            ValueError: the factor is not a positive integer that divides the sampling.
+
+        Example:
+            >>> PSF([[0.0, 1.0, 0.0], [1.0, 4.0, 1.0], [0.0, 1.0, 0.0]], sampling=2).coarsened(2)
+            PSF(kernel=3x3, sampling=1)
+        """
+        check_positive_integer("factor", factor)
+        if self.sampling % factor:
+            raise ValueError(
+                f"`factor` divides the sampling; got {factor} for a sampling of {self.sampling}. "
+                f"Write coarsened({self.sampling}) for one sample per pixel."
+            )
+        if factor == 1:
+            return self
+        kernel = np.asarray(self.kernel, dtype=float)
+        rows, columns = (_shares(size, factor) for size in kernel.shape)
+        return PSF(rows @ kernel @ columns.T, sampling=self.sampling // factor)
+
     def __repr__(self) -> str:
         return f"PSF(kernel={'x'.join(map(str, self.kernel.shape))}, sampling={self.sampling})"
 
@@ -134,6 +167,46 @@ def check_positive_integer(name: str, value: Any) -> None:
         raise ValueError(f"`{name}` is a positive integer; got {value!r}. Write {name}=2.")
 
 
+def cropped(kernel: np.ndarray, sampling: int, shape: tuple[int, ...]) -> np.ndarray:
+    """The centre of a kernel, no larger than an image.
+
+    Args:
+        kernel: ``(ky, kx)``.
+        sampling: samples per pixel side.
+        shape: of the image in pixels.
+
+    Returns:
+        The kernel, or its centre.
+
+    Example:
+        >>> cropped(np.ones((9, 5)), 1, (6, 8)).shape
+        (5, 5)
+    """
+    room = [sampling * n for n in shape]
+    cut = [max(0, -(-(k - n) // 2)) for k, n in zip(kernel.shape, room, strict=True)]
+    rows, columns = (slice(edge, size - edge) for edge, size in zip(cut, kernel.shape, strict=True))
+    return kernel[rows, columns]
+
+
+def cropped_aloud(kernel: np.ndarray, sampling: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Like `cropped`, with a warning that names what is cut off.
+
+    Example:
+        >>> cropped_aloud(np.ones((5, 5)), 1, (6, 8)).shape
+        (5, 5)
+    """
+    kept = cropped(kernel, sampling, shape)
+    if kept.shape != kernel.shape:
+        lost = 1 - float(np.sum(kept, dtype=float) / np.sum(kernel, dtype=float))
+        old, new = (f"{rows} by {columns}" for rows, columns in (kernel.shape, kept.shape))
+        warnings.warn(
+            f"the PSF, {old} samples, is larger than the image: it is cut to {new}, without "
+            f"{100 * lost:.2g} % of its light.",
+            stacklevel=2,
+        )
+    return kept
+
+
 def _check_kernel(kernel: np.ndarray, sampling: int) -> None:
     check_positive_integer("sampling", sampling)
     if kernel.ndim != 2 or 0 in kernel.shape:
@@ -171,6 +244,14 @@ def _refinement(size: int, factor: int) -> np.ndarray:
     lower = np.maximum((new - 0.5) / factor, old[:, None] - 0.5)
     share = np.clip(upper - lower, 0.0, None) * factor
     return interpolate @ np.linalg.inv(share @ interpolate)
+
+
+def _shares(size: int, factor: int) -> np.ndarray:
+    """What each wide sample receives of each narrow one along an axis."""
+    old = np.arange(size) - size // 2
+    reach = -(-(size // 2) // factor)
+    new = factor * np.arange(-reach, reach + 1)
+    return np.maximum(0.0, 1.0 - np.abs(old - new[:, None]) / factor)
 
 
 # --- convolution ---------------------------------------------------------------------------------

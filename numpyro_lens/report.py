@@ -32,13 +32,14 @@ def write_report(result: LensFit, path: str | PathLike) -> list[str]:
         path: the HTML file.
 
     Returns:
-        A line for each picture that could not be drawn, and why.
+        A line for each picture or table that could not be made, and why.
 
     Example:
         >>> nl.write_report(fit, "report.html")
         []
     """
     pictures, missing = _pictures(result)
+    numbers = _derived(result, missing)
     verdict = result.verdict
     page = _PAGE.substitute(
         title=f"numpyro_lens: {html.escape(model_name(result.model))}",
@@ -47,7 +48,8 @@ def write_report(result: LensFit, path: str | PathLike) -> list[str]:
         checks=_rows(_checks(result)),
         pictures="".join(pictures),
         missing="".join(f"<p class='note'>{html.escape(line)}</p>" for line in missing),
-        summary=_summary_table(result.summary()),
+        summary=_table(result.summary(), "parameter"),
+        derived=numbers,
         stages=_stages(result),
         facts=_rows(_facts(result)),
         settings=html.escape(json.dumps(result.settings, indent=2, default=str)),
@@ -119,6 +121,12 @@ def _checks_of_chains(result: LensFit) -> Iterator[tuple[str, str, str]]:
         ", ".join(verdict.at_bounds) or "none",
         "Widen the prior, unless the bound is physical.",
     )
+    yield _check(
+        "Nothing that is rare among galaxies",
+        not verdict.doubts,
+        "; ".join(verdict.doubts) or "none",
+        "Look at the residuals and at the source.",
+    )
 
 
 def _check(what: str, passed: bool, came: str, remedy: str) -> tuple[str, str, str]:
@@ -169,7 +177,15 @@ def _embedded(figure: Figure, title: str) -> str:
     return f'<img alt="{html.escape(title)}" src="data:image/png;base64,{data}">'
 
 
-def _summary_table(summary: Any) -> str:
+def _derived(result: LensFit, missing: list[str]) -> str:
+    try:
+        return _table(result.derived(), "quantity")
+    except ValueError as error:  # the model is not at hand
+        missing.append(f"Derived numbers were not computed: {error}")
+        return ""
+
+
+def _table(summary: Any, first: str) -> str:
     columns = "".join(f"<th>{html.escape(str(name))}</th>" for name in summary.columns)
     rows = "".join(
         f"<tr><th>{html.escape(str(name))}</th>"
@@ -177,7 +193,7 @@ def _summary_table(summary: Any) -> str:
         + "</tr>"
         for name, row in summary.iterrows()
     )
-    return f"<table class='numbers'><tr><th>parameter</th>{columns}</tr>{rows}</table>"
+    return f"<table class='numbers'><tr><th>{first}</th>{columns}</tr>{rows}</table>"
 
 
 def _number(value: Any) -> str:
@@ -241,6 +257,8 @@ $pictures
 $missing
 <h2>Parameters</h2>
 $summary
+<h2>Derived numbers</h2>
+$derived
 <h2>How it was made</h2>
 $facts
 $stages

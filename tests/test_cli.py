@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import numpyro_lens as nl
 from numpyro_lens import cli
-from numpyro_lens.cli._keeper import Keeper
+from numpyro_lens.folder import Keeper
 
 MODEL = """
 import numpyro.distributions as dist
@@ -39,7 +39,7 @@ def wrong_name(observation):
 
 not_a_function = 3
 """
-RESULTS = {"posterior.nc", "summary.csv", "fit.png", "corner.png", "manifest.json"}
+RESULTS = {"posterior.nc", "summary.csv", "derived.csv", "fit.png", "corner.png", "manifest.json"}
 STAGES = {"map.npz", "svi.npz"}
 
 
@@ -69,6 +69,10 @@ class Result(StandIn):
         return pd.DataFrame(
             {"mean": [0.5], "ess_bulk": [390.0], "r_hat": [1.001]}, index=["lens.theta_E"]
         )
+
+    def derived(self):
+        row = {"median": [0.5], "eti16": [0.49], "eti84": [0.51]}
+        return pd.DataFrame(row, index=["image.einstein_radius"])
 
     def save(self, path):
         path.write_text("netCDF")
@@ -224,6 +228,8 @@ def test_summary_begins_with_the_parameter(files, fake_fit):
     lines = (files / "out" / "summary.csv").read_text().splitlines()
     assert lines[0] == "parameter,mean,ess_bulk,r_hat"
     assert lines[1].startswith("lens.theta_E,0.5")
+    lines = (files / "out" / "derived.csv").read_text().splitlines()
+    assert lines[0] == "quantity,median,eti16,eti84"
 
 
 def test_manifest_says_how_the_result_came_about(files, fake_fit):
@@ -316,7 +322,10 @@ def test_model_without_an_image_still_gets_its_posterior(files, fake_fit, monkey
     answer = run(*fit_arguments(files))
     assert answer.exit_code == 0
     assert "fit.png was not drawn: This model observes no `Observation`" in answer.stderr
-    assert {path.name for path in (files / "out").iterdir()} == (RESULTS | STAGES) - {"fit.png"}
+    assert {path.name for path in (files / "out").iterdir()} == (RESULTS | STAGES) - {
+        "fit.png",
+        "derived.csv",
+    }
 
 
 BAD_INPUT = {
@@ -546,7 +555,7 @@ def test_report_tells_what_it_left_out(posterior, tmp_path):
     assert answer.exit_code == 0, answer.output
     said = json.loads(answer.stdout)
     assert said["good"] is False
-    assert len(said["left_out"]) == 4
+    assert len(said["left_out"]) == 5
     assert "not drawn" in answer.stderr
     assert (tmp_path / "report.html").stat().st_size > 10_000
     assert run("report", tmp_path / "no.nc").exit_code == 2

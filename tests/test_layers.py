@@ -26,6 +26,8 @@ EDGE = {
     "bands",
     "exchange",
     "report",
+    "folder",
+    "fleet",
     "cli",
     "citations",
     "__init__",
@@ -91,6 +93,7 @@ INSIDE = {
     "fitting": [
         "files",
         "derived",
+        "plausibility",
         "reconstruction",
         "result",
         "loading",
@@ -98,6 +101,7 @@ INSIDE = {
         "pipeline",
         "galaxy",
     ],
+    "fleet": ["rows", "table", "worker", "cluster", "queue", "live", "gallery", "running"],
     "gigalens": [
         "spellings",
         "profile",

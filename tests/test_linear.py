@@ -294,6 +294,31 @@ def test_single_precision_is_enough_for_nearly_degenerate_amplitudes():
     np.testing.assert_allclose(single, exact, atol=0.2)
 
 
+def slope_of_widths(dtype):
+    """Derivative of the log density where all Gaussians of two sets become wider."""
+    x = jnp.linspace(-2.0, 2.0, 80, dtype=dtype)
+    sigma = jnp.geomspace(0.05, 3.0, 20).astype(dtype)[:, None, None]
+    data = 300.0 * jnp.exp(-2.0 * jnp.hypot(x[None], x[:, None]))
+    amplitudes = (Linear(scale=jnp.full(40, 1e3, dtype), name="amp"),)
+
+    def log_density(scale):
+        squares = [((x - 0.02) ** 2)[None] + q * ((x - 0.01) ** 2)[:, None] for q in (1.0, 1.3)]
+        basis = jnp.concatenate([jnp.exp(-0.5 * r2 / (scale * sigma) ** 2) for r2 in squares])
+        image = LinearImage(jnp.zeros_like(data), basis, amplitudes)
+        return log_marginal(image, data, jnp.ones_like(data), data > 0)
+
+    return jax.grad(log_density)(jnp.ones((), dtype))
+
+
+def test_the_gradient_too():
+    """With K⁻¹ V from the basis that is rotated once, this one is wrong by 1,800."""
+    with jax.numpy_rank_promotion("allow"):
+        single = slope_of_widths(np.float32)
+        with jax.enable_x64(True):
+            double = slope_of_widths(np.float64)
+    np.testing.assert_allclose(single, double, atol=2.0)
+
+
 TWO_IMAGES = """
 import jax, jax.numpy as jnp
 from numpyro_lens.linear import Linear, LinearImage, log_marginal

@@ -114,3 +114,21 @@ def test_many_images_at_once_equal_one_by_one(sampling, x64):
     single = jnp.stack([blur(p) for p in planes])
     scale = np.abs(single).max(axis=(1, 2), keepdims=True) + 1e-30
     np.testing.assert_allclose(many / scale, single / scale, atol=1e-12 if x64 else 2e-6)
+
+
+@pytest.mark.parametrize(("sampling", "factor"), [(2, 2), (3, 3), (4, 2)])
+def test_coarsened_is_exact_for_light_that_is_even_over_wide_samples(double, sampling, factor):
+    kernel = np.random.default_rng(1).uniform(size=(7, 9))
+    coarse = PSF(kernel, sampling=sampling).coarsened(factor)
+    assert coarse.sampling == sampling // factor
+    wide = np.random.default_rng(2).uniform(size=(12, 14))
+    narrow = np.kron(wide, np.ones((factor, factor)))
+    seen = scipy.signal.convolve(narrow, kernel / kernel.sum(), mode="same")
+    expected = seen.reshape(12, factor, 14, factor).mean(axis=(1, 3))
+    found = scipy.signal.convolve(wide, coarse.kernel, mode="same")
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_coarsened_by_a_divisor_of_the_sampling():
+    with pytest.raises(ValueError, match=r"divides the sampling; got 2 .* Write coarsened\(3\)"):
+        PSF(np.ones((3, 3)), sampling=3).coarsened(2)

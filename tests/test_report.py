@@ -73,12 +73,13 @@ def test_page_says_what_did_not_converge_and_what_to_do(page, result):
     assert "Draw more" in text
     assert "lens.theta_E" in text
     assert "sampling: 7" in text
+    assert "image.einstein_radius" in text
 
 
 def test_picture_without_a_model_is_left_out_and_said(result, tmp_path):
     result.save(tmp_path / "posterior.nc")
     missing = write_report(nl.load(tmp_path / "posterior.nc"), tmp_path / "report.html")
-    assert len(missing) == 4
+    assert len(missing) == 5
     assert "model=your_function" in missing[0]
     reader = read(tmp_path / "report.html")
     assert reader.count["img"] == 3

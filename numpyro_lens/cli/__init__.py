@@ -1,4 +1,4 @@
-"""The command line: ``demo``, ``look``, ``fit``, ``resume``, ``predict``, ``report`` and the rest.
+"""The command line: ``demo``, ``look``, ``fit``, ``resume``, ``fleet``, ``report`` and the rest.
 
 Results go to standard output, progress and errors to standard error. Exit codes: 0 a good fit, or
 the command did what it was asked; 1 the fit finished and its chains disagree; 3 its chains agree,
@@ -16,6 +16,7 @@ import typer
 from numpyro_lens import __version__
 from numpyro_lens.cli._cache import use_cache
 from numpyro_lens.cli._fit import demo, fit
+from numpyro_lens.cli._fleet import fleet
 from numpyro_lens.cli._info import info, new_model
 from numpyro_lens.cli._look import look
 from numpyro_lens.cli._results import predict, report
@@ -45,7 +46,7 @@ def _options(
     """Fit strong gravitational lenses: MAP, SVI, HMC, diagnostics."""
 
 
-for _command in (demo, look, fit, resume, predict, report, info, new_model):
+for _command in (demo, look, fit, resume, fleet, predict, report, info, new_model):
     app.command()(_command)
 
 

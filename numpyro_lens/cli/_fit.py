@@ -12,12 +12,10 @@ from numpyro_lens.cli._call import absolute_model, holds_call, keep_call
 from numpyro_lens.cli._images import (
     BandOption,
     BandsOption,
-    arguments,
     described,
     images_of_call,
     read_images,
 )
-from numpyro_lens.cli._keeper import Keeper, write_results
 from numpyro_lens.cli._reading import (
     BackgroundRms,
     Center,
@@ -51,14 +49,15 @@ from numpyro_lens.cli._shared import (
     X64Option,
     check_model,
     check_out,
-    judgement,
     load_model,
     one_line,
     one_line_errors,
     one_line_warnings,
     print_json,
+    say,
     start_jax,
 )
+from numpyro_lens.folder import Keeper, judgement, write_results
 
 if TYPE_CHECKING:
     from numpyro_lens.fitting import LensFit
@@ -138,10 +137,10 @@ def fit(
 
     Example: numpyro-lens fit epl-shear-sersic lens.fits --psf PSF --noise RMS --out fit/
 
-    Writes posterior.nc, summary.csv, fit.png, corner.png and manifest.json, and after each stage
-    map.npz and svi.npz. Exit code 0: good; 1: not converged; 3: converged, and the data not
-    explained or another mode within reach; 4: a file could not be written; 2: bad input;
-    130: interrupted.
+    Writes posterior.nc, summary.csv, derived.csv, fit.png, corner.png and manifest.json, and after
+    each stage map.npz and svi.npz. Exit code 0: good; 1: not converged; 3: converged, and the data
+    not explained, another mode within reach, or a doubt; 4: a file could not be written; 2: bad
+    input; 130: interrupted.
     """
     given = locals()
     with one_line_errors(debug):
@@ -170,6 +169,8 @@ def run_call(
         images = read_images(call)
     if not json:
         typer.echo(described(images))
+    from numpyro_lens.models import arguments
+
     data = arguments(model, images)
     check_model(model, *data)
     if checkpoint is not None:
@@ -193,7 +194,7 @@ def _run(
 ) -> None:
     """Fit, keep every finished stage, write the results, and leave with the code of the verdict."""
     out.mkdir(parents=True, exist_ok=True)
-    keeper = Keeper(out)
+    keeper = Keeper(out, say)
     with _kept_when_broken(keeper, settings.get("checkpoint")):
         result = _fitted(model, data, callback=keeper.keep, **settings)
         summary = _written(keeper, result, command)

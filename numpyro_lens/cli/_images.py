@@ -1,7 +1,5 @@
 """What a call of ``fit`` fits: one image, or several bands."""
 
-import inspect
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -70,16 +68,3 @@ def described(data: "Observation | dict[str, Observation]") -> str:
     if not isinstance(data, dict):
         return f"{describe(data)}\n"
     return "".join(f"{name}: {describe(band)}\n\n" for name, band in data.items())
-
-
-def arguments(model: Callable, data: "Observation | dict[str, Observation]") -> tuple:
-    """What a model is called with: bands one by one if it takes so many arguments, else a dict."""
-    if not isinstance(data, dict):
-        return (data,)
-    return tuple(data.values()) if _num_required(model) > 1 else (data,)
-
-
-def _num_required(model: Callable) -> int:
-    parameters = inspect.signature(model).parameters.values()
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return sum(p.kind in positional and p.default is inspect.Parameter.empty for p in parameters)

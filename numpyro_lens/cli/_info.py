@@ -12,8 +12,8 @@ from numpyro_lens.cli._shared import (
     one_line_errors,
     print_json,
     start_jax,
-    versions,
 )
+from numpyro_lens.folder import versions
 
 
 def info(json: JsonOption = False) -> None:

@@ -1,15 +1,10 @@
 """What the commands share: options, errors in one line, devices, model functions, output."""
 
 import contextlib
-import dataclasses
-import importlib.util
 import json
 import os
-import platform
-import sys
 import warnings
 from collections.abc import Callable, Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,12 +12,9 @@ import typer
 
 if TYPE_CHECKING:
     from numpyro_lens.fitting import LensFit
-    from numpyro_lens.infer import Verdict
 
 # jax, numpyro and the rest of the package are imported inside the commands: `--help` stays fast,
 # and jax is told how many devices the CPU has before it looks for them.
-
-_PACKAGES = ("numpyro", "jax", "jaxlib", "arviz", "equinox", "numpy")
 
 OutOption = Annotated[Path, typer.Option(help="Folder for the results, made if need be.")]
 OverwriteOption = Annotated[
@@ -85,6 +77,11 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     typer.echo(f"numpyro-lens: warning: {' '.join(str(message).split())}", err=True)
 
 
+def say(text: str) -> None:
+    """One line on standard error."""
+    typer.echo(f"numpyro-lens: {text}", err=True)
+
+
 def one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
@@ -116,42 +113,9 @@ def _cores() -> int:
 
 def load_model(spec: str) -> Callable:
     """A ready model by its name, or the function in ``path/to/file.py:function``."""
-    from numpyro_lens.models import READY
+    from numpyro_lens.models import load_model
 
-    if spec in READY:
-        return READY[spec]
-    path, colon, name = spec.rpartition(":")
-    if not colon or not path.endswith(".py"):
-        raise InputError(
-            f"MODEL must be a ready model or path/to/file.py:function; got {spec!r}. "
-            f"Ready models: {', '.join(sorted(READY))}."
-        )
-    return _function_in(Path(path), name)
-
-
-def _function_in(path: Path, name: str) -> Callable:
-    if not path.is_file():
-        raise InputError(f"MODEL must name a Python file; there is no file {str(path)!r}.")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None  # noqa: PT018  it ends in .py
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.resolve().parent))  # as `python file.py` does
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise InputError(f"importing {str(path)!r} failed: {_described(error)}") from error
-    function = getattr(module, name, None)
-    if not callable(function):
-        functions = [
-            key
-            for key, value in vars(module).items()
-            if callable(value) and getattr(value, "__module__", None) == module.__name__
-        ]
-        raise InputError(
-            f"{str(path)!r} must define the model {name!r}; it defines "
-            f"{', '.join(functions) or 'no function'}."
-        )
-    return function
+    return load_model(spec)
 
 
 def _described(error: BaseException) -> str:
@@ -186,22 +150,3 @@ def load_result(path: Path, model: str | None) -> "LensFit":
 def print_json(values: dict[str, Any]) -> None:
     """One JSON object on standard output; what JSON cannot hold becomes text."""
     typer.echo(json.dumps(values, indent=2, default=str))
-
-
-def judgement(verdict: "Verdict") -> dict[str, Any]:
-    """The three answers of a verdict, in numbers and in words, as JSON can hold them."""
-    return {
-        "good": verdict.good,
-        "converged": verdict.converged,
-        "explained": verdict.explained,
-        "residuals": {r.name: dataclasses.asdict(r) for r in verdict.residuals},
-        "other_modes": [dataclasses.asdict(mode) for mode in verdict.other_modes],
-        "verdict": str(verdict),
-    }
-
-
-def versions() -> dict[str, str]:
-    from numpyro_lens import __version__
-
-    ours = {"python": platform.python_version(), "numpyro_lens": __version__}
-    return ours | {package: metadata.version(package) for package in _PACKAGES}

@@ -42,7 +42,7 @@ def load(
     files.check_file(path)
     kept = files.read(path, "arguments")
     if kept is None:
-        return _with_residuals(LensFit.of(infer.load(path, model=model, args=args or ())), path)
+        return _as_judged(LensFit.of(infer.load(path, model=model, args=args or ())), path)
     sites = json.loads(kept.attrs["sites"])
     args = read_arguments(path, kept) if args is None else args
     given = by_number(json.loads(kept.attrs["arguments"]), args)
@@ -50,12 +50,13 @@ def load(
     result.__dict__["observations"] = {
         name: given.get(number) or read_observation(path, number) for name, number in sites.items()
     }
-    return _with_residuals(result, path)
+    return _as_judged(result, path)
 
 
-def _with_residuals(result: LensFit, path: str | PathLike) -> LensFit:
+def _as_judged(result: LensFit, path: str | PathLike) -> LensFit:
     """What it would take the model to compute again, for the verdict."""
     hmc = files.read(path, "hmc")
     kept = [] if hmc is None else json.loads(hmc.attrs["residuals"])
     result.__dict__["residuals"] = tuple(infer.Residuals(**residuals) for residuals in kept)
+    result.__dict__["doubts"] = () if hmc is None else tuple(json.loads(hmc.attrs["doubts"]))
     return result

@@ -12,6 +12,7 @@ import numpy as np
 from numpyro_lens._types import Array
 from numpyro_lens.density import Target, conditioned, observed_sites
 from numpyro_lens.fitting import derived, files, reconstruction
+from numpyro_lens.fitting.plausibility import doubts
 from numpyro_lens.infer import AbstractPosterior
 from numpyro_lens.infer.posterior import Layout
 from numpyro_lens.infer.verdict import Residuals, residuals_of
@@ -66,6 +67,12 @@ class LensFit(AbstractPosterior):
             )
             for name, view in self.views.items()
         )
+
+    @cached_property
+    def doubts(self) -> tuple[str, ...]:
+        """What is odd in a scene at the best draw; see `fitting.plausibility.doubts`."""
+        scenes = (view.scene for view in self.views.values() if view.scene is not None)
+        return tuple(dict.fromkeys(doubt for scene in scenes for doubt in doubts(scene)))
 
     def _views(self, z: np.ndarray) -> dict[str, View]:
         images, placed = jax.tree.map(np.asarray, _look(self.target, jnp.asarray(z)))

@@ -260,6 +260,7 @@ def _hmc_dataset(result: AbstractPosterior, model_name: str) -> xr.Dataset:
         "seed": -1 if result.seed is None else result.seed,
         "versions": json.dumps(result.versions),
         "residuals": json.dumps([asdict(residuals) for residuals in result.residuals]),
+        "doubts": json.dumps(result.doubts),
     }
     return xr.Dataset({"z": (("chain", "draw", "coordinate"), result.z)}, attrs=attrs)
 

@@ -1,7 +1,6 @@
 """Maximum a posteriori by gradient descent from many starts at once."""
 
 import functools
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -25,10 +24,9 @@ from numpyro_lens.density import (
 )
 from numpyro_lens.infer.newton import ascend
 from numpyro_lens.infer.optimisation import in_blocks, prepared, updated
-from numpyro_lens.infer.posterior import AbstractPosterior
 from numpyro_lens.infer.results import Basin, MAPResult
 from numpyro_lens.infer.stage import timed
-from numpyro_lens.infer.start import Start, starts_from
+from numpyro_lens.infer.start import Start, is_named, starts_from
 
 
 @functools.cache
@@ -107,7 +105,7 @@ class MAP:
         with timed() as timing:
             if start is None:
                 found, num_screened = self._searches(target, key, progress)
-            elif isinstance(start, Mapping | MAPResult | AbstractPosterior):
+            elif is_named(start):
                 z, num_screened = self._screen_from(target, key, starts_from(start, target))
                 found = self._search(target, z, progress)
             else:
@@ -164,11 +162,7 @@ class MAP:
             key_component = jax.random.fold_in(key, self._num_draws)
             taken = one_component(target, key_component, self._num_draws)
             draws = jnp.where(taken, best[None], draws)
-        if self.num_screened is None:
-            return draws
-        log_density, _ = evaluate(target.log_density, draws, self.batch_size)
-        ranked = jnp.argsort(jnp.where(jnp.isfinite(log_density), -log_density, jnp.inf))
-        return draws[ranked[: self.num_starts]]
+        return self._ranked(target, draws[None], self.num_starts)
 
     def _screen_from(
         self, target: Target, key: AnyArray, given: dict[str, AnyArray]
@@ -181,16 +175,18 @@ class MAP:
             return jax.vmap(target.unconstrain)(given), 0
         num_given = len(next(iter(given.values())))
         each = -(-self._num_draws // num_given)
-        keys = jax.random.split(key, (num_given, each))
-        draws = _draws_given(target, keys, given)
-        log_density, _ = evaluate(
-            target.log_density, draws.reshape(-1, target.dim), self.batch_size
-        )
-        value = jnp.where(jnp.isfinite(log_density), log_density, -jnp.inf)
-        ranked = jnp.argsort(-value.reshape(num_given, each), axis=1)
-        best = ranked[:, : max(self.num_starts // num_given, 1)]
-        chosen = jnp.take_along_axis(draws, best[:, :, None], axis=1)
-        return chosen.reshape(-1, target.dim), num_given * each
+        draws = _draws_given(target, jax.random.split(key, (num_given, each)), given)
+        starts = self._ranked(target, draws, max(self.num_starts // num_given, 1))
+        return starts, 0 if self.num_screened is None else num_given * each
+
+    def _ranked(self, target: Target, draws: AnyArray, num: int) -> AnyArray:
+        """The most probable draws of each group (groups, each, d), all in one array (n, d)."""
+        if self.num_screened is not None:
+            flat = draws.reshape(-1, target.dim)
+            value = evaluate(target.log_density, flat, self.batch_size)[0].reshape(draws.shape[:2])
+            best = jnp.argsort(jnp.where(jnp.isfinite(value), -value, jnp.inf), axis=1)
+            draws = jnp.take_along_axis(draws, best[:, :, None], axis=1)
+        return draws[:, :num].reshape(-1, target.dim)
 
     def _descend(self, target: Target, z: AnyArray, progress: bool) -> tuple[AnyArray, list[float]]:
         """Where the starts end, and the best loss of each step."""
@@ -359,7 +355,7 @@ def _advance(
     return map_batch(one_start, states, target, batch_size=batch_size)
 
 
-def _checked(start: ArrayLike, target: Target) -> AnyArray:
+def _checked(start: Any, target: Target) -> AnyArray:
     start = jnp.atleast_2d(jnp.asarray(start, dtype=jnp.result_type(float)))
     if start.ndim != 2 or start.shape[1] != target.dim:
         raise ValueError(

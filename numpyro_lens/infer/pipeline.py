@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from numpyro_lens._types import AnyArray
+from numpyro_lens._types import AnyArray, ArrayLike
 from numpyro_lens.density import Target
 from numpyro_lens.infer import hmc as hmc_stage
 from numpyro_lens.infer import map as map_stage
@@ -19,14 +19,14 @@ from numpyro_lens.infer.checkpoint import kept
 from numpyro_lens.infer.fingerprint import digest, fingerprint, plain, stage_fingerprint
 from numpyro_lens.infer.posterior import HMCResult
 from numpyro_lens.infer.precision import check_precision
-from numpyro_lens.infer.start import Start, starts_from
+from numpyro_lens.infer.start import Start, is_named, starts_from
 
 
 def fit_target(
     target: Target,
     seed: int = 0,
     *,
-    start: Start | None = None,
+    start: ArrayLike | Start | None = None,
     target_ess: float | int | None = None,
     progress: bool = True,
     map: map_stage.MAP | None = None,
@@ -42,7 +42,7 @@ def fit_target(
         seed: the same seed gives the same result.
         start: the result of an earlier fit or search, perhaps of another model, or values of sites
             by name. The search starts from these for the sites that both have, and from the prior
-            for the others.
+            for the others. Or unconstrained vectors (n, d), each a start as it is.
         target_ess: smallest bulk and tail effective sample size to draw; by default as many as the
             verdict asks for.
         progress: draw progress bars.
@@ -86,12 +86,11 @@ class _Keep:
     target: Target
     checkpoint: str | PathLike | None
     callback: Callable[[str, Any], None]
-    start: Start | None
+    start: ArrayLike | Start | None
 
     def __call__(self, name: str, stage: Any, key: AnyArray, begin: dict[str, Any]) -> Any:
         def manifest() -> dict[str, Any]:
-            given = {} if self.start is None else starts_from(self.start, self.target)
-            origin = {"start": digest(given)} if given else {}
+            origin = {} if self.start is None else {"start": digest(self._given())}
             found = fingerprint(self.target, key) | {"settings": stage_fingerprint(stage)}
             return found | origin
 
@@ -101,6 +100,10 @@ class _Keep:
         result = kept(self.checkpoint, name, manifest, self.target, run)
         self.callback(name, result)
         return result
+
+    def _given(self) -> Any:
+        """Values of sites; or unconstrained vectors as they came."""
+        return starts_from(self.start, self.target) if is_named(self.start) else self.start
 
 
 def _checked_seed(seed: Any) -> int:

@@ -161,6 +161,11 @@ class AbstractPosterior(abc.ABC):
     def residuals(self) -> tuple[Residuals, ...]:
         """Of every observation that has normalised residuals, at the best draw."""
 
+    @property
+    @abc.abstractmethod
+    def doubts(self) -> tuple[str, ...]:
+        """What is rare in nature, at the best draw; a sentence each, for the verdict."""
+
     @cached_property
     def verdict(self) -> Verdict:
         """Whether the fit can be trusted, in numbers and in words (``str``)."""
@@ -171,6 +176,7 @@ class AbstractPosterior(abc.ABC):
             at_bounds=at_bounds(self.target, self.z),
             residuals=self.residuals,
             search=self.map if isinstance(self.map, MAPResult) else None,
+            doubts=self.doubts,
         )
 
     def log_evidence(self, seed: int = 0, num: int = 4000) -> LogEvidence:
@@ -304,6 +310,11 @@ class HMCResult(AbstractPosterior):
     @property
     def residuals(self) -> tuple[Residuals, ...]:
         """None: an observed site of any kind has no noise to normalise by."""
+        return ()
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """None: of a model of any kind nothing is known."""
         return ()
 
     def layout(self) -> Layout:

@@ -1,7 +1,7 @@
 """Where a search starts that continues an earlier one."""
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +16,16 @@ Start: TypeAlias = Mapping[str, Any] | MAPResult | AbstractPosterior
 
 #: Basins of an earlier search that a start is taken from.
 NUM_BASINS = 6
+
+
+def is_named(start: Any) -> TypeGuard[Start]:
+    """Whether a start is values of sites or a result, and not an array.
+
+    Example:
+        >>> is_named({"mu": 0.5}), is_named([[0.5]])
+        (True, False)
+    """
+    return isinstance(start, Mapping | MAPResult | AbstractPosterior)
 
 
 def starts_from(start: Start, target: Target) -> dict[str, AnyArray]:

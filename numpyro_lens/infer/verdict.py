@@ -87,6 +87,7 @@ class Verdict:
         residuals: of every observation that has normalised residuals.
         other_modes: basins within reach that no chain visited.
         num_basins: basins of the search, 0 where there was none.
+        doubts: what is rare in nature, and common where a fit has gone astray; a sentence each.
     """
 
     converged: bool
@@ -97,6 +98,7 @@ class Verdict:
     residuals: tuple[Residuals, ...] = ()
     other_modes: tuple[OtherMode, ...] = ()
     num_basins: int = 0
+    doubts: tuple[str, ...] = ()
 
     @property
     def explained(self) -> bool:
@@ -105,8 +107,8 @@ class Verdict:
 
     @property
     def good(self) -> bool:
-        """Whether the chains agree, the data are explained and no other mode is within reach."""
-        return self.converged and self.explained and not self.other_modes
+        """Whether the chains agree on a model without doubts that alone explains the data."""
+        return self.converged and self.explained and not (self.other_modes or self.doubts)
 
     @property
     def exit_code(self) -> int:
@@ -120,6 +122,7 @@ class Verdict:
                 f"At a bound of the prior: {', '.join(self.at_bounds)}. "
                 "Widen the prior if the bound is not physical."
             )
+        lines += [f"{doubt}: look at the residuals and at the source." for doubt in self.doubts]
         return "\n".join(lines)
 
     def _on_chains(self) -> list[str]:
@@ -166,6 +169,7 @@ def judge(
     at_bounds: Sequence[str] = (),
     residuals: Sequence[Residuals] = (),
     search: MAPResult | None = None,
+    doubts: Sequence[str] = (),
 ) -> Verdict:
     """Judge unconstrained draws.
 
@@ -176,6 +180,7 @@ def judge(
         at_bounds: names of parameters whose draws accumulate at a bound.
         residuals: of every observation that has them.
         search: the MAP stage, whose basins are compared with the draws.
+        doubts: sentences about what is rare in nature.
     """
     rhat, smallest = r_hat(draws), np.fmin(ess(draws, "bulk"), ess(draws, "tail"))
     worst, least = int(np.argmax(np.where(np.isnan(rhat), np.inf, rhat))), int(np.argmin(smallest))
@@ -194,6 +199,7 @@ def judge(
         tuple(residuals),
         () if search is None else tuple(_unvisited(search, draws)),
         0 if search is None else len(search.basins),
+        tuple(doubts),
     )
 
 

@@ -1,6 +1,5 @@
 """Reads one band as an observation: image, pixel matrix, PSF, noise, cutout and mask."""
 
-import math
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -54,7 +53,7 @@ from numpyro_lens.io.sky import (
 )
 from numpyro_lens.noise import AbstractNoise
 from numpyro_lens.observation import Observation
-from numpyro_lens.psf import PSF, GaussianPSF
+from numpyro_lens.psf import PSF, GaussianPSF, cropped_aloud
 
 _RETIRED = {f"{name}_ext": name for name in ("psf", "noise", "exposure", "mask")}
 
@@ -288,7 +287,7 @@ def _psf(
         return given
     if sampling is None:
         sampling = 1 if given.header is None else _header_sampling(given.header)
-    return PSF(_cut(as_float(given.values), sampling, shape), sampling=sampling)
+    return PSF(cropped_aloud(as_float(given.values), sampling, shape), sampling=sampling)
 
 
 def _header_sampling(header: fits.Header) -> int:
@@ -299,21 +298,3 @@ def _header_sampling(header: fits.Header) -> int:
             f"{as_option('psf_sampling')}."
         )
     return int(value)
-
-
-def _cut(kernel: np.ndarray, sampling: int, shape: tuple[int, ...]) -> np.ndarray:
-    """The centre of a kernel, no larger than the image; what is cut off is said."""
-    cut = [
-        max(0, math.ceil((k - sampling * n) / 2)) for k, n in zip(kernel.shape, shape, strict=True)
-    ]
-    if not any(cut):
-        return kernel
-    rows, columns = (slice(edge, size - edge) for edge, size in zip(cut, kernel.shape, strict=True))
-    kept = kernel[rows, columns]
-    lost = 1 - float(np.sum(kept, dtype=float) / np.sum(kernel, dtype=float))
-    warnings.warn(
-        f"the PSF, {kernel.shape[0]} by {kernel.shape[1]} samples, is larger than the image: it is "
-        f"cut to {kept.shape[0]} by {kept.shape[1]}, without {100 * lost:.2g} % of its light.",
-        stacklevel=2,
-    )
-    return kept

@@ -8,7 +8,7 @@ import pytest
 
 import numpyro_lens as nl
 from numpyro_lens.density import Target
-from numpyro_lens.fitting.galaxy import doubts, field_of, search_galaxy
+from numpyro_lens.fitting.galaxy import field_of, search_galaxy
 from numpyro_lens.infer import MAP
 
 
@@ -72,16 +72,6 @@ def test_bands_share_the_mass_and_have_their_own_amplitudes():
     assert "VIS.dx" not in trace
     names = {p.name for p in trace["NIR"]["fn"].image.priors}
     assert {"NIR.lens_light.amp", "NIR.halo.amp", "NIR.sky.amp", "NIR.detail.amp"} <= names
-
-
-def test_what_few_galaxies_have_is_doubted():
-    names = ("center_x", "center_y", "e1", "e2")
-    draws = {f"{owner}.{n}": np.zeros(5) for owner in ("lens", "lens_light") for n in names}
-    draws |= {"shear.gamma1": np.full(5, 0.1), "shear.gamma2": np.full(5, -0.1)}
-    assert doubts(draws) == []
-    assert "0.28" in doubts(draws | {"shear.gamma1": np.full(5, 0.26)})[0]
-    assert "off the light" in doubts(draws | {"lens.center_x": np.full(5, 0.2)})[0]
-    assert "ellipticities" in doubts(draws | {"lens_light.e2": np.full(5, 0.5)})[0]
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import pytest
 
 from numpyro_lens.density import Target
 from numpyro_lens.infer import MAP
+from numpyro_lens.infer.pipeline import fit_target
 from numpyro_lens.infer.start import starts_from
 
 
@@ -72,3 +73,18 @@ def test_all_values_are_one_start():
 def test_errors_teach(start, message):
     with pytest.raises(ValueError, match=message):
         starts_from(start, LATER)
+
+
+def test_a_checkpoint_knows_an_array_of_starts(tmp_path):
+    def fit(start):
+        quick = MAP(num_steps=1, num_polished=0)
+        fit_target(LATER, start=start, map=quick, checkpoint=tmp_path, callback=stop)
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            fit(np.zeros((2, 3)))
+    with pytest.raises(ValueError, match="its start"):
+        fit(np.ones((2, 3)))

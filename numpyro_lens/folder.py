@@ -1,27 +1,36 @@
 """The folder of results: every file whole or absent, a manifest last."""
 
 import contextlib
+import dataclasses
 import json
 import platform
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from numpyro_lens._interrupt import keep_when_interrupted
-from numpyro_lens.cli._shared import judgement, one_line, versions
 
 if TYPE_CHECKING:
     from numpyro_lens.fitting import LensFit
+    from numpyro_lens.infer import Verdict
+
+_PACKAGES = ("numpyro", "jax", "jaxlib", "arviz", "equinox", "numpy")
+#: pictures by name, and their dots per inch
+PICTURES = {"fit.png": 150, "corner.png": 150}
 
 
 class Keeper:
     """Writes files into a folder, each atomically, and remembers which.
+
+    Args:
+        out: the folder.
+        say: told of what could not be written; a warning by default.
 
     Attributes:
         out: the folder.
@@ -29,8 +38,8 @@ class Keeper:
         draws: file of the draws alone, while there is no other.
     """
 
-    def __init__(self, out: Path):
-        self.out = out
+    def __init__(self, out: Path, say: Callable[[str], Any] = warnings.warn):
+        self.out, self.say = out, say
         self.written: list[str] = []
         self.draws: Path | None = None
 
@@ -58,7 +67,7 @@ class Keeper:
             try:
                 self.write(f"{stage}.npz", lambda path: np.savez(path, **arrays))
             except OSError as error:  # the fit is worth more than this file: it goes on
-                typer.echo(f"numpyro-lens: {stage}.npz was not written: {error}", err=True)
+                self.say(f"{stage}.npz was not written: {error}")
 
     def save(self, result: "LensFit") -> None:
         """Write the posterior; before it its draws alone, which need less room and no HDF5."""
@@ -89,24 +98,77 @@ def _draws_in(folder: Path | None, result: "LensFit") -> Path | None:
     return None
 
 
-def write_results(keeper: Keeper, result: "LensFit", command: dict[str, Any]) -> Any:
-    """Everything but the posterior; the manifest last, so that a folder with one is complete."""
-    from numpyro_lens import plot
+def write_results(
+    keeper: Keeper,
+    result: "LensFit",
+    command: dict[str, Any],
+    pictures: dict[str, int] = PICTURES,
+) -> Any:
+    """Everything but the posterior; the manifest last, so that a folder with one is complete.
 
+    Args:
+        keeper: of the folder.
+        result: the fit.
+        command: what was asked for, for the manifest.
+        pictures: which to draw, and their dots per inch.
+
+    Returns:
+        The summary, a ``pandas.DataFrame``.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
     summary = result.summary()
     keeper.write("summary.csv", lambda path: summary.to_csv(path, index_label="parameter"))
     start = time.perf_counter()
-    for name, draw in (("fit.png", plot.plot_fit), ("corner.png", plot.plot_corner)):
-        try:
-            figure, _ = draw(result)
-        except ValueError as error:  # say, a model without `observe`: its posterior is no worse
-            typer.echo(f"numpyro-lens: {name} was not drawn: {one_line(error)}", err=True)
-            continue
-        keeper.write(name, partial(figure.savefig, dpi=150))
+    _draw(keeper, result, pictures)
     drawing = time.perf_counter() - start
+    _write_derived(keeper, result)
     text = json.dumps(_manifest(result, command, drawing), indent=2, default=str) + "\n"
     keeper.write("manifest.json", lambda path: path.write_text(text, encoding="utf-8"))
     return summary
+
+
+def _draw(keeper: Keeper, result: "LensFit", pictures: dict[str, int]) -> None:
+    from numpyro_lens import plot
+
+    drawings: dict[str, Callable] = {"fit.png": plot.plot_fit, "corner.png": plot.plot_corner}
+    for name, dpi in pictures.items():
+        try:
+            figure, _ = drawings[name](result)
+        except ValueError as error:  # say, a model without `observe`: its posterior is no worse
+            keeper.say(f"{name} was not drawn: {' '.join(str(error).split())}")
+            continue
+        keeper.write(name, partial(figure.savefig, dpi=dpi))
+
+
+def judgement(verdict: "Verdict") -> dict[str, Any]:
+    """The three answers of a verdict, in numbers and in words, as JSON can hold them."""
+    return {
+        "good": verdict.good,
+        "converged": verdict.converged,
+        "explained": verdict.explained,
+        "residuals": {r.name: dataclasses.asdict(r) for r in verdict.residuals},
+        "other_modes": [dataclasses.asdict(mode) for mode in verdict.other_modes],
+        "doubts": list(verdict.doubts),
+        "verdict": str(verdict),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, of this package and of those it computes with."""
+    from numpyro_lens import __version__
+
+    ours = {"python": platform.python_version(), "numpyro_lens": __version__}
+    return ours | {package: metadata.version(package) for package in _PACKAGES}
+
+
+def _write_derived(keeper: Keeper, result: "LensFit") -> None:
+    """Einstein radii, magnifications, fluxes, axis ratios: none where the model has no scene."""
+    if not result.observations:
+        return
+    derived = result.derived()
+    keeper.write("derived.csv", lambda path: derived.to_csv(path, index_label="quantity"))
 
 
 def _manifest(result: "LensFit", command: dict[str, Any], drawing: float) -> dict[str, Any]:
@@ -123,7 +185,7 @@ def _manifest(result: "LensFit", command: dict[str, Any], drawing: float) -> dic
         "timings": result.timings,
         "seconds": _seconds(result.timings) | {"drawing": round(drawing, 3)},
         "num_gradients": result.num_gradients,
-        "peak_memory_bytes": _peak_memory(),
+        "peak_memory_bytes": peak_memory(),
         **judgement(result.verdict),
     }
 
@@ -137,7 +199,7 @@ def _seconds(timings: dict[str, dict[str, float]]) -> dict[str, float]:
     }
 
 
-def _peak_memory() -> int | None:
+def peak_memory() -> int | None:
     """Largest resident memory of this process [bytes]; None where the system does not tell."""
     try:
         import resource
