@@ -26,5 +26,9 @@ def _example(request, doctest_namespace):
         return
     request.getfixturevalue("monkeypatch").chdir(request.getfixturevalue("tmp_path"))
     doctest_namespace["nl"] = nl
+    if any("calibration" in example.source for example in request.node.dtest.examples):
+        from synthetic import calibrated
+
+        doctest_namespace["calibration"] = calibrated()
     if any(re.search(r"\bfit[.),]", example.source) for example in request.node.dtest.examples):
         doctest_namespace["fit"] = request.getfixturevalue("small_fit")

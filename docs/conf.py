@@ -27,13 +27,39 @@ extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
     "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
+    "sphinx_copybutton",
 ]
 exclude_patterns = ["_build", "jupyter_execute", "**/.ipynb_checkpoints"]
 html_theme = "furo"
 html_title = f"numpyro_lens {release}"
+html_theme_options = {}
+if repository := os.environ.get("GITHUB_REPOSITORY"):  # what GitHub's own builds are of
+    html_theme_options = {
+        "source_repository": f"https://github.com/{repository}/",
+        "source_branch": "main",
+        "source_directory": "docs/",
+    }
+
+# Prompts and outputs are not part of what is copied.
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+
+# The lists of other projects' names come from the network, which builds elsewhere do without.
+intersphinx_mapping = {
+    "python": ("https://docs.python.org/3", None),
+    "numpy": ("https://numpy.org/doc/stable", None),
+    "jax": ("https://docs.jax.dev/en/latest", None),
+    "numpyro": ("https://num.pyro.ai/en/stable", None),
+    "equinox": ("https://docs.kidger.site/equinox", None),
+    "matplotlib": ("https://matplotlib.org/stable", None),
+    "astropy": ("https://docs.astropy.org/en/stable", None),
+}
+if "CI" not in os.environ:
+    intersphinx_mapping = {}
 
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3

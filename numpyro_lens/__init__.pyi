@@ -1,4 +1,5 @@
 # What `import numpyro_lens as nl` offers; each name is imported when it is first used.
+from . import calibration as calibration
 from . import coordinates as coordinates
 from . import cosmology as cosmology
 from . import density as density
@@ -20,6 +21,9 @@ from . import sampler as sampler
 from . import scene as scene
 from . import simulate as simulate
 from .bands import read_bands as read_bands
+from .calibration import Calibration as Calibration
+from .calibration import calibrate as calibrate
+from .calibration import load_calibration as load_calibration
 from .citations import citation as citation
 from .fitting import LensFit as LensFit
 from .fitting import fit as fit

@@ -11,7 +11,7 @@ import numpy as np
 
 from numpyro_lens._types import Array, ArrayLike, Mask
 from numpyro_lens.coordinates import pixel_matrix
-from numpyro_lens.noise import AbstractNoise
+from numpyro_lens.noise import AbstractNoise, NoiseMap, PoissonNoise
 from numpyro_lens.psf import PSF, GaussianPSF, cropped
 
 MOST_SUB_PIXELS = 300_000_000
@@ -25,7 +25,9 @@ def check_replacement(image: Any, shape: tuple[int, ...], mask: Mask) -> None:
             "Make a new Observation for other pixels."
         )
     if not any(isinstance(value, jax.core.Tracer) for value in (image, mask)):
-        check_pixels(plain(image, "image"), np.asarray(mask), "`image`", np.isfinite, "finite")
+        values, used = plain(image, "image"), np.asarray(mask)
+        check_pixels(values, used, "`image`", np.isfinite, "finite")
+        check_range(values, used, "image")
 
 
 def plain(values: ArrayLike, name: str) -> np.ndarray:
@@ -60,10 +62,35 @@ def check_range(values: np.ndarray, mask: np.ndarray, name: str) -> None:
         wrong = high if high > limit else low
         raise ValueError(
             f"In {jnp.finfo(dtype).bits} bit the values of `{name}` lie between {1 / limit:.0e} "
-            f"and {limit:.0e}, since their squares are computed; got {wrong:.3g}. Multiply image "
-            f"and noise by {10.0 ** -np.round(np.log10(wrong)):.0e} (and exposure_time by the "
-            'inverse), or write jax.config.update("jax_enable_x64", True) first.'
+            f"and {limit:.0e}, since their squares are computed; got {wrong:.3g}. Write "
+            f"flux_unit={10.0 ** np.round(np.log10(wrong)):.0e}, by which image and noise are "
+            'divided, or jax.config.update("jax_enable_x64", True) first.'
         )
+
+
+def check_flux_unit(unit: Any) -> None:
+    if not (isinstance(unit, int | float | np.number) and 0 < unit < np.inf):
+        raise ValueError(
+            "`flux_unit` is the flux that counts as one, in the unit of the image, a positive "
+            f"number; got {unit}. Write flux_unit=1e-20 for an image of some 1e-20."
+        )
+
+
+def in_flux_unit(noise: AbstractNoise, unit: float) -> AbstractNoise:
+    """The noise of an image that is divided by a unit."""
+    if unit == 1:
+        return noise
+    if isinstance(noise, NoiseMap):
+        sigma = plain(noise.sigma_map, "sigma_map") / unit
+        return eqx.tree_at(lambda n: n.sigma_map, noise, sigma)
+    if isinstance(noise, PoissonNoise):
+        rms = plain(noise.background_rms, "background_rms") / unit
+        time = plain(noise.exposure_time, "exposure_time") * unit
+        return eqx.tree_at(lambda n: (n.background_rms, n.exposure_time), noise, (rms, time))
+    raise ValueError(
+        f"flux_unit changes the unit of NoiseMap and PoissonNoise; got {type(noise).__name__}. "
+        "Divide the image and the values of the noise by it, and leave flux_unit out."
+    )
 
 
 def checked_image(image: ArrayLike) -> np.ndarray:
@@ -185,7 +212,6 @@ def checked_psf(
 
 def checked_noise(noise: AbstractNoise, mask: np.ndarray, dtype: Any) -> AbstractNoise:
     """The same noise with arrays of the dtype, and harmless values where no pixel is used."""
-    check_is_noise(noise)
     values = {f.name: getattr(noise, f.name) for f in dataclasses.fields(noise)}
     checked = [checked_noise_value(n, v, mask, dtype) for n, v in values.items()]
     return eqx.tree_at(lambda n: [getattr(n, name) for name in values], noise, checked)

@@ -12,7 +12,7 @@ from numpyro_lens.observation import Observation
 from numpyro_lens.scene import Scene
 
 #: fields that are the size of a light
-_SIZES = ("R_sersic", "sigma", "beta")
+_SIZES = ("R_sersic", "Rs", "sigma", "beta")
 #: A Gaussian of this many samples has its flux to 3 %, wherever it lies among them.
 _LEAST_SAMPLES = 0.5
 _LEAST_INDEX = 0.36

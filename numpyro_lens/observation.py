@@ -12,6 +12,7 @@ import numpy as np
 
 from numpyro_lens._completion import own_names
 from numpyro_lens._observation_checks import (
+    check_flux_unit,
     check_is_noise,
     check_num_sub_pixels,
     check_pixels,
@@ -22,6 +23,7 @@ from numpyro_lens._observation_checks import (
     checked_matrix,
     checked_noise,
     checked_psf,
+    in_flux_unit,
     without_masked,
 )
 from numpyro_lens._types import Array, ArrayLike, Image, Mask, Matrix, Scalar
@@ -47,6 +49,8 @@ class Observation(eqx.Module):
         psf: `PSF` or `GaussianPSF`; none by default.
         mask: ``(ny, nx)``, True uses the pixel; all of them by default.
         supersampling: sub-pixels per pixel side, a multiple of the sampling of the PSF.
+        flux_unit: the flux that counts as one [unit of the image]. Image and noise are divided by
+            it, and amplitudes are in it per arcsec², as images of 1e-20 need in 32 bit.
         sky_position: right ascension and declination of (0, 0) [degree], for files and for the
             compass on pictures; x then grows with right ascension, y with declination.
 
@@ -87,10 +91,14 @@ class Observation(eqx.Module):
         psf: PSF | GaussianPSF | None = None,
         mask: ArrayLike | None = None,
         supersampling: int = 2,
+        flux_unit: float = 1.0,
         sky_position: ArrayLike | None = None,
     ) -> None:
         mask = without_masked(image, mask)
-        image = checked_image(image)
+        check_is_noise(noise)
+        check_flux_unit(flux_unit)
+        image = checked_image(image) / flux_unit
+        noise = in_flux_unit(noise, flux_unit)
         mask = checked_mask(mask, image.shape)
         check_pixels(image, mask, "`image`", np.isfinite, "finite")
         check_range(image, mask, "image")

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 import equinox as eqx
 
 from numpyro_lens._completion import own_names
+from numpyro_lens._printing import with_values
 from numpyro_lens._types import Coordinates, Field, Scalar, Scaling
 from numpyro_lens.light import AbstractLight, Lights, as_light
 from numpyro_lens.mass import AbstractMass, ConvergenceSheet, Masses, as_mass
@@ -37,6 +38,9 @@ class Plane(eqx.Module):
     def __init__(self, mass: Masses | None = None, light: Lights | None = None) -> None:
         self.mass = None if _is_nothing(mass) else as_mass(mass)
         self.light = None if _is_nothing(light) else as_light(light, "light")
+
+    def __repr__(self) -> str:
+        return with_values(self)
 
 
 def _is_nothing(profiles: Any) -> bool:
@@ -74,6 +78,9 @@ class Scene(eqx.Module):
 
     planes: tuple[Plane, ...]
     scaling: Scaling | None = None
+
+    def __repr__(self) -> str:
+        return with_values(self)
 
     def __check_init__(self) -> None:
         num, shape = len(self.planes), getattr(self.scaling, "shape", None)

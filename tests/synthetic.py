@@ -1,8 +1,9 @@
-"""A result with the shape of a real one, without the fitting."""
+"""Results with the shape of real ones, without the fitting."""
 
 import jax
 import numpy as np
 import numpyro.distributions as dist
+from scipy.stats import norm
 
 import numpyro_lens as nl
 from numpyro_lens.fitting import LensFit
@@ -65,3 +66,16 @@ def fitted(model=model, *args, kind=LensFit):
         settings={"hmc": {"num_chains": 4}},
         **shared,
     )
+
+
+def calibrated(num=100):
+    """A calibration whose ranks are as even as they can be."""
+    lines = []
+    for number, rank in enumerate(np.linspace(0, 99, num).round().astype(int).tolist()):
+        z = norm.ppf((rank + 0.5) / 100)
+        own = {"lens.theta_E": {"rank": rank, "mean": 0.5 - 0.01 * z, "sd": 0.01}}
+        ranks = {"parameters": own, "log density": rank, "joint": (7 * rank) % 100}
+        how = {"converged": True, "explained": True, "other_modes": 0, "min_ess": 500.0}
+        truth = {"lens.theta_E": 0.5}
+        lines.append({"fit": number, "truth": truth, **how, "hmc": ranks, "vi": ranks})
+    return nl.Calibration(tuple(lines), 99, {"lens.theta_E": 0.1})

@@ -39,7 +39,10 @@ def wrong_name(observation):
 
 not_a_function = 3
 """
-RESULTS = {"posterior.nc", "summary.csv", "derived.csv", "fit.png", "corner.png", "manifest.json"}
+RESULTS = {
+    *("posterior.nc", "summary.csv", "derived.csv"),
+    *("fit.png", "corner.png", "corner.pdf", "manifest.json"),
+}
 STAGES = {"map.npz", "svi.npz"}
 
 

@@ -224,6 +224,80 @@ def test_pixelated_parts_are_left_out_with_a_word(tmp_path):
     assert_same(scene.mass, SCENE.mass)
 
 
+def without_values(profile):
+    for parameter in profile["parameters"].values():
+        parameter["point_estimate"]["value"] = None
+
+
+def test_a_profile_before_its_fit_is_left_out_with_a_word(tmp_path):
+    def change(entities):
+        without_values(entities[0]["light_model"][0])
+
+    with pytest.warns(UserWarning, match="Sersic of 'lens' is left out: none of its parameters"):
+        scene = read_coolest(template(tmp_path, change))
+    assert isinstance(scene.lens_light, nl.light.Uniform)
+    assert_same(scene.mass, SCENE.mass)
+
+
+@pytest.mark.filterwarnings("ignore:.*is left out")
+def test_a_template_of_which_nothing_is_left_is_an_error(tmp_path):
+    def change(entities):
+        for entity in entities:
+            for profile in entity["mass_model"] + entity.get("light_model", []):
+                without_values(profile)
+        entities[-1]["light_model"] = [{"type": "PixelatedRegularGrid", "parameters": {}}]
+
+    with pytest.raises(ValueError, match="no profile with values: it holds pixels, or a model bef"):
+        read_coolest(template(tmp_path, change))
+
+
+def test_all_parameters_without_a_value_are_named(tmp_path):
+    def change(entities):
+        for name in ("q", "phi"):
+            lens_parameters(entities)[name]["point_estimate"]["value"] = None
+
+    with pytest.raises(ValueError, match="no point estimate of q, phi and no median: the template"):
+        read_coolest(template(tmp_path, change))
+
+
+def pickled(part):
+    """As jsonpickle writes lists of COOLEST's own classes."""
+    if isinstance(part, dict):
+        return {"py/object": "coolest.Part"} | {name: pickled(v) for name, v in part.items()}
+    if isinstance(part, list):
+        return {"py/object": "coolest.List", "py/seq": [pickled(value) for value in part]}
+    return part
+
+
+def test_the_files_of_their_python_package(tmp_path):
+    path = template(tmp_path, lambda entities: None)
+    content = json.loads(path.read_text())
+    content["lensing_entities"] = pickled(content["lensing_entities"])
+    for entity in content["lensing_entities"]["py/seq"]:
+        for profile in entity["mass_model"]["py/seq"]:
+            del profile["parameters"]["py/object"]
+        for profile in entity.get("light_model", {"py/seq": []})["py/seq"]:
+            del profile["parameters"]["py/object"]
+    path.write_text(json.dumps(content))
+    assert_same(read_coolest(path), SCENE)
+
+
+def test_light_between_lens_and_source_is_an_error(tmp_path):
+    def change(entities):
+        between = json.loads(json.dumps(entities[-1])) | {"redshift": 1.5, "name": "companion"}
+        entities.append(between)
+
+    with pytest.raises(ValueError, match="light between it and the lens, of companion"):
+        read_coolest(template(tmp_path, change))
+
+    def with_pixels(entities):
+        change(entities)
+        entities[-1]["light_model"] = [{"type": "IrregularGrid", "parameters": {}}]
+
+    with pytest.warns(UserWarning, match="IrregularGrid of 'companion'"):
+        assert_same(read_coolest(template(tmp_path, with_pixels)), SCENE)
+
+
 def test_mass_alone(tmp_path):
     scene = read_coolest(template(tmp_path, lambda entities: None, mass_only=True))
     assert scene.source is None

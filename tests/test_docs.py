@@ -185,6 +185,7 @@ def test_notebook_runs_small(notebook, tmp_path):
 def test_documentation_builds_without_a_warning(tmp_path):
     pytest.importorskip("sphinx")
     pytest.importorskip("myst_nb")
+    pytest.importorskip("sphinx_copybutton")
     command = [sys.executable, "-m", "sphinx", "-W", "-q", "-D", "nb_execution_mode=off"]
     done = subprocess.run(
         [*command, str(ROOT / "docs"), str(tmp_path)], capture_output=True, text=True, check=False

@@ -102,6 +102,10 @@ THEIR_LIGHTS = {
     "GAUSSIAN_ELLIPSE": {"amp": 2.0, "sigma": 0.4, **SHAPE},
     "MULTI_GAUSSIAN": {"amp": [2.0, 1.0], "sigma": [0.3, 0.9], **ROUND},
     "MULTI_GAUSSIAN_ELLIPSE": {"amp": [2.0, 1.0], "sigma": [0.3, 0.9], **SHAPE},
+    "HERNQUIST": {"amp": 2.0, "Rs": 0.4, **ROUND},
+    "HERNQUIST_ELLIPSE": {"amp": 2.0, "Rs": 0.4, **SHAPE},
+    "PJAFFE": {"amp": 2.0, "Ra": 1.5, "Rs": 0.2, **ROUND},
+    "CHAMELEON": {"amp": 0.8, "w_c": 0.1, "w_t": 0.9, **SHAPE},
     "SHAPELETS": {"amp": [2.0, 1.0, -0.5], "n_max": 1, "beta": 0.4, **ROUND},
     "UNIFORM": {"amp": 2.0},
 }

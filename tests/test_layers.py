@@ -13,13 +13,20 @@ import numpyro_lens
 
 ROOT = Path(numpyro_lens.__file__).parent
 PHYSICS = [
-    ["_types", "_constants", "_completion", "_hdf5", "numerics", "coordinates"],
+    ["_types", "_constants", "_completion", "_printing", "_hdf5", "numerics", "coordinates"],
     ["mass", "light", "psf", "noise", "cosmology"],
     ["scene", "lensing", "images"],
     ["_observation_checks", "observation", "pixels", "limits", "simulate", "linear"],
 ]
 GENERIC = ["density", "sampler", "infer"]
-ROWS = [*PHYSICS, GENERIC, ["priors", "models"], ["plot"], ["fitting", "gigalens", "population"]]
+ROWS = [
+    *PHYSICS,
+    GENERIC,
+    ["priors", "models"],
+    ["plot"],
+    ["fitting", "gigalens", "population"],
+    ["calibration"],
+]
 EDGE = {
     "_interrupt",
     "io",
@@ -102,6 +109,7 @@ INSIDE = {
         "galaxy",
     ],
     "fleet": ["rows", "table", "worker", "cluster", "queue", "live", "gallery", "running"],
+    "calibration": ["statistics", "simulate", "ranking", "lines", "result", "run"],
     "gigalens": [
         "spellings",
         "profile",
@@ -120,6 +128,7 @@ INSIDE = {
         "inference",
         "jax",
         "tf",
+        "forks",
     ],
 }
 

@@ -4,6 +4,7 @@ import base64
 import io
 import re
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,8 +12,8 @@ import pytest
 from astropy import units
 from matplotlib.image import imread
 
-from numpyro_lens.light import Gaussian
-from numpyro_lens.noise import NoiseMap, PoissonNoise
+from numpyro_lens.light import Gaussian, Sersic
+from numpyro_lens.noise import AbstractNoise, NoiseMap, PoissonNoise
 from numpyro_lens.observation import Observation
 from numpyro_lens.psf import PSF, GaussianPSF
 from numpyro_lens.simulate import render
@@ -233,11 +234,69 @@ def test_fluxes_whose_squares_do_not_fit_are_an_error(unit):
     """In 32 bit the variance of a noise of 5e-22 is zero, and the log density NaN."""
     image = np.full((5, 6), unit)
     for noise in (NoiseMap(0.05 * unit), PoissonNoise(0.05 * unit, 100 / unit)):
-        with pytest.raises(ValueError, match="Multiply image and noise by"):
+        with pytest.raises(ValueError, match=r"Write flux_unit=1e[-+]\d\d, by"):
             Observation(image, pixel_scale=0.1, noise=noise)
         with jax.enable_x64(True):
             Observation(image, pixel_scale=0.1, noise=noise)
     Observation.blank((5, 6), pixel_scale=0.1, noise=NoiseMap(1e-14))
+    with pytest.raises(ValueError, match="Write flux_unit"):
+        Observation.blank((5, 6), pixel_scale=0.1, noise=NoiseMap(1.0)).with_image(
+            1e20 * image / unit
+        )
+
+
+NOISES = {
+    "number": lambda unit: NoiseMap(0.05 * unit),
+    "map": lambda unit: NoiseMap(np.full((5, 6), 0.05 * unit)),
+    "photons": lambda unit: PoissonNoise(0.05 * unit, 100 / unit),
+    "exposure map": lambda unit: PoissonNoise(0.05 * unit, np.full((5, 6), 100 / unit)),
+}
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1e-19, 1e30])
+@pytest.mark.parametrize("noise", NOISES.values(), ids=NOISES)
+def test_a_flux_unit_gives_the_image_of_that_unit(unit, noise):
+    image = np.linspace(-1.0, 3.0, 30).reshape(5, 6)
+    found = Observation(image * unit, pixel_scale=0.1, noise=noise(unit), flux_unit=unit)
+    expected = Observation(image, pixel_scale=0.1, noise=noise(1.0))
+    assert eqx.tree_equal(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("noise", NOISES.values(), ids=NOISES)
+def test_the_posterior_in_another_flux_unit_is_the_same(noise):
+    r"""The log density of n pixels differs by :math:`n \log u`, whatever the parameters."""
+    unit, image = 1e-6, np.linspace(-1.0, 3.0, 30).reshape(5, 6)
+
+    def log_density(observation, amp):
+        light = Sersic(amp=amp, R_sersic=0.2, n_sersic=1.0)
+        model = render(observation, lens_light=light)
+        sigma = observation.noise.sigma(model)
+        return jax.scipy.stats.norm.logpdf(observation.image, model, sigma).sum()
+
+    with jax.enable_x64(True):
+        data = {"pixel_scale": 0.1, "noise": noise(unit)}
+        plain = Observation(image * unit, **data)
+        scaled = Observation(image * unit, flux_unit=unit, **data)
+        found = [log_density(scaled, a) - log_density(plain, a * unit) for a in (3.0, 200.0)]
+    np.testing.assert_allclose(found, 30 * np.log(unit), rtol=1e-12)
+
+
+def test_a_noise_of_ones_own_is_divided_by_its_author():
+    class OwnNoise(AbstractNoise):
+        rms: float
+
+        def variance(self, model_image):
+            return self.rms**2 + 0.0 * model_image
+
+    with pytest.raises(ValueError, match="NoiseMap and PoissonNoise; got OwnNoise"):
+        Observation.blank((5, 6), pixel_scale=0.1, noise=OwnNoise(1.0), flux_unit=1e-3)
+
+
+@pytest.mark.wrong_types
+@pytest.mark.parametrize("unit", [0.0, -1.0, np.nan, np.inf, units.nJy, "1e-20"])
+def test_a_flux_unit_is_a_positive_number(unit):
+    with pytest.raises(ValueError, match="`flux_unit` is the flux that counts as one"):
+        Observation.blank((5, 6), pixel_scale=0.1, noise=NoiseMap(1.0), flux_unit=unit)
 
 
 def test_more_sub_pixels_than_memory_holds_are_an_error():

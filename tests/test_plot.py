@@ -106,6 +106,14 @@ def test_masked_pixels_are_hatched(scene):
     assert len(axes[1].collections) == 2  # the model and the line around the fitted pixels
 
 
+def test_the_line_around_fitted_pixels_has_a_legend(scene):
+    mask = np.ones((30, 36), dtype=bool)
+    mask[:, :6] = False
+    _, axes = plot.plot_fit(fit_of(scene, mask=mask))
+    labels = [text.get_text() for text in axes[1].get_legend().texts]
+    assert labels == ["fitted pixels", "critical curves"]
+
+
 @pytest.mark.parametrize("missing", ["mass", "source", "lens_light"])
 def test_parts_may_be_missing(scene, missing, tmp_path):
     figure, _ = plot.plot_fit(fit_of(without(scene, missing)))
@@ -351,6 +359,40 @@ def test_corner_shows_a_truth_outside_the_draws(posterior):
 def test_corner_lists_the_sites_when_a_name_is_wrong(posterior, names):
     with pytest.raises(ValueError, match=r"lens\.theta_E, lens\.e1"):
         plot.plot_corner(posterior, var_names=names)
+
+
+LENS = ["theta_E", "gamma", "e1", "e2", "center_x", "center_y"]
+LIGHT = ["amp", "R_sersic", "n_sersic", "e1", "e2", "center_x", "center_y"]
+
+
+@pytest.fixture
+def many():
+    """A posterior of fifteen parameters, eight of the mass."""
+    names = [f"lens.{field}" for field in LENS] + [f"bulge.{field}" for field in LIGHT]
+    draws = np.random.default_rng(0).normal(size=(2, 50))
+    names += ["shear.gamma1", "shear.gamma2"]
+    return SimpleNamespace(samples=dict.fromkeys(names, draws))
+
+
+def test_a_corner_of_many_parameters_is_of_the_mass_and_says_so(many):
+    figure, axes = plot.plot_corner(many)
+    shown = [axis.get_xlabel() for axis in axes[-1]]
+    assert len(shown) == 8
+    assert {label.split()[0] for label in shown} == {"lens", "shear"}
+    assert figure.texts[-1].get_text() == "the mass: 8 of 15 parameters"
+    everything = list(many.samples)
+    assert plot.plot_corner(many, everything[:14])[1].shape == (14, 14)
+
+
+def test_a_corner_of_many_parameters_without_a_mass_is_of_all():
+    names = [f"a{number}" for number in range(13)]
+    assert _corner._readable(names) == names
+
+
+def test_every_component_has_a_page(many, tmp_path):
+    plot.write_corners(tmp_path / "corner.pdf", many)
+    text = (tmp_path / "corner.pdf").read_bytes()
+    assert text.count(b"/Type /Page ") == 3
 
 
 def test_corner_survives_a_constant(tmp_path):

@@ -198,3 +198,14 @@ def test_a_plane_takes_profiles_of_its_kinds():
         Plane(light=SIS(1.0))
     with pytest.raises(TypeError, match="got Gaussian"):
         Plane(mass=GLOW)
+
+
+def test_a_scene_prints_its_values():
+    scene = Scene.of(
+        mass=SIS(theta_E=jnp.asarray(1.234567)), source=Gaussian(amp=np.float32(2.0), sigma=0.1)
+    )
+    for text in (repr(scene), str(scene.planes[0]), str(scene.mass)):
+        assert "theta_E=1.235" in text
+    assert "amp=2.0" in repr(scene.source)
+    assert "theta_E=f32[3]" in repr(SIS(theta_E=jnp.ones(3)))
+    jax.make_jaxpr(lambda theta_E: repr(SIS(theta_E=theta_E)) and theta_E)(1.0)  # while tracing

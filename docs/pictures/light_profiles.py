@@ -16,6 +16,8 @@ PROFILES = {
     "MultiGaussian": light.MultiGaussian(
         amp=np.array([1.0, 8.0]), sigma=np.array([0.15, 0.9]), **SHAPE
     ),
+    "Hernquist": light.Hernquist(amp=20.0, Rs=0.4, **SHAPE),
+    "DPIE": light.DPIE(amp=10.0, Ra=0.1, Rs=1.0, **SHAPE),
     "Moffat": light.Moffat(amp=5.0, alpha=0.3, beta=2.0),
     "Shapelets": light.Shapelets(
         amp=np.array([4.0, 0.5, -1.0, 1.5, 2.0, -1.0, 0.5, -1.0, 0.5, 1.0]), beta=0.4

@@ -1,10 +1,10 @@
 """The command line: ``demo``, ``look``, ``fit``, ``resume``, ``fleet``, ``report`` and the rest.
 
 Results go to standard output, progress and errors to standard error. Exit codes: 0 a good fit, or
-the command did what it was asked; 1 the fit finished and its chains disagree; 3 its chains agree,
-and the data are not explained or another mode is within reach; 4 the fit finished and a file could
-not be written; 2 bad input; 130 interrupted. A bug shows its traceback and leaves with 1, Python's
-code for it.
+the command did what it was asked; 1 the fit finished and its chains disagree, or a model is not
+calibrated; 3 its chains agree, and the data are not explained or another mode is within reach; 4
+the fit finished and a file could not be written; 2 bad input; 130 interrupted. A bug shows its
+traceback and leaves with 1, Python's code for it.
 """
 
 import os
@@ -15,6 +15,7 @@ import typer
 
 from numpyro_lens import __version__
 from numpyro_lens.cli._cache import use_cache
+from numpyro_lens.cli._calibrate import calibrate
 from numpyro_lens.cli._fit import demo, fit
 from numpyro_lens.cli._fleet import fleet
 from numpyro_lens.cli._info import info, new_model
@@ -46,7 +47,7 @@ def _options(
     """Fit strong gravitational lenses: MAP, SVI, HMC, diagnostics."""
 
 
-for _command in (demo, look, fit, resume, fleet, predict, report, info, new_model):
+for _command in (demo, look, fit, resume, fleet, predict, report, calibrate, info, new_model):
     app.command()(_command)
 
 

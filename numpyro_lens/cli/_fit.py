@@ -23,6 +23,7 @@ from numpyro_lens.cli._reading import (
     ExposureOption,
     ExposureTime,
     FlagsOption,
+    FluxUnit,
     ImageArgument,
     ImageExt,
     MaskOption,
@@ -122,6 +123,7 @@ def fit(
     mask_radius: MaskRadius = None,
     supersampling: Supersampling = 2,
     psf_sampling: PsfSampling = None,
+    flux_unit: FluxUnit = None,
     out: OutOption = Path("numpyro-lens-fit"),
     overwrite: OverwriteOption = False,
     seed: SeedOption = 0,
@@ -137,10 +139,10 @@ def fit(
 
     Example: numpyro-lens fit epl-shear-sersic lens.fits --psf PSF --noise RMS --out fit/
 
-    Writes posterior.nc, summary.csv, derived.csv, fit.png, corner.png and manifest.json, and after
-    each stage map.npz and svi.npz. Exit code 0: good; 1: not converged; 3: converged, and the data
-    not explained, another mode within reach, or a doubt; 4: a file could not be written; 2: bad
-    input; 130: interrupted.
+    Writes posterior.nc, summary.csv, derived.csv, fit.png, corner.png, corner.pdf and
+    manifest.json, and after each stage map.npz and svi.npz. Exit code 0: good; 1: not converged;
+    3: converged, and the data not explained, another mode within reach, or a doubt; 4: a file
+    could not be written; 2: bad input; 130: interrupted.
     """
     given = locals()
     with one_line_errors(debug):

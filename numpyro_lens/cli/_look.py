@@ -12,6 +12,7 @@ from numpyro_lens.cli._reading import (
     ExposureOption,
     ExposureTime,
     FlagsOption,
+    FluxUnit,
     ImageArgument,
     ImageExt,
     MaskOption,
@@ -48,6 +49,7 @@ def look(
     mask_radius: MaskRadius = None,
     supersampling: Supersampling = 2,
     psf_sampling: PsfSampling = None,
+    flux_unit: FluxUnit = None,
     out: Annotated[Path, typer.Option(help="The picture to write.")] = Path("look.png"),
     debug: DebugOption = False,
 ) -> None:

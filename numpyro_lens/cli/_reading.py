@@ -60,11 +60,15 @@ Supersampling = Annotated[int, typer.Option(help="Sub-pixels a side of the model
 PsfSampling = Annotated[
     int | None, typer.Option(help="PSF samples per pixel side.  [default: its SAMPLING card, or 1]")
 ]
+FluxUnit = Annotated[
+    float | None,
+    typer.Option(help="Flux that counts as one: image and noise are divided by it.  [default: 1]"),
+]
 
 _COMPANIONS = ("psf", "noise", "weight", "variance", "exposure", "mask")
 _PLAIN = (
     *("image_ext", "background_rms", "exposure_time", "pixel_scale", "center", "cutout"),
-    *("flags", "mask_radius", "supersampling", "psf_sampling"),
+    *("flags", "mask_radius", "supersampling", "psf_sampling", "flux_unit"),
 )
 
 

@@ -25,7 +25,9 @@ EssOption = Annotated[
     float | None,
     typer.Option(help="Draw until bulk and tail ESS reach this.  [default: what the verdict asks]"),
 ]
-ProgressOption = Annotated[bool, typer.Option("--progress/--no-progress", help="Progress bars.")]
+ProgressOption = Annotated[
+    bool, typer.Option("--progress/--no-progress", help="Say how far it is.")
+]
 CacheOption = Annotated[
     bool,
     typer.Option("--cache/--no-cache", help="Keep compiled functions for the next call."),

@@ -8,6 +8,7 @@ from numpyro_lens.density.model import AbstractMarginal as AbstractMarginal
 from numpyro_lens.density.model import Site as Site
 from numpyro_lens.density.model import Sites as Sites
 from numpyro_lens.density.model import Target as Target
+from numpyro_lens.density.model import base_distribution as base_distribution
 from numpyro_lens.density.model import conditioned as conditioned
 from numpyro_lens.density.model import flat_model as flat_model
 from numpyro_lens.density.model import flat_site as flat_site

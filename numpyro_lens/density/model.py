@@ -44,6 +44,14 @@ class AbstractMarginal(dist.Distribution):
         """
 
     @abc.abstractmethod
+    def prior(self, key: AnyArray) -> dict[str, AnyArray]:
+        """A draw of those variables from their prior, by name.
+
+        Args:
+            key: of ``jax.random.key``.
+        """
+
+    @abc.abstractmethod
     def given(self, variables: dict[str, AnyArray]) -> dist.Distribution:
         """The distribution for given values of those variables."""
 
@@ -284,10 +292,11 @@ def _is_latent(site: dict[str, Any]) -> bool:
 
 def _is_fixed(site: dict[str, Any]) -> bool:
     """Whether the prior is one value, which nothing moves."""
-    return not site["is_observed"] and isinstance(_base(site["fn"]), dist.Delta)
+    return not site["is_observed"] and isinstance(base_distribution(site["fn"]), dist.Delta)
 
 
-def _base(fn: Any) -> Any:
+def base_distribution(fn: Any) -> Any:
+    """What a distribution wraps: without its masks, event dimensions and transforms."""
     while hasattr(fn, "base_dist"):
         fn = fn.base_dist
     return fn
@@ -302,7 +311,7 @@ def _drawn(model: Callable, key: AnyArray) -> Callable:
 
     def improper(site: dict[str, Any]) -> AnyArray | None:
         is_open = site["type"] == "sample" and not site["is_observed"]
-        if not is_open or not isinstance(_base(site["fn"]), dist.ImproperUniform):
+        if not is_open or not isinstance(base_distribution(site["fn"]), dist.ImproperUniform):
             return None
         transform = bijection(site["fn"].support)
         shape = transform.inverse_shape(site["fn"].shape())

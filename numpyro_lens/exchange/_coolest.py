@@ -112,8 +112,9 @@ def write_coolest(
 def read_coolest(path: str | PathLike, observation: Observation | None = None) -> Scene:
     """Mass and light of a COOLEST template, at the point estimates or else at the medians.
 
-    Pixelated parts are left out, which a warning says. The entities of the largest redshift are the
-    source; where redshifts are missing, the one galaxy without mass is.
+    Pixelated parts, and profiles without any value, as before a fit, are left out, which a warning
+    says. The entities of the largest redshift are the source; where redshifts are missing, the one
+    galaxy without mass is.
 
     Args:
         path: the JSON file.
@@ -125,9 +126,10 @@ def read_coolest(path: str | PathLike, observation: Observation | None = None) -
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is no template, a profile has no counterpart, a parameter is missing,
-            unknown, without a value or out of its range, there is more than one lens plane, or
-            which galaxy the source is cannot be told.
+        ValueError: the file is no template, nothing of it can be read, a profile has no
+            counterpart, a parameter is missing, unknown, without a value or out of its range, there
+            is more than one lens plane or source plane, or which galaxy the source is cannot be
+            told.
 
     Example:
         >>> import numpyro_lens as nl
@@ -144,11 +146,17 @@ def read_coolest(path: str | PathLike, observation: Observation | None = None) -
     sources = _sources(entities)
     lenses = [entity for entity in entities if entity not in sources]
     _check_one_plane(lenses, sources)
-    return Scene.of(
-        mass=_read(lenses, "mass_model", _MASSES, turn),
-        source=_read(sources, "light_model", _LIGHTS, turn),
-        lens_light=_read(lenses, "light_model", _LIGHTS, turn),
-    )
+    parts = {
+        "mass": _read(lenses, "mass_model", _MASSES, turn),
+        "source": _read(sources, "light_model", _LIGHTS, turn),
+        "lens_light": _read(lenses, "light_model", _LIGHTS, turn),
+    }
+    if all(part is None for part in parts.values()):
+        raise ValueError(
+            f"{str(path)!r} has no profile with values: it holds pixels, or a model before its "
+            "fit. Give the template that a fit has written."
+        )
+    return Scene.of(**parts)
 
 
 def _image_axes(observation: Observation) -> np.ndarray:
@@ -337,6 +345,17 @@ def _check_one_plane(
             "numpyro_lens has one lens plane; the file has mass at the redshifts "
             f"{', '.join(map(str, sorted(planes, key=str))) or 'of the source'}."
         )
+    near = max((z for z in planes if z is not None), default=math.inf)
+    if between := [e for e in lenses if (e.get("redshift") or 0.0) > near and _has_profile(e)]:
+        raise ValueError(
+            "read_coolest reads one source, at the largest redshift; the file has light between it "
+            f"and the lens, of {', '.join(str(entity.get('name')) for entity in between)}. Take "
+            "all but one source out of the file."
+        )
+
+
+def _has_profile(entity: Mapping[str, Any]) -> bool:
+    return any(profile.get("type") not in _PIXELS for profile in entity.get("light_model") or [])
 
 
 def _read(
@@ -346,19 +365,23 @@ def _read(
         _from_template(profile, known, turn)
         for entity in entities
         for profile in entity.get(model) or []
-        if not _is_pixels(profile, entity)
+        if not _is_left_out(profile, entity)
     ]
     join = mass.as_mass if known is _MASSES else light.as_light
     return join(profiles) if profiles else None
 
 
-def _is_pixels(profile: Mapping[str, Any], entity: Mapping[str, Any]) -> bool:
-    if profile.get("type") not in _PIXELS:
+def _is_left_out(profile: Mapping[str, Any], entity: Mapping[str, Any]) -> bool:
+    """Whether it is pixels, or a profile before a fit; said once."""
+    parameters = profile.get("parameters") or {}
+    if profile.get("type") in _PIXELS:
+        why = "pixels are no profile here"
+    elif parameters and all(_estimate(parameter) is None for parameter in parameters.values()):
+        why = "none of its parameters has a point estimate or a median"
+    else:
         return False
-    warnings.warn(
-        f"{profile['type']} of {entity.get('name')!r} is left out: pixels are no profile here.",
-        stacklevel=2,
-    )
+    name = entity.get("name")
+    warnings.warn(f"{profile.get('type')} of {name!r} is left out: {why}.", stacklevel=4)
     return True
 
 
@@ -376,6 +399,7 @@ def _from_template(profile: Mapping[str, Any], known: Sequence[_Entry], turn: np
             f"COOLEST's {entry.name} has the parameters {', '.join(sorted(wanted))}; missing: "
             f"{', '.join(missing) or 'none'}, unknown: {', '.join(unknown) or 'none'}."
         )
+    _check_estimates(profile)
     values = {name: _value(profile, name) for name in given}
     return entry.kind(**_our_fields(values, entry.names, turn))
 
@@ -389,16 +413,23 @@ def _their_names(entry: _Entry) -> set[str]:
     return set(entry.names) | shear | centre | ellipse
 
 
-def _value(profile: Mapping[str, Any], name: str) -> float:
-    """The point estimate, or else the median of the posterior."""
-    parameter = profile["parameters"][name]
-    estimates = parameter.get("point_estimate") or {}, parameter.get("posterior_stats") or {}
-    value = estimates[0].get("value")
-    value = estimates[1].get("median") if value is None else value
-    if value is None:
+def _estimate(parameter: Mapping[str, Any]) -> Any:
+    """The point estimate, or else the median of the posterior; None without both."""
+    value = (parameter.get("point_estimate") or {}).get("value")
+    return (parameter.get("posterior_stats") or {}).get("median") if value is None else value
+
+
+def _check_estimates(profile: Mapping[str, Any]) -> None:
+    parameters = profile["parameters"].items()
+    if lacking := [name for name, parameter in parameters if _estimate(parameter) is None]:
         raise ValueError(
-            f"{profile['type']} has no point estimate of {name} and no median: give it a value."
+            f"{profile['type']} has no point estimate of {', '.join(lacking)} and no median: the "
+            "template is of a model before its fit. Give the one that a fit has written, or values."
         )
+
+
+def _value(profile: Mapping[str, Any], name: str) -> float:
+    value = _estimate(profile["parameters"][name])
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not (is_number and -_LARGEST < value < _LARGEST):  # also of an integer that no float holds
         raise ValueError(f"{name} of {profile['type']} must be a finite number; it is {value!r}.")

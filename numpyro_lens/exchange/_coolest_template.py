@@ -26,7 +26,7 @@ def entities_of(path: Path) -> list[Mapping[str, Any]]:
         ValueError: the file is no template.
     """
     try:
-        entities = json.loads(path.read_text(encoding="utf-8"))["lensing_entities"]
+        entities = _plain(json.loads(path.read_text(encoding="utf-8"))["lensing_entities"])
     except FileNotFoundError:
         raise FileNotFoundError(f"no such file: {str(path)!r}. Give a COOLEST template.") from None
     except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -42,6 +42,16 @@ def entities_of(path: Path) -> list[Mapping[str, Any]]:
             for profile in entity.get(model) or []:
                 _check_profile(profile, model, path)
     return entities
+
+
+def _plain(part: Any) -> Any:
+    """Lists where jsonpickle has objects with a sequence, as in the files ``*_pyAPI.json``."""
+    if isinstance(part, Mapping):
+        sequence = part.get("py/seq")
+        if isinstance(sequence, list):
+            return _plain(sequence)
+        return {name: _plain(value) for name, value in part.items()}
+    return [_plain(value) for value in part] if isinstance(part, list) else part
 
 
 def _check_profile(profile: Any, model: str, path: Path) -> None:

@@ -35,6 +35,7 @@ _MASSES: dict[type, str] = {
 _LIGHTS: dict[type, str] = {
     light.Sersic: "SERSIC_ELLIPSE",
     light.Gaussian: "GAUSSIAN_ELLIPSE",
+    light.Hernquist: "HERNQUIST_ELLIPSE",
     light.Uniform: "UNIFORM",
 }
 _PARTS = {

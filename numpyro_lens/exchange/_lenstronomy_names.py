@@ -104,21 +104,28 @@ def _chameleon(
     center_x: Any = 0.0,
     center_y: Any = 0.0,
 ) -> mass.AbstractMass:
-    """Two isothermal ellipsoids, normalised by the round one's deflection at one arcsecond."""
+    """The difference of two isothermal ellipsoids."""
+    theta_E, *cores = _chameleon_sizes(alpha_1, w_c, w_t, e1, e2)
+    inner, outer = (
+        mass.NIE(sign * theta_E, e1, e2, core, center_x, center_y)
+        for sign, core in zip((1, -1), cores, strict=True)
+    )
+    return inner + outer
+
+
+def _chameleon_sizes(
+    alpha_1: Any, w_c: Any, w_t: Any, e1: Any, e2: Any
+) -> tuple[float, float, float]:
+    """Einstein radius and cores of both, by the round one's deflection at one arcsecond."""
     if not w_t > w_c:
         raise ValueError(f"CHAMELEON has w_t > w_c; got w_c={w_c}, w_t={w_t}.")
 
     def unit(core: float) -> float:
         return np.sqrt(1.0 + core**2) - core
 
-    theta_E = alpha_1 / (unit(w_c) - unit(w_t))
     # 2 w / (1 + q) with q = (1 - |e|) / (1 + |e|)
     stretch = 1.0 + np.hypot(e1, e2)
-    inner, outer = (
-        mass.NIE(sign * theta_E, e1, e2, stretch * core, center_x, center_y)
-        for sign, core in ((1, w_c), (-1, w_t))
-    )
-    return inner + outer
+    return alpha_1 / (unit(w_c) - unit(w_t)), stretch * w_c, stretch * w_t
 
 
 def _gaussians(
@@ -172,6 +179,27 @@ def _sersic_of_angle(
 ) -> light.Sersic:
     e1, e2 = (float(e) for e in to_ellipticity(q, phi))
     return light.Sersic(amp, R_sersic, n_sersic, e1, e2, center_x, center_y)
+
+
+def _pseudo_jaffe(
+    amp: Any, Ra: Any, Rs: Any, center_x: Any = 0.0, center_y: Any = 0.0
+) -> light.DPIE:
+    return light.DPIE(amp, Ra, Rs, 0.0, 0.0, center_x, center_y)
+
+
+def _light_chameleon(
+    amp: Any,
+    w_c: Any,
+    w_t: Any,
+    e1: Any,
+    e2: Any,
+    center_x: Any = 0.0,
+    center_y: Any = 0.0,
+) -> light.DPIE:
+    """Normalised like the mass of this name: ``amp`` is a deflection there."""
+    theta_E, inner, outer = _chameleon_sizes(amp, w_c, w_t, e1, e2)
+    centre = 0.5 * theta_E * (1.0 / inner - 1.0 / outer)
+    return light.DPIE(centre, inner, outer, e1, e2, center_x, center_y)
 
 
 def _shapelets(
@@ -233,6 +261,10 @@ LIGHTS: dict[str, Callable] = {
     "GAUSSIAN_ELLIPSE": light.Gaussian,
     "MULTI_GAUSSIAN": _light_gaussians,
     "MULTI_GAUSSIAN_ELLIPSE": _light_gaussians,
+    "HERNQUIST": _without_e(light.Hernquist),
+    "HERNQUIST_ELLIPSE": light.Hernquist,
+    "PJAFFE": _pseudo_jaffe,
+    "CHAMELEON": _light_chameleon,
     "MOFFAT": light.Moffat,
     "SHAPELETS": _shapelets,
     "UNIFORM": light.Uniform,

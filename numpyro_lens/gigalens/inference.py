@@ -18,7 +18,7 @@ from numpyro_lens.fitting import LensFit, fit_target, source_map
 from numpyro_lens.gigalens.density import descend, log_prob_and_chi_square
 from numpyro_lens.gigalens.model import PhysicalModel, ProbabilisticModel, target_of
 from numpyro_lens.gigalens.optimizers import as_optax, is_optimizer
-from numpyro_lens.gigalens.results import Chains, Gaussian, Starts
+from numpyro_lens.gigalens.results import Chains, Gaussian, Starts, as_svi_result
 from numpyro_lens.gigalens.simulator import SimulatorConfig
 from numpyro_lens.infer import CrossChain, Target
 from numpyro_lens.infer.map import adam, prior_draws
@@ -99,8 +99,8 @@ class ModellingSequence(ModellingSequenceInterface):
     """
 
     target: Target
-    #: What HMC returns.
-    chains: ClassVar[type[Chains]] = Chains
+    #: Whether the chains have an axis for the devices, as those of GIGA-Lens 2.
+    chains_by_device: ClassVar[bool] = False
 
     def __init__(
         self, phys_model: PhysicalModel, prob_model: ProbabilisticModel, sim_config: SimulatorConfig
@@ -170,7 +170,7 @@ class ModellingSequence(ModellingSequenceInterface):
         shown = progress and pbar_interval > 0
         found = settings.run(self.target, jax.random.key(seed), start=start, progress=shown)
         _, chi_square = log_prob_and_chi_square(self.target, jnp.asarray(found.best))
-        return Starts.of(found, float(chi_square[0]))
+        return Starts(found, float(chi_square[0]))
 
     def _starts(self, start: Any, n_samples: int, seed: int) -> Any:
         """Unconstrained starts (n_samples, d) of whatever the user gave."""
@@ -253,7 +253,7 @@ class ModellingSequence(ModellingSequenceInterface):
             scale_tril=_scale_tril(init_scales, self.target.dim),
             progress=progress and pbar_interval > 0,
         )
-        return Gaussian.of(fitted)
+        return Gaussian(fitted)
 
     def HMC(
         self,
@@ -302,11 +302,10 @@ class ModellingSequence(ModellingSequenceInterface):
             max_results=num_results,
             make_map=source_map,
         )
-        if not isinstance(q_z, infer.SVIResult):
-            q_z = Gaussian.around(q_z, self.target)
-        shown = progress and pbar_interval > 0
-        result = settings.run(self.target, jax.random.key(seed), svi=q_z, progress=shown)
-        return self.chains.of(dataclasses.replace(result, seed=seed))
+        svi, shown = as_svi_result(q_z, self.target), progress and pbar_interval > 0
+        result = settings.run(self.target, jax.random.key(seed), svi=svi, progress=shown)
+        fit = LensFit.of(dataclasses.replace(result, seed=seed))
+        return Chains(fit, self.chains_by_device)
 
     def fit(self, seed: int = 0, **settings: Any) -> LensFit:
         """Run the three steps with settings that need no hand.

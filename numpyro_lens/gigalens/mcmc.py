@@ -8,6 +8,14 @@ import numpy as np
 from numpyro_lens.infer import diagnostics
 
 
+class Numbers(np.ndarray):
+    """An array with TensorFlow's way to an array of NumPy."""
+
+    def numpy(self) -> np.ndarray:
+        """The array itself."""
+        return np.asarray(self)
+
+
 def potential_scale_reduction(
     chains_states: Any, independent_chain_ndims: int = 1, split_chains: bool = False
 ) -> np.ndarray:
@@ -45,7 +53,8 @@ def potential_scale_reduction(
     between = z.mean(axis=0).var(axis=0, ddof=1)
     within = z.var(axis=0, ddof=1).mean(axis=0)
     total = (num - 1) / num * within + between
-    return (chains + 1) / chains * total / within - (num - 1) / (num * chains)
+    ratio = (chains + 1) / chains * total / within - (num - 1) / (num * chains)
+    return np.asarray(ratio).view(Numbers)
 
 
 def effective_sample_size(
@@ -74,7 +83,7 @@ def effective_sample_size(
     z = np.moveaxis(z, dims, range(1, 1 + len(dims)))
     rest = z.shape[1 + len(dims) :]
     z = z.reshape(z.shape[0], -1, int(np.prod(rest)))
-    return np.asarray(diagnostics.ess(z.swapaxes(0, 1), "bulk")).reshape(rest)
+    return np.asarray(diagnostics.ess(z.swapaxes(0, 1), "bulk")).reshape(rest).view(Numbers)
 
 
 def __getattr__(name: str) -> Any:

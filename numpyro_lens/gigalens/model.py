@@ -152,11 +152,13 @@ class ImageModel(ProbabilisticModel):
 
         Args:
             simulator: of the images.
-            z: vectors (n, d), or one (d,).
+            z: vectors (n, d), or one (d,), or lists and dicts of their entries.
 
         Returns:
             Two arrays (n,), or two numbers.
         """
+        if isinstance(z, list | tuple):
+            z = jnp.stack(self.pack_bij.inverse(z), axis=-1)
         z = jnp.asarray(z, jnp.result_type(float))
         target = self.target(simulator.phys_model, simulator.sim_config)
         values = log_prob_and_chi_square(target, z.reshape(-1, z.shape[-1]))

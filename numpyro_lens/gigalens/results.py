@@ -2,8 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import fields
-from typing import Any, Self
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,12 +18,17 @@ from numpyro_lens.infer import MAPResult, SVIResult
 
 
 class AsArray(NDArrayOperatorsMixin):
-    """What calculates as an array does, and has its methods."""
+    """What calculates as an array does, and has its methods, and those of a result it holds."""
 
     @property
     @abstractmethod
     def array(self) -> Any:
         """The array."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the array."""
+        return np.shape(self.array)
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.array, dtype=dtype)
@@ -37,9 +41,18 @@ class AsArray(NDArrayOperatorsMixin):
         return getattr(ufunc, method)(*plain, **settings)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or not hasattr(jax.Array, name):
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        return getattr(jnp.asarray(self.array), name)
+        result = self.__dict__.get("result")
+        if not name.startswith("_") and name in dir(result):
+            return getattr(result, name)
+        if not name.startswith("_") and hasattr(jax.Array, name):
+            return getattr(jnp.asarray(self.array), name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __repr__(self) -> str:
+        return repr(self.__dict__.get("result", self.array))
 
 
 class Called(np.ndarray):
@@ -82,67 +95,67 @@ class Solved(AsArray):
         return 2
 
 
-class Starts(MAPResult, AsArray):
+class Starts(AsArray):
     """All starts of a MAP search: an array (n_samples, d), which unpacks as the best of them.
 
-    ``best, lp, chisq = starts``, with ``best`` (1, d), as GIGA-Lens 2 returns it.
+    ``best, lp, chisq = starts``, with ``best`` (1, d), as GIGA-Lens 2 returns it. It has all that
+    `MAPResult` has.
+
+    Args:
+        result: of the search.
+        chi_square: reduced chi-square of its best start.
     """
 
-    @classmethod
-    def of(cls, result: MAPResult, chi_square: float) -> Self:
-        """The same result, with the reduced chi-square of its best start."""
-        starts = cls(**{field.name: getattr(result, field.name) for field in fields(result)})
-        starts.__dict__["chi_square"] = chi_square
-        return starts
+    def __init__(self, result: MAPResult, chi_square: float) -> None:
+        self.result, self.chi_square = result, chi_square
 
     @property
     def array(self) -> np.ndarray:
         """Unconstrained parameters (n_samples, d)."""
-        return self.params
+        return self.result.params
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.array[index]
 
     def __iter__(self) -> Iterator[Any]:
-        return iter((self.best, self.basins[0].log_density, self.__dict__["chi_square"]))
+        best = self.result.basins[0]
+        return iter((self.result.best, best.log_density, self.chi_square))
 
 
-class Gaussian(SVIResult):
+class Gaussian:
     """A Gaussian posterior in unconstrained space, with NumPyro's calls and with TFP's.
 
-    It unpacks as ``qz, losses``.
+    It unpacks as ``qz, losses``, and has all that `SVIResult` has.
+
+    Args:
+        result: of the fit.
     """
 
-    @classmethod
-    def of(cls, result: SVIResult) -> Self:
-        """The same result."""
-        values = {field.name: getattr(result, field.name) for field in fields(result)}
-        return cls(**values | {"mean": np.asarray(result.mean).view(Called)})
+    def __init__(self, result: SVIResult) -> None:
+        self.result = result
 
-    @classmethod
-    def around(cls, distribution: Any, target: Target) -> Self:
-        """Any multivariate normal with TFP's calls, such as one of ``tfd`` made from saved arrays.
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or "result" not in self.__dict__:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(self.result, name)
 
-        Raises:
-            ValueError: it has another dimension than the model.
-        """
-        mean = np.asarray(distribution.mean())
-        if mean.shape != (target.dim,):
-            raise ValueError(
-                f"The Gaussian of this model has a mean of shape ({target.dim},); got {mean.shape}."
-            )
-        tril = np.linalg.cholesky(np.asarray(distribution.covariance(), dtype=float))
-        return cls(target, mean.view(Called), tril, np.zeros(0), float("nan"), {}, {})
+    @property
+    def mean(self) -> Called:
+        """Mean (d,), with or without a call."""
+        return np.asarray(self.result.mean).view(Called)
 
     @property
     def loc(self) -> np.ndarray:
         """Mean (d,)."""
-        return np.asarray(self.mean)
+        return np.asarray(self.result.mean)
 
     def covariance(self) -> np.ndarray:
         """Covariance (d, d)."""
-        return self.covariance_matrix
+        return self.result.covariance_matrix
 
     def variance(self) -> np.ndarray:
         """Variances (d,)."""
-        return np.diag(self.covariance_matrix)
+        return np.diag(self.result.covariance_matrix)
 
     def stddev(self) -> np.ndarray:
         """Standard deviations (d,)."""
@@ -151,57 +164,74 @@ class Gaussian(SVIResult):
     def sample(self, key: Any = (), sample_shape: Any = (), *, seed: Any = None) -> Array:
         """Draws (*shape, d): ``sample(key, shape)`` as NumPyro's, ``sample(n, seed=)`` as TFP's."""
         if isinstance(key, jax.Array) and seed is None:
-            return super().sample(key, sample_shape)
+            return self.result.sample(key, sample_shape)
         shape = tfd.shape_of(sample_shape if key == () else key)
-        return super().sample(tfd.key_of(seed), shape)
+        return self.result.sample(tfd.key_of(seed), shape)
 
     def __iter__(self) -> Iterator[Any]:
-        return iter((self, self.losses))
+        return iter((self, self.result.losses))
+
+    def __repr__(self) -> str:
+        return repr(self.result)
 
 
-class Chains(LensFit, AsArray):
-    """Chains of a lens fit: an array (num_results, n_hmc, d).
+def as_svi_result(distribution: Any, target: Target) -> SVIResult:
+    """What `HMC` starts from, of a `Gaussian` or of any multivariate normal with TFP's calls.
+
+    Args:
+        distribution: such as one of ``tfd``, made from saved arrays.
+        target: the density.
+
+    Raises:
+        ValueError: it has another dimension than the model.
+    """
+    if isinstance(distribution, Gaussian):
+        return distribution.result
+    if isinstance(distribution, SVIResult):
+        return distribution
+    mean = np.asarray(distribution.mean())
+    if mean.shape != (target.dim,):
+        raise ValueError(
+            f"The Gaussian of this model has a mean of shape ({target.dim},); got {mean.shape}."
+        )
+    tril = np.linalg.cholesky(np.asarray(distribution.covariance(), dtype=float))
+    return SVIResult(target, mean, tril, np.zeros(0), float("nan"), {}, {})
+
+
+class Chains(AsArray):
+    """Chains of a lens fit: an array, with all that `numpyro_lens.LensFit` has.
 
     It unpacks as ``states, statistics``; ``all_states`` has an axis for the devices in front.
+
+    Args:
+        result: of the fit.
+        by_device: whether the array has GIGA-Lens 2's axis for the devices,
+            (num_results, n_dev, n_hmc / n_dev, d), or is (num_results, n_hmc, d).
     """
+
+    def __init__(self, result: LensFit, by_device: bool) -> None:
+        self.result, self.by_device = result, by_device
 
     @property
     def array(self) -> np.ndarray:
-        """Unconstrained chains (num_results, n_hmc, d)."""
-        return self.chains
+        """Unconstrained chains."""
+        return _by_device(self.result.chains) if self.by_device else self.result.chains
 
     @property
     def all_states(self) -> Array:
         """Chains as GIGA-Lens 1 orders them, (n_dev, num_results, n_hmc / n_dev, d)."""
-        return jnp.moveaxis(jnp.asarray(_by_device(self.chains)), 1, 0)
+        return jnp.moveaxis(jnp.asarray(_by_device(self.result.chains)), 1, 0)
 
     @property
     def trace(self) -> dict[str, np.ndarray]:
         """Statistics of each draw, (n_hmc, num_results) by name."""
-        return self.statistics
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter((self.array, self.statistics))
-
-
-class ChainsByDevice(Chains):
-    """Chains as GIGA-Lens 2 returns them, an array (num_results, n_dev, n_hmc / n_dev, d)."""
-
-    @property
-    def array(self) -> np.ndarray:
-        """Unconstrained chains (num_results, n_dev, n_hmc / n_dev, d)."""
-        return _by_device(self.chains)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(num_results, n_dev, n_hmc / n_dev, d)."""
-        return self.array.shape
-
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
-        return np.array(self.array, dtype=dtype)
+        return self.result.statistics
 
     def __getitem__(self, index: Any) -> Any:
         return self.array[index]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.array, self.result.statistics))
 
 
 def _by_device(chains: np.ndarray) -> np.ndarray:

@@ -132,7 +132,7 @@ def MultivariateNormalTriL(loc: Any, scale_tril: Any, **named: Any) -> Distribut
         scale_tril: lower Cholesky factor of the covariance (d, d).
         **named: as of `Normal`.
     """
-    return _made(dist.MultivariateNormal(_float(loc), scale_tril=_float(scale_tril)), named)
+    return _made(_multivariate(loc, scale_tril=scale_tril), named)
 
 
 def MultivariateNormalFullCovariance(
@@ -145,8 +145,7 @@ def MultivariateNormalFullCovariance(
         covariance_matrix: (d, d).
         **named: as of `Normal`.
     """
-    covariance = _float(covariance_matrix)
-    return _made(dist.MultivariateNormal(_float(loc), covariance_matrix=covariance), named)
+    return _made(_multivariate(loc, covariance_matrix=covariance_matrix), named)
 
 
 def MultivariateNormalDiag(loc: Any, scale_diag: Any, **named: Any) -> Distribution:
@@ -298,6 +297,12 @@ def plain(model: Any) -> Any:
 
 
 _ACCEPTED = {"name", "validate_args", "allow_nan_stats", "use_vectorized_map", "batch_ndims"}
+
+
+def _multivariate(loc: Any, **scale: Any) -> dist.Distribution:
+    # Not checked, as TFP does not: a factor read from a file has rounded entries.
+    scale = {name: _float(value) for name, value in scale.items()}
+    return dist.MultivariateNormal(_float(loc), **scale, validate_args=False)
 
 
 def _made(distribution: dist.Distribution, named: dict[str, Any]) -> Distribution:

@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from numpyro.infer.mcmc import MCMCKernel
-from tqdm import tqdm
 
 from numpyro_lens._types import AnyArray
 from numpyro_lens.density import Target, evaluate, unplaced
@@ -21,7 +20,7 @@ from numpyro_lens.infer.fingerprint import digest, fingerprint, plain
 from numpyro_lens.infer.numpyro_kernels import Draws
 from numpyro_lens.infer.posterior import HMCResult
 from numpyro_lens.infer.results import MAPResult, SVIResult
-from numpyro_lens.infer.stage import progress_bar, timed
+from numpyro_lens.infer.stage import Bar, progress_bar, timed
 from numpyro_lens.sampler import AbstractMap, Affine, CrossChain, Quadratic, begin, transition
 
 #: Per-draw statistics, by the name ArviZ gives them.
@@ -170,10 +169,10 @@ class _Chains:
     ) -> Draws:
         """Burn in, then draw until there is enough."""
         stage, began = self.stage, time.monotonic()
-        run = self._begin(key, start, gaussian)
-        if checkpoint is not None:
-            run = checkpoint.read(run, manifest)
         with progress_bar("HMC", stage.num_burnin_steps + stage.num_results, progress) as bar:
+            run = self._begin(key, start, gaussian)
+            if checkpoint is not None:
+                run = checkpoint.read(run, manifest)
             bar.update(run.burn_in + _num_draws(run.blocks))
             while run.burn_in < stage.num_burnin_steps or not self._enough(run.blocks, began):
                 run = self._advance(run, bar)
@@ -196,7 +195,7 @@ class _Chains:
         )
         return Progress(unplaced(state), 0, {"burn_in": spent, "sampling": 0})
 
-    def _advance(self, run: Progress, bar: tqdm) -> Progress:
+    def _advance(self, run: Progress, bar: Bar) -> Progress:
         """One block of burn-in or of sampling."""
         left = self.stage.num_burnin_steps - run.burn_in
         phase = "burn_in" if left else "sampling"
@@ -286,10 +285,10 @@ def _starts(target: Target, key: AnyArray, svi: SVIResult, num_chains: int) -> A
     )
 
 
-def _show(bar: tqdm, steps: int, block: dict[str, np.ndarray], phase: str) -> None:
+def _show(bar: Bar, steps: int, block: dict[str, np.ndarray], phase: str) -> None:
     bar.total = max(bar.total, bar.n + steps)
-    bar.update(steps)
     bar.set_postfix_str(
         f"{phase.replace('_', '-')}, acceptance {float(np.mean(block['accept_prob'])):.2f}, "
         f"{int(np.mean(block['num_steps']))} gradients a draw"
     )
+    bar.update(steps)

@@ -25,7 +25,7 @@ from numpyro_lens.density import (
 from numpyro_lens.infer.newton import ascend
 from numpyro_lens.infer.optimisation import in_blocks, prepared, updated
 from numpyro_lens.infer.results import Basin, MAPResult
-from numpyro_lens.infer.stage import timed
+from numpyro_lens.infer.stage import Bar, progress_bar, timed
 from numpyro_lens.infer.start import Start, is_named, starts_from
 
 
@@ -102,14 +102,14 @@ class MAP:
             ValueError: ``start`` of the wrong shape, without a site of the model or with a site
                 that it does not have; or no start with a finite log density.
         """
-        with timed() as timing:
+        with timed() as timing, progress_bar("MAP", self.num_steps, progress) as bar:
             if start is None:
-                found, num_screened = self._searches(target, key, progress)
+                found, num_screened = self._searches(target, key, bar)
             elif is_named(start):
                 z, num_screened = self._screen_from(target, key, starts_from(start, target))
-                found = self._search(target, z, progress)
+                found = self._search(target, z, bar)
             else:
-                found, num_screened = self._search(target, _checked(start, target), progress), 0
+                found, num_screened = self._search(target, _checked(start, target), bar), 0
         return MAPResult(
             target=target,
             params=np.asarray(found.z),
@@ -122,10 +122,10 @@ class MAP:
             timing=timing.as_dict(),
         )
 
-    def _searches(self, target: Target, key: AnyArray, progress: bool) -> tuple["_Found", int]:
+    def _searches(self, target: Target, key: AnyArray, bar: Bar) -> tuple["_Found", int]:
         """Searches from prior draws until one is accepted, and the number of draws screened."""
         num_screened = self._num_draws if self.num_screened is not None else 0
-        found = self._search(target, self._screen(target, key), progress)
+        found = self._search(target, self._screen(target, key), bar)
         improved = True
         for number in range(1, self.max_searches):
             best = found.basins[0]
@@ -136,18 +136,20 @@ class MAP:
             ):
                 return found, number * num_screened
             start = self._screen(target, key_draws, found.z[best.start])
-            found = _merge(found, self._search(target, start, progress))
+            found = _merge(found, self._search(target, start, bar))
             improved = found.basins[0].log_density >= best.log_density + 3.0
         return found, self.max_searches * num_screened
 
-    def _search(self, target: Target, start: AnyArray, progress: bool) -> "_Found":
+    def _search(self, target: Target, start: AnyArray, bar: Bar) -> "_Found":
         """One set of starts, optimised and polished."""
-        z, losses = self._descend(target, start, progress)
+        z, losses = self._descend(target, start, bar)
+        bar.set_postfix_str("polishing, which compiles the first time")
         log_density, gradient = evaluate(target.log_density, z, self.batch_size)
         failed = ~_finite(log_density, gradient)
         _check_any_finite(failed)
         ends = _Ends(np.array(z), np.array(log_density), np.array(gradient))
         ends, hessian, num_polishing = self._polish(target, ends, failed)
+        bar.set_postfix_str(f"best log density {np.nanmax(ends.log_density):.2f}")
         num_gradients = (len(losses) + 1) * len(z) + num_polishing
         return _Found(*ends, np.asarray(failed), np.asarray(losses), hessian, num_gradients)
 
@@ -188,7 +190,7 @@ class MAP:
             draws = jnp.take_along_axis(draws, best[:, :, None], axis=1)
         return draws[:, :num].reshape(-1, target.dim)
 
-    def _descend(self, target: Target, z: AnyArray, progress: bool) -> tuple[AnyArray, list[float]]:
+    def _descend(self, target: Target, z: AnyArray, bar: Bar) -> tuple[AnyArray, list[float]]:
         """Where the starts end, and the best loss of each step."""
         if self.num_steps == 0:
             return z, []
@@ -204,8 +206,7 @@ class MAP:
             num_steps=self.num_steps,
             block=self.block,
             stop=self._stalled,
-            title="MAP",
-            progress=progress,
+            bar=bar,
         )
         return z, losses
 

@@ -9,7 +9,7 @@ from numpyro.infer import SVI
 
 from numpyro_lens._types import AnyArray
 from numpyro_lens.density import unplaced
-from numpyro_lens.infer.stage import progress_bar
+from numpyro_lens.infer.stage import Bar
 
 
 def prepared(svi: SVI, *args: Any) -> SVI:
@@ -51,8 +51,7 @@ def in_blocks(
     num_steps: int,
     block: int,
     stop: Callable[[list[float]], bool],
-    title: str,
-    progress: bool,
+    bar: Bar,
 ) -> tuple[Any, list[float]]:
     """Advance a state in blocks of steps, until the losses say to stop.
 
@@ -62,18 +61,18 @@ def in_blocks(
         num_steps: steps at most.
         block: steps at a time.
         stop: whether to stop, given all losses so far.
-        title: of the progress bar.
-        progress: draw it.
+        bar: says how far it is.
 
     Returns:
         The state, and all losses.
     """
     losses: list[float] = []
-    with progress_bar(title, num_steps, progress) as bar:
-        while len(losses) < num_steps and not stop(losses):
-            steps = min(block, num_steps - len(losses))
-            state, new = unplaced(advance(state, steps))
-            losses.extend(np.asarray(new, dtype=float).tolist())
-            bar.update(steps)
-            bar.set_postfix_str(f"best loss {min(losses):.2f}")
+    if bar.n:  # a further search of the same stage
+        bar.reset(num_steps)
+    while len(losses) < num_steps and not stop(losses):
+        steps = min(block, num_steps - len(losses))
+        state, new = unplaced(advance(state, steps))
+        losses.extend(np.asarray(new, dtype=float).tolist())
+        bar.set_postfix_str(f"best loss {min(losses):.2f}")
+        bar.update(steps)
     return state, losses

@@ -1,10 +1,11 @@
-"""What the three stages share: a progress bar, and a timer that counts compiling apart."""
+"""What the three stages share: how far they are, and a timer that counts compiling apart."""
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self, TypeAlias
 
 import jax
 from tqdm.auto import tqdm
@@ -53,6 +54,72 @@ def timed() -> Iterator[Timing]:
         timing.run_s = max(time.perf_counter() - start - spent, 0.0)
 
 
-def progress_bar(description: str, total: int, progress: bool) -> tqdm:
-    """A bar on standard error and in notebooks; silent without a terminal, off on request."""
-    return tqdm(total=total, desc=description, disable=None if progress else True, leave=True)
+#: seconds between two lines about one stage
+_LINE_EVERY = 60.0
+
+
+@dataclass
+class Lines:
+    """A progress bar for a file: a line as a stage begins, one a minute, and one as it ends.
+
+    Args:
+        description: name of the stage.
+        total: steps that are planned.
+    """
+
+    description: str
+    total: int
+    n: int = 0
+    postfix: str = ""
+    began: float = field(default_factory=time.monotonic)
+    printed: float = field(default_factory=time.monotonic)
+
+    def __enter__(self) -> Self:
+        self._print("compiling")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if error[0] is None:
+            self._print(f"done, {self._said()}")
+
+    def reset(self, total: int) -> None:
+        """Count from the start again."""
+        self.n, self.total = 0, total
+
+    def update(self, steps: int) -> None:
+        """Count steps that are done."""
+        self.n += steps
+        if time.monotonic() - self.printed > _LINE_EVERY:
+            self._print(self._said())
+
+    def set_postfix_str(self, postfix: str) -> None:
+        """Keep what the next line says besides the count."""
+        self.postfix = postfix
+
+    def _said(self) -> str:
+        elapsed = f"{time.monotonic() - self.began:.0f} s"
+        return ", ".join(filter(None, (f"{self.n} of {self.total} steps", elapsed, self.postfix)))
+
+    def _print(self, text: str) -> None:
+        self.printed = time.monotonic()
+        print(f"{self.description}: {text}", file=sys.stderr, flush=True)
+
+
+Bar: TypeAlias = tqdm | Lines
+
+#: whether tqdm draws with widgets, on what is no terminal
+_WIDGETS = any(base.__name__ == "tqdm_notebook" for base in tqdm.__mro__)
+
+
+def progress_bar(description: str, total: int, progress: bool) -> Bar:
+    """A bar on a terminal and in notebooks, lines where standard error is a file.
+
+    Args:
+        description: name of the stage.
+        total: steps that are planned.
+        progress: whether to say anything.
+    """
+    if progress and not _WIDGETS and not sys.stderr.isatty():
+        return Lines(description, total)
+    # the first block of steps waits for the compiler, and nothing moves meanwhile
+    return tqdm(total=total, desc=description, disable=not progress, postfix="compiling")

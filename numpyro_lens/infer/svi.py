@@ -19,7 +19,7 @@ from numpyro_lens.density import Target, evaluate, flat_model, flat_site, map_ba
 from numpyro_lens.infer.diagnostics import pareto_k
 from numpyro_lens.infer.optimisation import in_blocks, prepared, updated
 from numpyro_lens.infer.results import SVIResult
-from numpyro_lens.infer.stage import timed
+from numpyro_lens.infer.stage import Bar, progress_bar, timed
 from numpyro_lens.sampler import Affine
 
 
@@ -140,12 +140,12 @@ class SVI:
         """
         start, scale_tril = _checked(start, scale_tril, target)
         key_fit, key_weights = jax.random.split(key)
-        with timed() as timing:
+        with timed() as timing, progress_bar("SVI", self.num_steps, progress) as bar:
             elbo = self.elbo or _sticking_the_landing(self.num_particles, self.batch_size)
             identity = jnp.eye(target.dim)
             frame = Affine(start, scale_tril if self.whiten else identity)
             first = identity if self.whiten else scale_tril
-            fitted, losses = self._fit(target, key_fit, elbo, frame, first, progress)
+            fitted, losses = self._fit(target, key_fit, elbo, frame, first, bar)
             k = _importance_k(target, key_weights, fitted, self)
         return SVIResult(
             target=target,
@@ -164,7 +164,7 @@ class SVI:
         elbo: ELBO,
         frame: Affine,
         first: AnyArray,
-        progress: bool,
+        bar: Bar,
     ) -> tuple[Affine, list[float]]:
         """The fitted Gaussian, and the negative ELBO of each step."""
         optimizer = self.optimizer or adam(num_steps=self.num_steps)
@@ -181,8 +181,7 @@ class SVI:
             num_steps=self.num_steps,
             block=self.block,
             stop=self._settled,
-            title="SVI",
-            progress=progress,
+            bar=bar,
         )
         loc, tril = _gaussian(target, optimizer, elbo, state, frame)
         return Affine(frame(loc[None])[0], frame.scale_tril @ tril), losses

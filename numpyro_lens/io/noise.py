@@ -13,6 +13,7 @@ from numpyro_lens.io.companions import Map, in_unit, plain_number
 from numpyro_lens.io.extensions import as_option
 from numpyro_lens.io.sky import Window
 from numpyro_lens.noise import AbstractNoise, NoiseMap, PoissonNoise
+from numpyro_lens.observation import Observation
 
 _MAPS = ("noise", "weight", "variance")
 _PHOTONS = ("exposure", "background_rms", "exposure_time")
@@ -116,18 +117,16 @@ def _positive(option: str, values: np.ndarray) -> np.ndarray:
     return known
 
 
-def warn_of_wrong_noise(image: np.ndarray, noise: AbstractNoise, used: np.ndarray) -> None:
+def warn_of_wrong_noise(observation: Observation) -> None:
     """Warn where the noise cannot be that of the image, as when weights are given as noise.
 
     Args:
-        image: ``(ny, nx)``.
-        noise: what it was taken with.
-        used: True where a pixel is used.
+        observation: the image, its noise, and which pixels are used.
     """
-    if not image[used].any():  # zeros are an instrument without data
+    image, used = np.asarray(observation.image), np.asarray(observation.mask)
+    if not image.any():  # zeros are an instrument without data
         return
-    image = np.where(used, image, 0.0)
-    sigma = np.asarray(noise.sigma(jnp.asarray(image)))
+    sigma = np.asarray(observation.noise.sigma(observation.image))
     peak = float(np.max(image[used] / sigma[used]))
     asked = "Is it a map of standard deviations in the unit of the image?"
     if peak < 1:

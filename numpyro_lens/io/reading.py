@@ -51,7 +51,6 @@ from numpyro_lens.io.sky import (
     read_wcs,
     sky_position,
 )
-from numpyro_lens.noise import AbstractNoise
 from numpyro_lens.observation import Observation
 from numpyro_lens.psf import PSF, GaussianPSF, cropped_aloud
 
@@ -78,6 +77,7 @@ def read_fits(
     mask_radius: float | None = None,
     supersampling: int = 2,
     psf_sampling: int | None = None,
+    flux_unit: float | None = None,
     **retired: Any,
 ) -> Observation:
     r"""Read one band as an `Observation`, from one FITS file or from several.
@@ -116,6 +116,8 @@ def read_fits(
         supersampling: sub-pixels a side at which the model is computed.
         psf_sampling: samples of the PSF kernel per pixel side; by default the card ``SAMPLING`` of
             its header, or 1.
+        flux_unit: the flux that counts as one [unit of the image], by which image and noise are
+            divided: amplitudes are in it per arcsec².
         **retired: arguments of version 0.1; each is an error that says what to write.
 
     Returns:
@@ -153,10 +155,13 @@ def read_fits(
     model, known = noise_of(maps, unit_of(hdu.header), rms, exposure_time, place.window)
     given = _given_mask(maps["mask"], flags, place.window)
     wanted = [given, _disc(mask_radius, place, image), _outside(regions, place)]
-    used = _used(image, wanted, model, known)
+    used = _used(image, wanted, known)
     sampled = _psf(kernel, psf_sampling, image.shape)
     settings = {"noise": model, "psf": sampled, "mask": used, "supersampling": supersampling}
-    return _placed(image, place, settings)
+    flux = plain_number("flux_unit", flux_unit, unit_of(hdu.header))
+    observation = _placed(image, place, settings | ({} if flux is None else {"flux_unit": flux}))
+    warn_of_wrong_noise(observation)
+    return observation
 
 
 def _placed(image: np.ndarray, place: "_Place", settings: dict[str, Any]) -> Observation:
@@ -169,14 +174,10 @@ def _outside(regions: str | PathLike | None, place: "_Place") -> np.ndarray | No
     return None if regions is None else outside_regions(regions, place.wcs, place.window)
 
 
-def _used(
-    image: np.ndarray, wanted: list[np.ndarray | None], noise: AbstractNoise, known: np.ndarray
-) -> np.ndarray:
-    """The pixels that are wanted and hold data; a warning where the noise cannot be theirs."""
+def _used(image: np.ndarray, wanted: list[np.ndarray | None], known: np.ndarray) -> np.ndarray:
+    """The pixels that are wanted and hold data."""
     data = {"have no finite value": np.isfinite(image), "have no positive noise": known}
-    used = combined(wanted, data)
-    warn_of_wrong_noise(image, noise, used)
-    return used
+    return combined(wanted, data)
 
 
 def _refuse(retired: Mapping[str, Any]) -> None:

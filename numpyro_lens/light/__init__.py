@@ -8,8 +8,10 @@ from numpyro_lens.light._base import as_light as as_light
 from numpyro_lens.light._base import basis as basis
 from numpyro_lens.light._base import basis_parts as basis_parts
 from numpyro_lens.light._base import components as components
+from numpyro_lens.light._elliptical import DPIE as DPIE
 from numpyro_lens.light._elliptical import CoreSersic as CoreSersic
 from numpyro_lens.light._elliptical import Gaussian as Gaussian
+from numpyro_lens.light._elliptical import Hernquist as Hernquist
 from numpyro_lens.light._elliptical import Moffat as Moffat
 from numpyro_lens.light._elliptical import MultiGaussian as MultiGaussian
 from numpyro_lens.light._elliptical import Sersic as Sersic

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, TypeAlias, cast
 import equinox as eqx
 import jax.numpy as jnp
 
+from numpyro_lens._printing import with_values
 from numpyro_lens._types import Coordinates, Field
 
 
@@ -36,6 +37,9 @@ class AbstractLight(eqx.Module):
         if not isinstance(other, AbstractLight):
             return NotImplemented
         return Sum((*components(self), *components(other)))
+
+    def __repr__(self) -> str:
+        return with_values(self)
 
 
 class Sum(AbstractLight):

@@ -8,6 +8,7 @@ from numpyro_lens._types import Amplitude, Amplitudes, Coordinates, Field, Param
 from numpyro_lens.light._base import AbstractLight
 from numpyro_lens.light._footprint import Footprint
 from numpyro_lens.numerics.ellipse import elliptical_square
+from numpyro_lens.numerics.halo import hernquist_column
 from numpyro_lens.numerics.sersic import core_sersic_shape, sersic_shape
 
 
@@ -195,3 +196,71 @@ class Moffat(AbstractLight):
     def brightness(self, x: Coordinates, y: Coordinates) -> Field:
         square = (x - self.center_x) ** 2 + (y - self.center_y) ** 2
         return self.amp * jnp.exp(-self.beta * jnp.log1p(square / self.alpha**2))
+
+
+class Hernquist(AbstractLight):
+    r"""Hernquist bulge, the projection of :math:`j \propto \left[(r/R_s)(1+r/R_s)^3\right]^{-1}`.
+
+    .. math:: I = \mathrm{amp}\,\frac{(2 + X^2)F(X) - 3}{(X^2 - 1)^2}, \quad X = R/R_s
+
+    Args:
+        amp: surface brightness [flux per arcsec²], scalar; the total flux is 2π Rs² amp.
+        Rs: scale radius on the product-average radius R [arcsec], scalar, positive; 0.55 half-light
+            radii.
+        e1, e2: ellipticity components, scalars.
+        center_x, center_y: centre [arcsec], scalars.
+
+    Example:
+        >>> round(float(Hernquist(amp=15.0, Rs=0.5).brightness(0.5, 0.0)), 4)
+        4.0
+
+    Reference: Hernquist 1990, ApJ 356, 359, equation 32.
+    """
+
+    amp: Amplitude
+    Rs: Parameter
+    e1: Parameter = 0.0
+    e2: Parameter = 0.0
+    center_x: Parameter = 0.0
+    center_y: Parameter = 0.0
+
+    def brightness(self, x: Coordinates, y: Coordinates) -> Field:
+        square = elliptical_square(x - self.center_x, y - self.center_y, self.e1, self.e2)
+        return self.amp * hernquist_column(square / self.Rs**2)
+
+
+class DPIE(AbstractLight):
+    r"""Dual pseudo-isothermal ellipsoid: isothermal between a core Ra and an edge Rs.
+
+    .. math:: I = \mathrm{amp}\,\tfrac{R_a R_s}{R_s - R_a}
+        \left[(R_a^2 + R^2)^{-1/2} - (R_s^2 + R^2)^{-1/2}\right]
+
+    The light of the mass of this name, a pseudo-Jaffe profile or chameleon elsewhere. Ra = Rs is an
+    ordinary point.
+
+    Args:
+        amp: central surface brightness [flux per arcsec²], scalar; the total flux is 2π Ra Rs amp.
+        Ra, Rs: core radius and edge on the product-average radius R [arcsec], scalars, positive.
+        e1, e2: ellipticity components, scalars.
+        center_x, center_y: centre [arcsec], scalars.
+
+    Example:
+        >>> round(float(DPIE(amp=2.0, Ra=0.2, Rs=1.5).brightness(0.0, 0.0)), 4)
+        2.0
+
+    Reference: Elíasdóttir et al. 2007, arXiv:0710.5636, equation A4.
+    """
+
+    amp: Amplitude
+    Ra: Parameter
+    Rs: Parameter
+    e1: Parameter = 0.0
+    e2: Parameter = 0.0
+    center_x: Parameter = 0.0
+    center_y: Parameter = 0.0
+
+    def brightness(self, x: Coordinates, y: Coordinates) -> Field:
+        square = elliptical_square(x - self.center_x, y - self.center_y, self.e1, self.e2)
+        inner, outer = jnp.sqrt(self.Ra**2 + square), jnp.sqrt(self.Rs**2 + square)
+        weight = self.amp * self.Ra * self.Rs * (self.Ra + self.Rs)
+        return weight / ((inner + outer) * inner * outer)

@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from numpyro_lens._printing import with_values
 from numpyro_lens._types import Coordinates, Field
 from numpyro_lens.numerics.safe import as_float
 
@@ -36,6 +37,9 @@ class AbstractMass(eqx.Module):
         if not isinstance(other, AbstractMass):
             return NotImplemented
         return Sum((*components(self), *components(other)))
+
+    def __repr__(self) -> str:
+        return with_values(self)
 
 
 class AbstractPotential(AbstractMass):

@@ -243,6 +243,11 @@ class MarginalImage(AbstractMarginal):
         scaled = self.image.basis * self.image.scale[:, None, None]
         return self.sigma**2 + jnp.sum(scaled**2, axis=0)
 
+    def prior(self, key: Array) -> dict[str, Array]:
+        """Amplitudes drawn from their prior, by name."""
+        loc = self.image.loc
+        return self.image.named(loc + self.image.scale * jax.random.normal(key, loc.shape))
+
     def conditional(self, value: Image, key: Array | None = None) -> dict[str, Array]:
         """Amplitudes given the image, by name: a draw, or without a key their mean."""
         mean, factor = conditional_amplitudes(self.image, value, self.sigma, self.used)

@@ -1,20 +1,28 @@
 """The posterior, parameter by parameter and pair by pair."""
 
+import dataclasses
+import inspect
 from collections.abc import Mapping, Sequence
+from os import PathLike
+from types import ModuleType
 from typing import Any, TypeAlias
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from numpyro_lens import light, mass
 from numpyro_lens.plot import _panel
 
 Limits: TypeAlias = tuple[float, float]
 
 _POSTERIOR, _SECOND, _TRUTH = "#0072B2", "#E69F00", "#000000"
 _REGIONS = ["#B3D4E8", "#5BA3CF"]  # 95 and 68 %
+#: Parameters of a picture that is read without a magnifying glass.
+_MOST = 12
 _SYMBOLS = {
     "theta_E": r"\theta_\mathrm{E}",
     "gamma": r"\gamma",
@@ -44,12 +52,14 @@ def plot_corner(
 ) -> tuple[Figure, np.ndarray]:
     """Draw the posterior: every parameter's histogram and every pair's 68 and 95 % regions.
 
-    Above each histogram stand the median and the central 68 % interval.
+    Above each histogram stand the median and the central 68 % interval. `write_corners` draws the
+    parameters of each component on a page.
 
     Args:
         result: the result of `fit`, or anything with ``samples``, a dict from site name to an array
             (chain, draw).
-        var_names: the sites to draw, in this order; by default all scalar sites.
+        var_names: the sites to draw, in this order; by default all scalar sites, or, where there
+            are more than twelve, those of the mass.
         truths: true values by site name, drawn as lines; those of other sites are ignored.
         other: a second result, drawn as lines over the first: ``fit.svi``, or another fit.
         labels: names of the two, for the legend.
@@ -71,7 +81,10 @@ def plot_corner(
         >>> axes.shape
         (2, 2)
     """
-    samples = _scalar_samples(result.samples, var_names)
+    every = _scalar_samples(result.samples, var_names)
+    samples = {
+        name: every[name] for name in (_readable(list(every)) if var_names is None else every)
+    }
     second = {} if other is None else _scalar_samples(other.samples, list(samples))
     truths = truths or {}
     figure, axes = _corner_axes(len(samples)) if ax is None else _given_axes(ax, len(samples))
@@ -95,10 +108,59 @@ def plot_corner(
     if second:
         lines = [Line2D([], [], color=colour) for colour in (_POSTERIOR, _SECOND)]
         figure.legend(lines, labels, loc="upper right", frameon=False)
+    if len(samples) < len(every):
+        note = f"the mass: {len(samples)} of {len(every)} parameters"
+        figure.text(0.98, 0.9, note, ha="right", va="top", fontsize=9)
     # those with a name: every other axis would be asked for the room of its ticks
     figure.align_xlabels(list(axes[-1]))
     figure.align_ylabels(list(axes[:, 0]))
     return figure, axes
+
+
+def write_corners(
+    path: str | PathLike, result: Any, truths: Mapping[str, float] | None = None, **settings: Any
+) -> None:
+    """Write the posterior as a PDF with a page for each component, such as the lens or its light.
+
+    Args:
+        path: the file to write.
+        result: as for `plot_corner`.
+        truths: as for `plot_corner`.
+        **settings: ``other`` and ``labels`` of `plot_corner`.
+
+    Raises:
+        ValueError: the posterior has no scalar site.
+
+    Example:
+        >>> nl.plot.write_corners("corner.pdf", fit)
+    """
+    groups = _components(list(_scalar_samples(result.samples, None)))
+    with PdfPages(path) as pages:
+        for names in groups.values():
+            pages.savefig(plot_corner(result, names, truths, **settings)[0])
+
+
+def _components(names: Sequence[str]) -> dict[str, list[str]]:
+    """Sites by what stands before their last point."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(name.rpartition(".")[0], []).append(name)
+    return groups
+
+
+def _readable(names: list[str]) -> list[str]:
+    """All sites, or of many those of components with a parameter that only masses have."""
+    if len(names) <= _MOST:
+        return names
+    known = _fields(mass) - _fields(light)
+    groups = _components(names).values()
+    masses = [group for group in groups if known & {name.rpartition(".")[2] for name in group}]
+    return [name for group in masses for name in group] or names
+
+
+def _fields(profiles: ModuleType) -> set[str]:
+    kinds = [kind for _, kind in inspect.getmembers(profiles, dataclasses.is_dataclass)]
+    return {field.name for kind in kinds for field in dataclasses.fields(kind)}
 
 
 def _corner_axes(count: int) -> tuple[Figure, np.ndarray]:

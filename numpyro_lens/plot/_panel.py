@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import AsinhNorm, Normalize
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from numpyro_lens.coordinates import pixel_grid
 from numpyro_lens.observation import Observation
@@ -137,6 +138,8 @@ def outline(axis: Axes, observation: Observation, used: np.ndarray) -> None:
         return
     x, y = np.asarray(observation.x), np.asarray(observation.y)
     axis.contour(x, y, used.astype(float), levels=[0.5], colors="white", linewidths=0.8)
+    axis.plot([], [], color="white", lw=0.8, label="fitted pixels")
+    _legend(axis)
 
 
 def compass(axis: Axes, observation: Observation, length: float = 0.11) -> None:
@@ -146,9 +149,10 @@ def compass(axis: Axes, observation: Observation, length: float = 0.11) -> None:
     east = -1.0 if axis.xaxis_inverted() else 1.0
     north = -1.0 if axis.yaxis_inverted() else 1.0
     start = np.array([0.06 if east > 0 else 0.06 + length, 0.06 if north > 0 else 0.06 + length])
+    edge = [withStroke(linewidth=2.5, foreground="black")]  # seen on dark sky and pale hatches
     style: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "axes fraction"}
-    style |= {"color": "white", "ha": "center", "va": "center"}
-    arrow = {"arrowstyle": "<-", "color": "white", "shrinkA": 0, "shrinkB": 0}
+    style |= {"color": "white", "ha": "center", "va": "center", "path_effects": edge}
+    arrow = {"arrowstyle": "<-", "color": "white", "shrinkA": 0, "shrinkB": 0, "path_effects": edge}
     for name, step in (("N", (0.0, north * length)), ("E", (east * length, 0.0))):
         tip, label = start + np.array(step), start + 1.3 * np.array(step)
         axis.annotate("", tuple(start), xytext=tuple(tip), arrowprops=arrow, **style)
@@ -171,4 +175,8 @@ def draw_curves(axis: Axes, curves: list[np.ndarray], label: str) -> None:
     for number, curve in enumerate(curves):
         axis.plot(*curve.T, color=CURVE, lw=1.0, label=label if number == 0 else None)
     if curves:
-        axis.legend(loc="upper right", fontsize="small", frameon=False, labelcolor="white")
+        _legend(axis)
+
+
+def _legend(axis: Axes) -> None:
+    axis.legend(loc="upper right", fontsize="small", frameon=False, labelcolor="white")

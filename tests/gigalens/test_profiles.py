@@ -53,6 +53,17 @@ def test_lights_are_ours(ours, cls, values):
     np.testing.assert_allclose(3.0 * batch[0, ..., 0], expected, rtol=1e-4)
 
 
+def test_the_point_of_a_branch_is_a_spot_with_an_edge():
+    radius = jnp.array([0.0, 0.001, 0.002, 0.003, 1.0])
+    values = {"center_x": 0.0, "center_y": 0.0}
+    b = 1.9992 * 0.165 - 0.3271
+    expected = 300.0**2 * np.exp(-b * ((np.asarray(radius, float) / 0.001) ** (1 / 0.165) - 1))
+    found = sersic.Point().light(radius, 0.0 * radius, Ie=300.0, **values)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+    unit = sersic.Point(use_lstsq=True).light(radius, 0.0 * radius, **values)
+    np.testing.assert_allclose(300.0**2 * unit[0], found, rtol=1e-5)
+
+
 def test_names_and_parameters():
     assert str(epl.EPL(50)) == "EPL"
     assert sersic.SersicEllipse().name == "SERSIC_ELLIPSE"

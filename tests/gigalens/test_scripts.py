@@ -13,7 +13,11 @@ from numpyro_lens.gigalens.jax.profiles.mass import shear, sie
 from numpyro_lens.gigalens.jax.simulator import LensSimulator
 
 from numpyro_lens.gigalens import tfp
-from numpyro_lens.gigalens.jax.inference import HarryModellingSequence, ModellingSequence
+from numpyro_lens.gigalens.jax.inference import (
+    HarryModellingSequence,
+    ModellingSequence,
+    ModellingSequenceMultinode,
+)
 from numpyro_lens.gigalens.model import PhysicalModel
 from numpyro_lens.gigalens.simulator import SimulatorConfig
 
@@ -181,6 +185,19 @@ def test_a_fork_that_keeps_every_step(prob_model):
     step = jnp.argmin(jnp.min(losses, axis=1))
     best = samples[step][jnp.argmin(losses[step])][jnp.newaxis, :]
     assert prob_model.bij.forward(list(best.T))[0][0]["theta_E"].shape == (1,)
+
+
+def test_a_fork_whose_vectors_are_trees(prob_model):
+    sequence = ModellingSequenceMultinode(phys_model, prob_model, sim_config)
+    starts, chi_square = sequence.MAP(optimizer(), seed=0, num_steps=4, n_samples=3)
+    assert chi_square.shape == (4,)
+    log_prob, _ = prob_model.log_prob(LensSimulator(phys_model, sim_config, bs=3), starts)
+    best = jax.tree.map(lambda x: x[jnp.argmax(log_prob)], starts)
+    assert prob_model.bijector.forward(best)[0][0]["theta_E"].shape == ()
+    qz, losses = sequence.SVI(best, optimizer(), n_vi=2, num_steps=2)
+    assert len(losses) == 2
+    tree = jax.tree.unflatten(jax.tree.structure(best), qz.mean())
+    np.testing.assert_allclose(prob_model.pack_bij.inverse(tree), qz.mean(), rtol=1e-6)
 
 
 # --- masks ---------------------------------------------------------------------------------------

@@ -1,12 +1,15 @@
 import importlib
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import numpyro_lens as nl
 from numpyro_lens.gigalens import kernel, mcmc, tfd, tfp
+from numpyro_lens.gigalens.optimizers import as_optax
 from numpyro_lens.gigalens.physical import PhysicalModel
 from numpyro_lens.gigalens.profiles.light import sersic
 from numpyro_lens.gigalens.profiles.mass import shear, sis
@@ -195,3 +198,40 @@ def test_potential_scale_reduction():
     ess = mcmc.effective_sample_size(np.random.default_rng(1).normal(size=(500, 2, 3)))
     assert ess.shape == (2, 3)
     assert np.all(ess > 250)
+
+
+class Adam:
+    """What an optimiser of Keras says of itself."""
+
+    rate: ClassVar = {
+        "class_name": "PolynomialDecay",
+        "config": {
+            "initial_learning_rate": 1e-2,
+            "end_learning_rate": 1e-3,
+            "power": 1.0,
+            "decay_steps": 10,
+        },
+    }
+
+    def get_config(self):
+        numbers = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}
+        return {"name": "adam_1", "learning_rate": self.rate, **numbers}
+
+
+class Nadam(Adam):
+    pass
+
+
+def test_an_optimiser_of_keras():
+    found = as_optax(Adam())
+    expected = optax.adam(optax.polynomial_schedule(1e-2, 1e-3, 1.0, 10), eps=1e-7)
+    start = jnp.ones(2)
+    states = [optimizer.init(start) for optimizer in (found, expected)]
+    updates = [
+        optimizer.update(3.0 * start, state)[0]
+        for optimizer, state in zip((found, expected), states, strict=True)
+    ]
+    np.testing.assert_allclose(*updates)
+    assert as_optax(expected) is expected
+    with pytest.raises(TypeError, match="got Nadam"):
+        as_optax(Nadam())

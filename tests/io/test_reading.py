@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy import units
 from astropy.io import fits
 
 from numpyro_lens import PSF, NoiseMap, Observation, PoissonNoise, read_fits, write_fits
@@ -264,3 +265,26 @@ def test_other_shapes_are_not_written(tmp_path):
     observation = Observation(np.zeros((4, 4)), pixel_scale=0.1, noise=NoiseMap(1.0))
     with pytest.raises(ValueError, match="MODEL has"):
         write_fits(tmp_path / "out.fits", observation, {"MODEL": np.zeros((3, 3))})
+
+
+@pytest.mark.parametrize("flux", [1e-30, 1e-19, 1e30])
+def test_fluxes_of_any_scale(write, image, flux):
+    shape = image.shape
+    maps = {"RMS": np.full(shape, 0.5 * flux), "WHT": np.full(shape, 4.0 / flux**2)}
+    path = write(primary=None, SCI=image * flux, **maps)
+    for given in (
+        {"noise": "RMS"},
+        {"weight": "WHT"},
+        {"background_rms": 0.5 * flux, "exposure_time": np.inf},
+    ):
+        with pytest.raises(ValueError, match="Write flux_unit="):
+            read_fits(path, pixel_scale=0.1, **given)
+        found = read_fits(path, pixel_scale=0.1, flux_unit=flux, **given)
+        np.testing.assert_allclose(found.image, image, rtol=1e-5)
+        np.testing.assert_allclose(found.noise.sigma(found.image), 0.5, rtol=1e-5)
+
+
+def test_a_flux_unit_with_a_unit(write, image):
+    path = write(primary=None, SCI=(image, {"BUNIT": "nJy"}), RMS=np.full(image.shape, 0.5))
+    found = read_fits(path, pixel_scale=0.1, noise="RMS", flux_unit=1.0 * units.uJy)
+    np.testing.assert_allclose(found.image, 1e-3 * image, rtol=1e-5)

@@ -1,5 +1,6 @@
 """The three steps as GIGA-Lens's JAX side returns them: chains have an axis for the devices."""
 
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ from numpyro_lens.gigalens import inference
 from numpyro_lens.gigalens.inference import (
     ModellingSequenceInterface as ModellingSequenceInterface,
 )
-from numpyro_lens.gigalens.results import Chains, ChainsByDevice
+from numpyro_lens.gigalens.results import Chains, Gaussian
 
 
 class ModellingSequence(inference.ModellingSequence):
@@ -19,7 +20,7 @@ class ModellingSequence(inference.ModellingSequence):
     ``all_states`` has the order of GIGA-Lens 1, (n_dev, num_results, n_hmc / n_dev, d).
     """
 
-    chains: ClassVar[type[Chains]] = ChainsByDevice
+    chains_by_device: ClassVar[bool] = True
 
     def HMC_alt_multi(
         self,
@@ -73,3 +74,54 @@ class HarryModellingSequence(ModellingSequence):
         return jnp.moveaxis(jnp.asarray(self.HMC(*args, **settings)), 0, 2)
 
     HMC_multi_alt = ModellingSequence.HMC_alt_multi
+
+
+class ModellingSequenceMultinode:
+    """A fork's sequence, whose vectors are lists and dicts like those of the parameters.
+
+    Args:
+        phys_model: ``PhysicalModel``.
+        prob_model: ``ForwardProbModel`` or ``BackwardProbModel``.
+        sim_config: ``SimulatorConfig``.
+    """
+
+    def __init__(self, phys_model: Any, prob_model: Any, sim_config: Any) -> None:
+        self.sequence = ModellingSequence(phys_model, prob_model, sim_config)
+        self.phys_model, self.prob_model, self.sim_config = phys_model, prob_model, sim_config
+
+    def MAP(self, optimizer: Any = None, *args: Any, **settings: Any) -> tuple[Any, Array]:
+        """The starts after the last step, in a tree of arrays (n_samples,), and chi-squares.
+
+        Args:
+            optimizer: as of `ModellingSequence.MAP`.
+            *args: as of `ModellingSequence.MAP`.
+            **settings: as of `ModellingSequence.MAP`.
+
+        Returns:
+            The tree, and the smallest reduced chi-square of each step (num_steps,).
+        """
+        settings |= {"output_type": "all"}
+        z, _, chi_square = self.sequence.MAP(optimizer, *args, **settings)
+        return self.prob_model.pack_bij.forward(z[:, -1]), jnp.nanmin(chi_square, axis=0)
+
+    def SVI(self, start: Any, optimizer: Any, **settings: Any) -> Gaussian:
+        """The Gaussian, which unpacks as ``qz, losses``.
+
+        Args:
+            start: a tree of numbers.
+            optimizer: as of `ModellingSequence.SVI`.
+            **settings: as of `ModellingSequence.SVI`.
+        """
+        flat = jnp.ravel(jnp.stack(self.prob_model.pack_bij.inverse(start)))
+        return self.sequence.SVI(flat, optimizer, **settings)
+
+    def HMC(self, q_z: Any, tree_struct: Any = None, **settings: Any) -> SimpleNamespace:  # noqa: ARG002
+        """Chains, ``.all_states`` (num_results, n_hmc, d).
+
+        Args:
+            q_z: as of `ModellingSequence.HMC`.
+            tree_struct: accepted, and changes nothing.
+            **settings: as of `ModellingSequence.HMC`.
+        """
+        chains = self.sequence.HMC(q_z, **settings)
+        return SimpleNamespace(all_states=jnp.asarray(chains.result.chains))
