@@ -54,7 +54,7 @@ def row_of(fit: "LensFit", derived: Any) -> Row:
     return {
         "verdict": verdict_word(verdict),
         "reason": "; ".join(verdict.doubts),
-        "compile_seconds": float(sum(t["compile_s"] for t in timings)),
+        "compile_seconds": float(sum(t.get("trace_s", 0.0) + t["compile_s"] for t in timings)),
         "run_seconds": float(sum(t["run_s"] for t in timings)),
         "max_r_hat": float(verdict.max_r_hat[0]),
         "min_ess": float(verdict.min_ess[0]),
