@@ -48,7 +48,7 @@ if repository := os.environ.get("GITHUB_REPOSITORY"):  # what GitHub's own build
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
-# The lists of other projects' names come from the network, which builds elsewhere do without.
+# The lists of other projects' names come from the network: only where the public pages are built.
 intersphinx_mapping = {
     "python": ("https://docs.python.org/3", None),
     "numpy": ("https://numpy.org/doc/stable", None),
@@ -58,7 +58,7 @@ intersphinx_mapping = {
     "matplotlib": ("https://matplotlib.org/stable", None),
     "astropy": ("https://docs.astropy.org/en/stable", None),
 }
-if "CI" not in os.environ:
+if "READTHEDOCS" not in os.environ:
     intersphinx_mapping = {}
 
 myst_enable_extensions = ["dollarmath"]
