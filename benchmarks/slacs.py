@@ -192,6 +192,10 @@ def counts(found, published):
         off = {n: apart(row, published[n][key]) for n, row in done.items() if published[n][key]}
         within = [sum(v <= limit for v in off.values()) for limit in (0.05, 0.10)]
         text += f"; of {len(off)} {within[0]} within 5 %, {within[1]} within 10 % of {words}"
+    ratios = [float(published[n]["theta_E_TinyLensGPU"] or "nan") for n in done]
+    ratios = np.abs(np.array(ratios) / [float(published[n]["b_SIE"]) for n in done] - 1.0)
+    theirs = [int(np.sum(ratios <= limit)) for limit in (0.05, 0.10)]
+    text += f"; of Cao et al. {theirs[0]} within 5 %, {theirs[1]} within 10 % of b_SIE"
     off = {n: apart(row, published[n]["b_SIE"]) for n, row in done.items()}
     wrong = [name for name, row in done.items() if off[name] > 0.10 and row.get("good")]
     text += f"; good and more than 10 % off b_SIE: {', '.join(wrong) or 'none'}"
