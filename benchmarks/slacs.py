@@ -115,10 +115,14 @@ def searched(_name, observation, arguments):
 
 def fitted(name, observation, arguments):
     result = nl.fit_galaxy(observation, arguments.seed, progress=False)
-    draws, verdict = result.samples, result.verdict
     arguments.out.mkdir(exist_ok=True)
     result.plot().savefig(arguments.out / f"{name}.png", dpi=100)
     result.derived().to_csv(arguments.out / f"{name}.csv")
+    return summarised(result)
+
+
+def summarised(result):
+    draws, verdict = result.samples, result.verdict
     numbers = {
         key: [round(float(np.mean(draws[site])), 5), round(float(np.std(draws[site])), 5)]
         for site, key in PUBLISHED_AS.items()
@@ -132,6 +136,7 @@ def fitted(name, observation, arguments):
         "converged": verdict.converged,
         "explained": verdict.explained,
         "other_modes": len(verdict.other_modes),
+        "doubts": list(verdict.doubts),
         "r_hat": round(verdict.max_r_hat[0], 4),
         "ess": round(verdict.min_ess[0]),
         "divergent": verdict.num_divergent,

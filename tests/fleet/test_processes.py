@@ -17,7 +17,7 @@ import os, signal, sys, time
 sys.path.insert(0, TESTS)
 sys.path.insert(0, TESTS + "/fleet")
 import jax
-from conftest import Fit
+from instant_fit import Fit
 from numpyro_lens import fitting
 from pathlib import Path
 
