@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any, Self, TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 from tqdm.auto import tqdm
@@ -74,7 +74,7 @@ class Lines:
     began: float = field(default_factory=time.monotonic)
     printed: float = field(default_factory=time.monotonic)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Lines":
         self._print("compiling")
         return self
 

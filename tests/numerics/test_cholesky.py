@@ -25,7 +25,7 @@ def test_is_the_inverse_factor(x64, condition):
 
 
 def test_derivatives_of_any_order(double):
-    check_grads(lambda a: inverse_cholesky(0.5 * (a + a.T)), (positive(5),), order=3)
+    check_grads(lambda a: inverse_cholesky(jnp.asarray(0.5 * (a + a.T))), (positive(5),), order=3)
 
 
 @pytest.mark.parametrize("size", [(3,), (2, 3)])
