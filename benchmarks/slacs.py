@@ -160,7 +160,7 @@ def table(arguments):
     names = ["lens", "b_SIE", "Cao et al.", "theta_E", "off b_SIE", "off Cao et al."]
     if not arguments.search:
         names += ["gamma", "published", "mean square", "R-hat", "verdict"]
-    head = "| " + " | ".join([*names, "s", "CPU s"]) + " |"
+    head = "| " + " | ".join([*names, "gradients", "CPU s"]) + " |"
     rule = "|---" * (len(names) + 2) + "|"
     return "\n".join([head, rule, *lines, "", counts(found, published)])
 
@@ -175,7 +175,7 @@ def line(name, row, published):
         known = published["gamma"] and f"{published['gamma']} ± {published['gamma_error']}"
         cells += ["{:.2f} ± {:.2f}".format(*row["gamma"]), known]
         cells += [row["mean_square"], row["r_hat"], word(row)]
-    return "| " + " | ".join(map(str, [*cells, row["seconds"], row["cpu_s"]])) + " |"
+    return "| " + " | ".join(map(str, [*cells, row["gradients"], row["cpu_s"]])) + " |"
 
 
 def word(row):
@@ -205,7 +205,7 @@ def counts(found, published):
     wrong = [name for name, row in done.items() if off[name] > 0.10 and row.get("good")]
     text += f"; good and more than 10 % off b_SIE: {', '.join(wrong) or 'none'}"
     if any("gamma" in row for row in done.values()):
-        text += f"; median seconds {np.median([row['seconds'] for row in done.values()]):.0f}"
+        text += f"; median seconds of CPU {np.median([row['cpu_s'] for row in done.values()]):.0f}"
         known = [n for n in done if published[n]["gamma"]]
         text += f"; R-hat below 1.01: {sum(row['r_hat'] < 1.01 for row in done.values())}"
         text += f"; data explained: {sum(row['explained'] for row in done.values())}"
