@@ -140,8 +140,8 @@ def _draw(keeper: Keeper, result: "LensFit", pictures: dict[str, int]) -> None:
             keeper.say(f"{name} was not drawn: {' '.join(str(error).split())}")
             continue
         keeper.write(name, partial(figure.savefig, dpi=dpi))
-    if "corner.png" in pictures:
-        keeper.write("corner.pdf", partial(plot.write_corners, result=result))
+        if name == "corner.png":
+            keeper.write("corner.pdf", partial(plot.write_corners, result=result))
 
 
 def judgement(verdict: "Verdict") -> dict[str, Any]:

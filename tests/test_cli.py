@@ -331,6 +331,21 @@ def test_model_without_an_image_still_gets_its_posterior(files, fake_fit, monkey
     }
 
 
+def test_a_posterior_without_a_number_of_its_own_has_no_corner(files, fake_fit, monkeypatch):
+    """A finished fit is not lost over its pictures."""
+
+    def broken(*_, **__):
+        raise ValueError("no scalar site")
+
+    for name in ("plot_corner", "write_corners"):
+        monkeypatch.setattr(nl.plot, name, broken)
+    answer = run(*fit_arguments(files))
+    assert answer.exit_code == 0, answer.output
+    assert "corner.png was not drawn: no scalar site" in answer.stderr
+    written = {path.name for path in (files / "out").iterdir()}
+    assert written == (RESULTS | STAGES) - {"corner.png", "corner.pdf"}
+
+
 BAD_INPUT = {
     "unknown ready model": (["fit", "sie", "{lens}"], ["'sie'", "epl-shear-sersic"]),
     "missing model file": (["fit", "{dir}/no.py:model", "{lens}"], ["no.py"]),

@@ -58,5 +58,7 @@ def _as_judged(result: LensFit, path: str | PathLike) -> LensFit:
     hmc = files.read(path, "hmc")
     kept = [] if hmc is None else json.loads(hmc.attrs["residuals"])
     result.__dict__["residuals"] = tuple(infer.Residuals(**residuals) for residuals in kept)
-    result.__dict__["doubts"] = () if hmc is None else tuple(json.loads(hmc.attrs["doubts"]))
+    result.__dict__["doubts"] = (
+        () if hmc is None else tuple(json.loads(hmc.attrs.get("doubts", "[]")))
+    )
     return result
