@@ -16,6 +16,9 @@ PROFILES = {
     "MultiGaussian": light.MultiGaussian(
         amp=np.array([1.0, 8.0]), sigma=np.array([0.15, 0.9]), **SHAPE
     ),
+    "MultiGaussianDipole": light.MultiGaussianDipole(
+        amp=np.array([0.1, 0.1, 4.0, -2.0]), sigma=np.array([0.15, 0.7])
+    ),
     "Hernquist": light.Hernquist(amp=20.0, Rs=0.4, **SHAPE),
     "DPIE": light.DPIE(amp=10.0, Ra=0.1, Rs=1.0, **SHAPE),
     "Moffat": light.Moffat(amp=5.0, alpha=0.3, beta=2.0),

@@ -14,6 +14,7 @@ from numpyro_lens.light._elliptical import Gaussian as Gaussian
 from numpyro_lens.light._elliptical import Hernquist as Hernquist
 from numpyro_lens.light._elliptical import Moffat as Moffat
 from numpyro_lens.light._elliptical import MultiGaussian as MultiGaussian
+from numpyro_lens.light._elliptical import MultiGaussianDipole as MultiGaussianDipole
 from numpyro_lens.light._elliptical import Sersic as Sersic
 from numpyro_lens.light._footprint import Footprint as Footprint
 from numpyro_lens.light._footprint import has_footprint as has_footprint

@@ -10,6 +10,7 @@ from numpyro_lens.models._galaxy import galaxy_light as galaxy_light
 from numpyro_lens.models._galaxy import galaxy_mass as galaxy_mass
 from numpyro_lens.models._galaxy import galaxy_sersic as galaxy_sersic
 from numpyro_lens.models._galaxy import galaxy_source as galaxy_source
+from numpyro_lens.models._galaxy import galaxy_unlensed as galaxy_unlensed
 from numpyro_lens.models._loading import arguments as arguments
 from numpyro_lens.models._loading import load_model as load_model
 from numpyro_lens.models._observe import MarginalImage as MarginalImage

@@ -6,7 +6,15 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 
 from numpyro_lens import light, mass, priors
-from numpyro_lens.light import HSGP, MultiGaussian, Sersic, Uniform
+from numpyro_lens._types import AnyArray
+from numpyro_lens.light import (
+    HSGP,
+    AbstractLight,
+    MultiGaussian,
+    MultiGaussianDipole,
+    Sersic,
+    Uniform,
+)
 from numpyro_lens.linear import Linear
 from numpyro_lens.mass import AbstractMass
 from numpyro_lens.models._bands import Data, align, as_bands, sample_bands
@@ -18,16 +26,24 @@ from numpyro_lens.observation import Observation
 def galaxy(observation: Data, order: int = 9, num_gaussians: int = 10) -> None:
     """A galaxy lensed by a galaxy: Gaussians in front, a power law, a free-form source.
 
-    The light of the lens is two sets of Gaussians with a common centre; the mass is an elliptical
-    power law near the light, with an external shear; the source is a Sersic profile and a Gaussian
-    process upon it. All amplitudes are integrated out, 76 by default; 23 other parameters are
-    sampled. From draws of this prior alone the search does not find its way:
+    The light of the lens is two sets of Gaussians and one of dipoles about a common centre; the
+    mass is an elliptical power law near the light, with an external shear; the source is a Sersic
+    profile and a Gaussian process upon it. All amplitudes are integrated out, 88 by default; 23
+    other parameters are sampled. From draws of this prior alone the search does not find its way:
     `numpyro_lens.fit_galaxy` leads it there.
 
     Args:
         observation: the data; or those of each band by its name, the reference first.
         order: of the Gaussian process, see `light.hsgp_orders`: 9 has 54 modes.
         num_gaussians: in each of the two sets.
+
+    Example:
+        >>> import numpyro_lens as nl
+        >>> from numpyro.handlers import seed, trace
+        >>> blank = nl.Observation.blank((9, 9), pixel_scale=0.2, noise=nl.NoiseMap(1.0))
+        >>> sites = trace(seed(galaxy, 0)).get_trace(blank, order=3, num_gaussians=2)
+        >>> [name for name in sites if name.startswith("detail")]
+        ['detail.length', 'detail.sigma', 'detail.width']
     """
     bands = align(as_bands(observation))
     front = galaxy_light(bands, num_gaussians)
@@ -54,35 +70,56 @@ def galaxy_sersic(observation: Data, num_gaussians: int = 10) -> None:
         observe(name, band, mass=lens, source=source[name], lens_light=front[name])
 
 
+def galaxy_unlensed(observation: Data, num_gaussians: int = 10) -> None:
+    """What comes before `galaxy_sersic`: the light of the lens alone.
+
+    Args:
+        observation: as in `galaxy`.
+        num_gaussians: as in `galaxy`.
+    """
+    bands = align(as_bands(observation))
+    front = galaxy_light(bands, num_gaussians)
+    for name, band in bands.items():
+        observe(name, band, lens_light=front[name])
+
+
 def galaxy_light(
     bands: Mapping[str, Observation], num: int = 10
-) -> dict[str, tuple[MultiGaussian, MultiGaussian, Uniform]]:
-    """Light of two sets of concentric Gaussians, ``lens_light`` and ``halo``, and a ``sky``.
+) -> dict[str, tuple[MultiGaussian, *tuple[AbstractLight, ...]]]:
+    """Light of concentric Gaussians, ``lens_light``, ``halo`` and ``dipole``, and a ``sky``.
 
-    Both sets have the same centre and widths, and each its own ellipticity, so that the isophotes
-    of the sum may turn and change their shape with radius. Widths go in equal ratios from half a
-    pixel to the edge of the image. An amplitude is a flux; it may be as large as that of the image,
-    or as makes the Gaussian five times as bright as the brightest pixel, whichever is less, with
-    either sign: only the sum has to be positive, where the data are.
+    The first two have the same centre and widths, and each its own ellipticity, so that the
+    isophotes of the sum may turn and change their shape with radius; with the third, of the wider
+    half of the widths, their centre may move. Widths go in equal ratios from half a pixel to the
+    edge of the image. An amplitude is a flux; it may be as large as that of the image, or as makes
+    the Gaussian five times as bright as the brightest pixel, whichever is less, and a tenth of that
+    in the dipoles, with either sign: only the sum has to be positive, where the data are.
 
     Args:
         bands: the observations, by the name of the band; the first sets the widths.
         num: Gaussians in each set.
 
     Returns:
-        Three profiles of each band, of 6 parameters and for each band 2 ``num`` + 1 linear
-        amplitudes.
+        Four profiles of each band, ``lens_light`` first, of 6 parameters and for each band
+        3 ``num`` + 3 linear amplitudes if ``num`` is even.
     """
     ellipticity, position = dist.Normal(0.0, 0.15), dist.Normal(0.0, 0.1)
     first = next(iter(bands.values()))
     pixel = jnp.sqrt(first.pixel_area) / first.sampling
     edge = jnp.max(jnp.abs(first.x - jnp.mean(first.x)))
     sigma = jnp.geomspace(0.5 * pixel, edge, num)
+    wide = slice((num - 1) // 2, None)
 
-    def amp(band: Observation) -> Linear:
+    def largest(band: Observation) -> AnyArray:
         flux = jnp.sum(jnp.where(band.mask, jnp.abs(band.image), 0.0))
         peak = 10.0 * jnp.pi * sigma**2 * priors.brightest(band)
-        return Linear(scale=jnp.minimum(flux + priors.brightest(band) * band.pixel_area, peak))
+        return jnp.minimum(flux + priors.brightest(band) * band.pixel_area, peak)
+
+    def amp(band: Observation) -> Linear:
+        return Linear(scale=largest(band))
+
+    def pairs(band: Observation) -> Linear:
+        return Linear(scale=0.1 * jnp.repeat(largest(band)[wide], 2))
 
     shape = {"amp": amp, "sigma": sigma, "e1": ellipticity, "e2": ellipticity}
     bulge = sample_bands(
@@ -91,10 +128,13 @@ def galaxy_light(
     one = next(iter(bulge.values()))
     center = {"center_x": one.center_x, "center_y": one.center_y}
     halo = sample_bands("halo", MultiGaussian, bands, **shape, **center)
+    dipole = sample_bands(
+        "dipole", MultiGaussianDipole, bands, amp=pairs, sigma=sigma[wide], **center
+    )
     sky = sample_bands(
         "sky", Uniform, bands, amp=lambda band: Linear(scale=0.1 * priors.brightest(band))
     )
-    return {name: (bulge[name], halo[name], sky[name]) for name in bands}
+    return {name: (bulge[name], halo[name], dipole[name], sky[name]) for name in bands}
 
 
 def galaxy_mass(

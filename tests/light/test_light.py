@@ -146,6 +146,17 @@ def test_total_flux_of_profiles_with_wide_wings(double):
         np.testing.assert_allclose(flux(profile, half_width=1e6), expected, rtol=1e-5)
 
 
+def test_a_dipole_moves_the_centre_of_a_gaussian(double):
+    """It is the derivative in the centre: what is left is of second order."""
+    x, y = np.meshgrid(*[np.linspace(-2, 2, 8)] * 2)
+    sigma, flux, shift = jnp.array([0.4, 0.9]), jnp.array([2.0, 3.0]), 1e-4
+    there = light.MultiGaussian(flux, sigma, center_x=shift, center_y=-2 * shift)
+    amp = jnp.stack([flux * shift / sigma, -2 * flux * shift / sigma], axis=1).ravel()
+    change = there.brightness(x, y) - light.MultiGaussian(flux, sigma).brightness(x, y)
+    dipole = light.MultiGaussianDipole(amp, sigma).brightness(x, y)
+    np.testing.assert_allclose(dipole, change, atol=1e-3 * np.abs(change).max())
+
+
 def test_a_mass_and_a_light_of_one_name_are_alike(double):
     x, y = np.meshgrid(*[np.linspace(-2, 2, 8)] * 2)
     shape = {"e1": 0.2, "e2": 0.1, "center_x": 0.1}
