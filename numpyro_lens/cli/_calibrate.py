@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from numpyro_lens.cli._call import absolute_model
-from numpyro_lens.cli._fit import ModelArgument
 from numpyro_lens.cli._images import (
     BandOption,
     BandsOption,
@@ -45,6 +44,7 @@ from numpyro_lens.cli._shared import (
     EssOption,
     InputError,
     JsonOption,
+    ModelArgument,
     ProgressOption,
     SeedOption,
     X64Option,
