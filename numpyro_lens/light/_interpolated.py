@@ -29,7 +29,7 @@ class Interpolated(AbstractLight):
         >>> float(light.brightness(0.0, 0.0))
         2.5
 
-    Reference: `INTERPOL` of lenstronomy, Birrer & Amara 2018, PDU 22, 189.
+    Reference: ``INTERPOL`` of lenstronomy, Birrer & Amara 2018, PDU 22, 189.
     """
 
     image: Pixels
