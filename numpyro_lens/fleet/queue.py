@@ -36,6 +36,10 @@ _LATE = (
     "it took longer than timeout={:g} seconds, and its worker was started anew. Give a longer "
     "timeout and call again."
 )
+_NO_RETURN = (
+    "{} did not come back after a lens that took longer than timeout allows: a worker is started "
+    "anew by Dask's nanny. Start `dask worker` without --no-nanny."
+)
 
 
 class Event(NamedTuple):
@@ -300,7 +304,9 @@ def _after_timeout(
     if not late:
         return
     runs = state.lose(late)
-    client.restart_workers(sorted(late), timeout=_RESTART, raise_for_error=False)
+    answer = client.restart_workers(sorted(late), timeout=_RESTART, raise_for_error=False)
+    if lost := [worker for worker, word in answer.items() if word != "OK"]:
+        warnings.warn(_NO_RETURN.format(", ".join(lost)), stacklevel=2)
     for run in runs:
         row = _left(run, out) or _failed(run, _LATE.format(timeout), out)
         watch(Event("ended", run.lens.name, run.worker, row))

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 from astropy.io import fits
 
 from numpyro_lens.fleet import queue
@@ -74,8 +75,8 @@ def test_a_lens_that_lost_its_worker_is_the_next():
 class Workers:
     """A client whose one worker never ends the lens of a given name."""
 
-    def __init__(self, hangs):
-        self.hangs, self.calls = hangs, []
+    def __init__(self, hangs, restarted="OK"):
+        self.hangs, self.restarted, self.calls = hangs, restarted, []
 
     def nthreads(self):
         return {"worker": 1}
@@ -93,6 +94,7 @@ class Workers:
 
     def restart_workers(self, workers, **_):
         self.calls.append(workers)
+        return dict.fromkeys(workers, self.restarted)
 
     def cancel(self, futures, **_):
         assert futures == []
@@ -111,6 +113,13 @@ def test_a_lens_that_takes_too_long_is_a_row_and_its_worker_goes_on(tmp_path, mo
     assert late["seconds"] > 0.05
     assert read_row(folder_of(tmp_path, "a"))["reason"] == late["reason"]
     assert [path.name for path in folder_of(tmp_path, "a").iterdir()] == ["row.json"]
+
+
+def test_a_worker_that_nobody_starts_anew_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(queue, "_INTERVAL", 0.01)
+    client = Workers("a", restarted="removed")
+    with pytest.warns(UserWarning, match="without --no-nanny"):
+        list(dispatch(client, [lens("a", 4)], None, tmp_path, timeout=0.05))
 
 
 def test_the_shape_is_that_of_the_cutout_or_of_the_file(tmp_path):
