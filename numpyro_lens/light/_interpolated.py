@@ -1,11 +1,22 @@
 """Light of an image."""
 
+from typing import Any
+
+import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.ndimage import map_coordinates
 
 from numpyro_lens._types import Amplitude, Coordinates, Field, Parameter, Pixels
 from numpyro_lens.light._base import AbstractLight
 from numpyro_lens.numerics.safe import as_float
+
+
+def _floating(image: Any) -> Any:
+    """As JAX takes it: FITS files have another byte order, and perhaps whole numbers."""
+    if not isinstance(image, np.ndarray):
+        return image
+    return image.astype(np.result_type(image.dtype, np.float32), copy=False)
 
 
 class Interpolated(AbstractLight):
@@ -32,7 +43,7 @@ class Interpolated(AbstractLight):
     Reference: ``INTERPOL`` of lenstronomy, Birrer & Amara 2018, PDU 22, 189.
     """
 
-    image: Pixels
+    image: Pixels = eqx.field(converter=_floating)
     amp: Amplitude
     scale: Parameter
     phi_G: Parameter = 0.0

@@ -149,6 +149,13 @@ def test_interpolated_equals_lenstronomy(x64):
         np.testing.assert_allclose(ours, theirs, rtol=0.0, atol=1e-12 if x64 else 1e-5)
 
 
+def test_interpolated_takes_whole_numbers_and_the_byte_order_of_fits():
+    for dtype in (int, np.dtype(">f4"), np.dtype(">i2")):
+        image = np.array([[1, 2], [3, 5]]).astype(dtype)
+        galaxy = light.Interpolated(image, amp=1.0, scale=0.1)
+        assert jax.jit(lambda galaxy: galaxy.brightness(0.0, 0.0))(galaxy) == 2.75
+
+
 def test_interpolated_keeps_the_flux_of_its_pixels(double):
     image = np.random.default_rng(0).uniform(0.0, 1.0, (3, 4))
     x, y = np.meshgrid(*[np.arange(-2.0, 2.0, 0.01) + 0.005] * 2)
