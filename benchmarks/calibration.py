@@ -24,7 +24,6 @@ import runpy
 import time
 from pathlib import Path
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
@@ -58,35 +57,14 @@ def demo(observation):
     forward().numpyro_model(example()["phys_model"])(observation)
 
 
-class Picture(nl.light.AbstractLight):
-    """Light that is interpolated in an image, zero outside."""
-
-    image: jax.Array
-    amp: float
-    width: float
-    angle: float
-    center_x: float
-    center_y: float
-
-    linear_field = "amp"
-
-    def brightness(self, x, y):
-        x, y = x - self.center_x, y - self.center_y
-        cosine, sine = jnp.cos(self.angle), jnp.sin(self.angle)
-        ny, nx = self.image.shape
-        step = self.width / max(ny, nx)
-        column = (cosine * x + sine * y) / step + 0.5 * (nx - 1)
-        row = (cosine * y - sine * x) / step + 0.5 * (ny - 1)
-        return self.amp * jax.scipy.ndimage.map_coordinates(self.image, [row, column], order=1)
-
-
 def spiral(observation, picture):
     """The demo's lens, and a spiral galaxy of the size and brightness of its Sersic source."""
     physical = example()["phys_model"]
     masses, lens_light, (sersic,) = physical.build(forward().sample_prior(physical))
     angle = numpyro.sample("angle", dist.Uniform(0.0, 2.0 * np.pi))
-    width = 5.0 * sersic.R_sersic
-    source = Picture(picture, sersic.amp, width, angle, sersic.center_x, sersic.center_y)
+    scale = 5.0 * sersic.R_sersic / max(picture.shape)
+    place = sersic.center_x, sersic.center_y
+    source = nl.light.Interpolated(picture, sersic.amp, scale, angle, *place)
     nl.observe("image", observation, mass=masses, source=source, lens_light=lens_light)
 
 

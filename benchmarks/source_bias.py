@@ -34,27 +34,6 @@ SPIRAL = ROOT.parent / "shared" / "data" / "sources" / "spiral.fits.gz"
 RESULTS = Path(__file__).with_suffix(".jsonl")
 
 
-class Picture(nl.light.AbstractLight):
-    """Light that is interpolated in an image, zero outside."""
-
-    image: jax.Array
-    width: float
-    angle: float
-    center_x: float
-    center_y: float
-
-    linear_field = None
-
-    def brightness(self, x, y):
-        x, y = x - self.center_x, y - self.center_y
-        cosine, sine = jnp.cos(self.angle), jnp.sin(self.angle)
-        ny, nx = self.image.shape
-        step = self.width / max(ny, nx)
-        column = (cosine * x + sine * y) / step + 0.5 * (nx - 1)
-        row = (cosine * y - sine * x) / step + 0.5 * (ny - 1)
-        return jax.scipy.ndimage.map_coordinates(self.image, [row, column], order=1)
-
-
 def mock(number):
     """An observation, and the mass that made it."""
     rng = np.random.default_rng(number)
@@ -71,7 +50,8 @@ def mock(number):
         "shear.gamma2": rng.normal(0.0, 0.03),
     }
     center = rng.normal(0.0, 0.12, 2)
-    source = Picture(spiral, rng.uniform(0.6, 1.6), rng.uniform(0.0, 2.0 * np.pi), *center)
+    scale = rng.uniform(0.6, 1.6) / max(spiral.shape)
+    source = nl.light.Interpolated(spiral, 1.0, scale, rng.uniform(0.0, 2.0 * np.pi), *center)
     values = {name.partition(".")[2]: value for name, value in mass.items()}
     shear = nl.mass.Shear(values.pop("gamma1"), values.pop("gamma2"))
     camera = nl.Observation.blank(

@@ -152,8 +152,8 @@ def reweighted(draws: Draws, log_population: Callable[[Values], AnyArray]) -> Re
     Raises:
         ValueError: ``log_population`` returns another shape.
 
-    Reference: Hogg, Myers & Bovy 2010, ApJ 725, 2166, eq. 9; the effective sample size is that of
-    Kish 1965, Survey Sampling.
+    Reference: Hogg, Myers & Bovy 2010, ApJ 725, 2166, their sum over the draws of every object; the
+    effective sample size is that of Kish 1965, Survey Sampling.
 
     Example:
         >>> import numpyro.distributions as dist
@@ -202,7 +202,8 @@ def reweight(
         ValueError: both of the last two are given, or ``log_population`` returns another shape.
 
     Reference: Loredo 2004, AIP Conf. Proc. 735, 195; Mandel, Farr & Gair 2019, MNRAS 486, 1086,
-    eqs. 6 and 7; the estimate from injections is Farr 2019, RNAAS 3, 66, eq. 8.
+    their likelihood of detected objects; the estimate from injections is Farr 2019, RNAAS 3, 66,
+    eq. 8.
 
     Example:
         >>> import jax, numpyro, numpyro.distributions as dist

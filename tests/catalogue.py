@@ -38,6 +38,9 @@ LIGHTS = [
     light.Moffat(amp=2.0, alpha=0.4, beta=2.5, center_x=0.1),
     light.Shapelets(amp=np.array([2.0, 1.0, -0.5, 0.3, 0.2, 0.1]), beta=0.4, center_y=0.1),
     light.HSGP(amp=np.array([2.0, 1.0, -0.5, 0.3]), width=1.5, center_y=0.1),
+    light.Interpolated(
+        np.array([[1.0, 2.0, 0.5], [3.0, 4.0, 1.5]]), amp=2.0, scale=1.3, phi_G=0.4, center_x=0.1
+    ),
     light.Uniform(amp=2.0),
     light.Uniform(amp=2.0) + light.Gaussian(amp=1.0, sigma=0.3),
 ]

@@ -35,7 +35,7 @@ def program(home, *options, **more):
     environment |= {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), **more}
     command = [sys.executable, "-W", "error", "-c", PROGRAM, "compile", *options]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
     return int(done.stdout)
 
 
@@ -59,6 +59,16 @@ def test_the_second_call_of_the_program_compiles_nothing(tmp_path):
     assert kept(tmp_path) == []
     assert program(tmp_path) == 0
     assert kept(tmp_path)
+    assert program(tmp_path) >= 1
+
+
+def test_an_entry_that_cannot_be_read_is_replaced(tmp_path):
+    """Without a word: the programs here raise every warning."""
+    assert program(tmp_path) == 0
+    for path in kept(tmp_path):
+        path.write_bytes(path.read_bytes()[:100])
+    assert program(tmp_path) == 0
+    assert all(path.stat().st_size > 100 for path in kept(tmp_path))
     assert program(tmp_path) >= 1
 
 

@@ -311,7 +311,7 @@ def slope_of_widths(dtype):
 
 
 def test_the_gradient_too():
-    """With K⁻¹ V from the basis that is rotated once, this one is wrong by 1,800."""
+    """K⁻¹ V has to come from the refined solution: from the basis rotated once it is far off."""
     with jax.numpy_rank_promotion("allow"):
         single = slope_of_widths(np.float32)
         with jax.enable_x64(True):

@@ -28,6 +28,9 @@ PROFILES = {
     "HSGP": light.HSGP(
         amp=3.0 * np.random.default_rng(3).normal(size=54) * light.matern_scale(9, 0.3), width=1.8
     ),
+    "Interpolated": light.Interpolated(
+        np.random.default_rng(0).uniform(0.1, 5.0, (4, 6)), amp=1.0, scale=0.5, phi_G=0.3
+    ),
     "Uniform": light.Uniform(amp=0.5),
 }
 

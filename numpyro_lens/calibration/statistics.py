@@ -51,8 +51,8 @@ def rank_of(draws: np.ndarray, truth: np.ndarray, generator: np.random.Generator
         >>> int(rank_of(draws, np.array(0.3), np.random.default_rng(0)))
         2
 
-    Reference: Talts et al. 2018, arXiv:1804.06788, algorithm 2; ties as in Modrák et al. 2025,
-    Bayesian Anal. 20, 461.
+    Reference: Talts et al. 2018, arXiv:1804.06788; ties as in Modrák et al. 2025, Bayesian Anal.
+    20, 461.
     """
     below, equal = (np.sum(op(draws, truth), axis=0) for op in (np.less, np.equal))
     return below + generator.integers(0, equal + 1)
@@ -96,7 +96,7 @@ def band(num_fits: int, num_draws: int, probability: float = 0.95) -> Band:
         >>> bool(np.all(found.lower < 0) and np.all(found.upper > 0)), len(found.at)
         (True, 99)
 
-    Reference: Säilynoja, Bürkner & Vehtari 2022, Stat. Comput. 32, 32, section 2, the band found by
+    Reference: Säilynoja, Bürkner & Vehtari 2022, Stat. Comput. 32, 32, the band found by
     optimisation, for the discrete ranks of section 1.1.
     """
     level = _level(num_fits, num_draws, 1.0 - probability)
@@ -125,7 +125,7 @@ def uniformity(ranks: ArrayLike, num_draws: int) -> float:
         >>> uniformity(np.arange(100), 99) > 0.99, uniformity(np.full(100, 50), 99) < 1e-10
         (True, True)
 
-    Reference: Säilynoja, Bürkner & Vehtari 2022, Stat. Comput. 32, 32, section 2.
+    Reference: Säilynoja, Bürkner & Vehtari 2022, Stat. Comput. 32, 32.
     """
     ranks = np.asarray(ranks)
     tails = _tails(len(ranks), num_draws)
@@ -184,7 +184,7 @@ def joint_rank(
         >>> joint_rank(rng.normal(size=(99, 3)), np.full(3, 9.0), np.zeros(3), rng)
         99
 
-    Reference: Lemos et al. 2023, ICML, PMLR 202, 19256 (TARP), algorithm 2.
+    Reference: Lemos et al. 2023, ICML, PMLR 202, 19256 (TARP), arXiv:2302.03026.
     """
     distance = np.linalg.norm(draws - reference, axis=1)
     own = np.linalg.norm(truth - reference)

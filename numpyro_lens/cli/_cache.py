@@ -4,11 +4,14 @@ import contextlib
 import hashlib
 import os
 import platform
+import re
 import warnings
 from pathlib import Path
+from typing import Any
 
 #: [bytes] of all entries together
 _MAX_SIZE = 1 << 30
+_UNREADABLE = "Error reading persistent compilation cache entry"
 
 
 def use_cache() -> None:
@@ -28,6 +31,28 @@ def use_cache() -> None:
         make_room(folder)
         if os.access(folder, os.W_OK):
             os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
+            _replace_unreadable(folder)
+
+
+def _replace_unreadable(folder: Path) -> None:
+    """Remove entries that cannot be read, say, of a call that was killed as it wrote them.
+
+    JAX warns of such an entry, compiles, and leaves the file: at every call the same again. It
+    writes a new one where there is none.
+    """
+    show = warnings.showwarning
+
+    def remove(message: Warning | str, *args: Any, **more: Any) -> None:
+        unreadable = re.match(f"{_UNREADABLE} for '(.+?)'", str(message))
+        if unreadable is None:
+            show(message, *args, **more)
+            return
+        for path in folder.glob("*-cache"):
+            if path.name.startswith(f"{unreadable[1]}-"):
+                path.unlink(missing_ok=True)
+
+    warnings.filterwarnings("always", _UNREADABLE)
+    warnings.showwarning = remove
 
 
 def cache_folder() -> Path:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from numpyro_lens.cli._call import absolute_model
-from numpyro_lens.cli._fit import ModelArgument
 from numpyro_lens.cli._images import (
     BandOption,
     BandsOption,
@@ -45,6 +44,7 @@ from numpyro_lens.cli._shared import (
     EssOption,
     InputError,
     JsonOption,
+    ModelArgument,
     ProgressOption,
     SeedOption,
     X64Option,
@@ -112,30 +112,27 @@ def calibrate(
     given = locals()
     with one_line_errors(debug):
         start_jax(x64, cache)
-        call = images_of_call(image, band, bands, reading_of(given))
-        with one_line_warnings():
-            images = read_images(call)
-        if not json:
-            typer.echo(described(images))
-        simulator = None if simulate_with is None else _Named(absolute_model(simulate_with))
-        fitted = _Named(absolute_model(model))
-        data = _arguments(fitted, images)
-        result = _calibrated(
-            fitted,
-            data,
-            out,
-            {
-                "num": num,
-                "workers": workers,
-                "simulate_with": simulator,
-                "seed": seed,
-                "progress": progress,
-                **({} if target_ess is None else {"target_ess": target_ess}),
-            },
-        )
+        result = _run(given)
         written = _written(result, out)
     _print(result, out, written, json)
     raise typer.Exit(0 if result.calibrated else 1)
+
+
+def _run(given: dict[str, Any]) -> "Calibration":
+    """Read the image and calibrate, as the options of a call say."""
+    call = images_of_call(given["image"], given["band"], given["bands"], reading_of(given))
+    with one_line_warnings():
+        images = read_images(call)
+    if not given["json"]:
+        typer.echo(described(images))
+    other = given["simulate_with"]
+    simulator = None if other is None else _Named(absolute_model(other))
+    fitted = _Named(absolute_model(given["model"]))
+    settings = {name: given[name] for name in ("num", "workers", "seed", "progress")}
+    if given["target_ess"] is not None:
+        settings["target_ess"] = given["target_ess"]
+    data = _arguments(fitted, images)
+    return _calibrated(fitted, data, given["out"], settings | {"simulate_with": simulator})
 
 
 @dataclass(frozen=True)

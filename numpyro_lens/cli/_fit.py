@@ -43,6 +43,7 @@ from numpyro_lens.cli._shared import (
     DebugOption,
     EssOption,
     JsonOption,
+    ModelArgument,
     OutOption,
     OverwriteOption,
     ProgressOption,
@@ -69,9 +70,6 @@ if TYPE_CHECKING:
 #: columns of a summary that a narrow terminal does without
 _LEAST_FIRST = ("mcse_sd", "mcse_mean", "ess_tail", "eti16", "eti84")
 
-ModelArgument = Annotated[
-    str, typer.Argument(help="A ready model's name or path/to/file.py:function.", metavar="MODEL")
-]
 CheckpointOption = Annotated[
     Path | None,
     typer.Option(help="Folder that holds the run; `numpyro-lens resume` goes on with it."),

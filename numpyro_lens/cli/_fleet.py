@@ -28,6 +28,7 @@ from numpyro_lens.cli._shared import (
     EssOption,
     InputError,
     JsonOption,
+    ModelArgument,
     ProgressOption,
     SeedOption,
     X64Option,
@@ -39,9 +40,6 @@ from numpyro_lens.cli._shared import (
 if TYPE_CHECKING:
     from distributed import Client
 
-ModelArgument = Annotated[
-    str, typer.Argument(help="A ready model's name or path/to/file.py:function.", metavar="MODEL")
-]
 LensesArgument = Annotated[
     list[Path],
     typer.Argument(
@@ -69,6 +67,9 @@ SchedulerOption = Annotated[
 AttemptsOption = Annotated[
     int, typer.Option(help="How often a lens is begun whose worker dies.", min=1)
 ]
+TimeoutOption = Annotated[
+    float | None, typer.Option(help="Seconds after which a lens is given up.  [default: never]")
+]
 
 
 def fleet(
@@ -95,6 +96,7 @@ def fleet(
     cores: CoresOption = 1,
     scheduler: SchedulerOption = None,
     attempts: AttemptsOption = 3,
+    timeout: TimeoutOption = None,
     seed: SeedOption = 0,
     target_ess: EssOption = None,
     progress: ProgressOption = True,
@@ -147,7 +149,7 @@ def _run(given: dict[str, Any], read: dict[str, Any]) -> Any:
     if tables and len(paths) > 1:
         raise InputError(f"the lenses come in one table, or as FITS files; got {', '.join(paths)}.")
     settings = {} if given["target_ess"] is None else {"target_ess": given["target_ess"]}
-    kept = ("out", "workers", "cores", "seed", "attempts", "progress")
+    kept = ("out", "workers", "cores", "seed", "attempts", "timeout", "progress")
     keep_when_interrupted()
     try:
         with one_line_warnings():

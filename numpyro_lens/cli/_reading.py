@@ -1,4 +1,4 @@
-"""Options that say how to read an image: those of ``fit`` and ``look``."""
+"""Options that say how to read an image, the same for every command that reads one."""
 
 from pathlib import Path
 from typing import Annotated, Any

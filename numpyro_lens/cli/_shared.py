@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 # jax, numpyro and the rest of the package are imported inside the commands: `--help` stays fast,
 # and jax is told how many devices the CPU has before it looks for them.
 
+ModelArgument = Annotated[
+    str, typer.Argument(help="A ready model's name or path/to/file.py:function.", metavar="MODEL")
+]
 OutOption = Annotated[Path, typer.Option(help="Folder for the results, made if need be.")]
 OverwriteOption = Annotated[
     bool, typer.Option("--overwrite", help="Replace the results that the folder holds.")

@@ -2,6 +2,7 @@
 
 import queue
 import shutil
+import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -25,9 +26,19 @@ if TYPE_CHECKING:
 WINDOW = 256
 #: Seconds after which the workers are counted again.
 _INTERVAL = 0.5
+#: Seconds within which a worker that was ended should be back.
+_RESTART = 60.0
 _DIED = (
     "its worker died {} times while it was fitted. Out of memory? Give fewer workers, or look at "
     "the log of the system."
+)
+_LATE = (
+    "it took longer than timeout={:g} seconds, and its worker was started anew. Give a longer "
+    "timeout and call again."
+)
+_NO_RETURN = (
+    "{} did not come back after a lens that took longer than timeout allows: a worker is started "
+    "anew by Dask's nanny. Start `dask worker` without --no-nanny."
 )
 
 
@@ -53,6 +64,12 @@ class _Running:
     worker: str
     attempt: int
     future: "Future"
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """How long it runs."""
+        return time.monotonic() - self.began
 
 
 @dataclass
@@ -111,12 +128,18 @@ class Dispatch:
         """Let a lens be the next one."""
         self.window.appendleft((lens, shape_of(lens)))
 
+    def late(self, timeout: float) -> set[str]:
+        """Workers whose lens has taken longer than a number of seconds, and does not end."""
+        runs = self.running.values()
+        return {run.worker for run in runs if run.seconds > timeout and not run.future.done()}
+
     def lose(self, workers: Iterable[str]) -> list[_Running]:
-        """Forget workers that are gone; returns what ran there."""
+        """Forget workers that are gone; returns what ran there, which is cancelled."""
         gone = set(workers)
         found = [run for run in self.running.values() if run.worker in gone]
         for run in found:
             del self.running[run.future.key]
+            run.future.cancel()
         for worker in gone:
             self.compiled.pop(worker, None)
         return found
@@ -151,6 +174,7 @@ def dispatch(
     out: Path,
     *,
     attempts: int = 3,
+    timeout: float | None = None,
     watch: Callable[[Event], Any] = lambda _event: None,
 ) -> Iterator[Row]:
     """Fit lenses on the workers of a client.
@@ -161,6 +185,7 @@ def dispatch(
         stored: the recipe.
         out: folder of the fleet.
         attempts: how often a lens is begun whose worker dies.
+        timeout: seconds after which a lens is given up; None is never.
         watch: told of every event, and called with the event ``"waits"`` now and then.
 
     Yields:
@@ -170,6 +195,8 @@ def dispatch(
     ended: queue.Queue[Future] = queue.Queue()
     try:
         while state.any_wait() or state.running:
+            if timeout is not None:
+                yield from _after_timeout(state, client, out, timeout, watch)
             present = set(client.nthreads())
             yield from _after_losses(state, present, out, attempts, watch)
             _begin_where_idle(state, client, present, stored, out, ended, watch)
@@ -239,7 +266,8 @@ def _row_of(run: _Running, future: "Future", out: Path) -> Row:
 def _failed(run: _Running, reason: str, out: Path) -> Row:
     """The row of a lens whose worker cannot leave one."""
     told = {"name": run.lens.name, "worker": run.worker, "attempts": run.attempt}
-    row = COLUMNS | told | {"reason": " ".join(reason.split())}
+    told |= {"seconds": run.seconds, "reason": " ".join(reason.split())}
+    row = COLUMNS | told
     return leave(out, part_of(out, run.lens.name, run.attempt), row)
 
 
@@ -255,14 +283,38 @@ def _after_losses(
     for run in state.lose(known - present):
         state.lost[run.lens.name] = run.attempt
         watch(Event("lost", run.lens.name, run.worker))
-        run.future.cancel()
-        shutil.rmtree(part_of(out, run.lens.name, run.attempt), ignore_errors=True)
-        row = read_row(folder_of(out, run.lens.name))
-        if not is_fitted(row):  # it died on the way home
-            if run.attempt < attempts:
-                state.put_back(run.lens)
-                continue
-            row = _failed(run, _DIED.format(run.attempt), out)
-        assert row is not None
+        row = _left(run, out)
+        if row is None and run.attempt < attempts:
+            state.put_back(run.lens)
+            continue
+        row = row or _failed(run, _DIED.format(run.attempt), out)
         watch(Event("ended", run.lens.name, run.worker, row))
         yield row
+
+
+def _after_timeout(
+    state: Dispatch,
+    client: "Client",
+    out: Path,
+    timeout: float,
+    watch: Callable[[Event], Any],
+) -> Iterator[Row]:
+    """Give up lenses that take too long, with their workers: no thread can be told to stop."""
+    late = state.late(timeout)
+    if not late:
+        return
+    runs = state.lose(late)
+    answer = client.restart_workers(sorted(late), timeout=_RESTART, raise_for_error=False)
+    if lost := [worker for worker, word in answer.items() if word != "OK"]:
+        warnings.warn(_NO_RETURN.format(", ".join(lost)), stacklevel=2)
+    for run in runs:
+        row = _left(run, out) or _failed(run, _LATE.format(timeout), out)
+        watch(Event("ended", run.lens.name, run.worker, row))
+        yield row
+
+
+def _left(run: _Running, out: Path) -> Row | None:
+    """The row that a worker left of a lens before it was gone, if it had fitted it."""
+    shutil.rmtree(part_of(out, run.lens.name, run.attempt), ignore_errors=True)
+    row = read_row(folder_of(out, run.lens.name))
+    return row if is_fitted(row) else None

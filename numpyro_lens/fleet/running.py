@@ -34,6 +34,7 @@ def fit_many(
     bands: Bands = None,
     seed: int = 0,
     attempts: int = 3,
+    timeout: float | None = None,
     progress: bool = True,
     **settings: Any,
 ) -> Any:
@@ -59,6 +60,8 @@ def fit_many(
         bands: names of the bands in each file, or the column of each band's files.
         seed: the same seed gives the same results, in whatever order.
         attempts: how often a lens is begun whose worker dies.
+        timeout: seconds after which a lens is given up, whatever it is doing, and its worker is
+            started anew; compiling counts. By default never.
         progress: show a table of what runs.
         **settings: of `fit`.
 
@@ -69,7 +72,8 @@ def fit_many(
 
     Raises:
         ImportError: the extra ``fleet`` is not installed.
-        ValueError: the table lacks a column, or the folder holds another fleet.
+        ValueError: the table lacks a column, the folder holds another fleet, or ``timeout`` is not
+            positive.
 
     Example:
         >>> if __name__ == "__main__":  # doctest: +SKIP
@@ -77,6 +81,7 @@ def fit_many(
     """
     check_dask()
     check_main()
+    _check_timeout(timeout)
     found = lenses(observations, read, bands)
     recipe = _recipe(model, found, settings, seed)
     out = Path(out)
@@ -90,9 +95,18 @@ def fit_many(
             client = client or stack.enter_context(local_client(workers, cores))
             state = Progress(len(found), len(found) - len(missing), client.dashboard_link)
             watch = stack.enter_context(shown(state, progress))
-            for row in dispatch(client, missing, stored, out, attempts=attempts, watch=watch):
+            limits: dict[str, Any] = {"attempts": attempts, "timeout": timeout}
+            for row in dispatch(client, missing, stored, out, watch=watch, **limits):
                 rows[row["name"]] = row
     return table_of(_in_order(found, rows))
+
+
+def _check_timeout(timeout: float | None) -> None:
+    if timeout is not None and not timeout > 0:
+        raise ValueError(
+            f"timeout is a number of seconds for each lens; got {timeout}. Give timeout=3600, or "
+            "None to wait."
+        )
 
 
 def _recipe(

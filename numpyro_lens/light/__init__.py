@@ -22,6 +22,7 @@ from numpyro_lens.light._footprint import with_footprint as with_footprint
 from numpyro_lens.light._hsgp import HSGP as HSGP
 from numpyro_lens.light._hsgp import hsgp_orders as hsgp_orders
 from numpyro_lens.light._hsgp import matern_scale as matern_scale
+from numpyro_lens.light._interpolated import Interpolated as Interpolated
 from numpyro_lens.light._shapelets import Shapelets as Shapelets
 from numpyro_lens.light._shapelets import shapelet_orders as shapelet_orders
 from numpyro_lens.light._uniform import Uniform as Uniform

@@ -5,11 +5,14 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import sleeper
 
 import numpyro_lens as nl
-from numpyro_lens.fleet import cluster
+from numpyro_lens.fleet import cluster, queue
 
 #: a model file that fits nothing, but does to its process what the name of the lens says
 STAND_IN = """
@@ -99,6 +102,22 @@ def test_a_killed_worker_takes_no_other_lens_with_it(fleet, files):
     assert found["reason"][1].startswith("its worker died 2 times")
     assert list(found["attempts"]) == [1, 2, 2, 1]
     assert {path.name for path in (files / "out/lenses/lens 1").iterdir()} == {"row.json"}
+
+
+@pytest.mark.slow
+def test_a_lens_that_takes_too_long_stops_no_other(tmp_path, monkeypatch):
+    """Its process is ended, and another begins; what is run there imports next to nothing."""
+    monkeypatch.setattr(queue, "fit_lens", sleeper.row_of)
+    lenses = [
+        SimpleNamespace(name=name, data=np.zeros((4, 4)), bands=None, reading={})
+        for name in ("sleeps", "fits")
+    ]
+    with cluster.local_client(workers=1) as client:
+        late, good = queue.dispatch(client, lenses, None, tmp_path, timeout=10.0)
+    assert late["reason"].startswith("it took longer than timeout=10 seconds")
+    assert (late["verdict"], good["verdict"]) == ("failed", "good")
+    assert not os.path.exists(f"/proc/{(tmp_path / 'sleeps').read_text()}")
+    assert good["worker"] != (tmp_path / "sleeps").read_text()
 
 
 @pytest.mark.slow

@@ -99,6 +99,8 @@ def test_a_folder_is_of_one_fleet(files, fleet):
         fleet(seed=1)
     with pytest.raises(ValueError, match=r"its settings is \{\}"):
         fleet(hmc=nl.infer.HMC(num_chains=2))
+    with pytest.raises(ValueError, match="Give timeout=3600"):
+        fleet(timeout=0)
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("a bug"), SystemExit(3)])
@@ -243,7 +245,7 @@ def test_the_command_leaves_with_one_where_a_lens_failed(files, command):
     assert answer.exit_code == 1, answer.output
     assert json.loads(answer.stdout)["verdicts"] == {"good": 3, "failed": 1}
     shutil.copy(files / "lens0.fits", files / "bad.fits")
-    answer = command("--seed", 3)
+    answer = command("--seed", 3, "--timeout", 600)
     assert answer.exit_code == 0, answer.output
     assert answer.stdout.startswith("4 lenses: 4 good. Wrote fleet.parquet")
     answer = command("--seed", 4)

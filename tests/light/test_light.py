@@ -136,6 +136,33 @@ def test_total_flux(double):
         np.testing.assert_allclose(flux(profile), expected, rtol=1e-9)
 
 
+def test_interpolated_equals_lenstronomy(x64):
+    """Within the image and outside, which holds whatever the shape of the image."""
+    module = pytest.importorskip("lenstronomy.LightModel.light_model")
+    rng = np.random.default_rng(0)
+    x, y = rng.uniform(-2, 2, (2, 50))
+    for shape in [(3, 5), (6, 2), (4, 4)]:
+        draw = {"image": rng.uniform(0.0, 1.0, shape)} | drawn("Interpolated", rng)
+        theirs = module.LightModel(["INTERPOL"]).surface_brightness(x, y, [draw])
+        ours = light.Interpolated(**draw).brightness(x, y)
+        assert 5 < np.count_nonzero(theirs) < 45
+        np.testing.assert_allclose(ours, theirs, rtol=0.0, atol=1e-12 if x64 else 1e-5)
+
+
+def test_interpolated_takes_whole_numbers_and_the_byte_order_of_fits():
+    for dtype in (int, np.dtype(">f4"), np.dtype(">i2")):
+        image = np.array([[1, 2], [3, 5]]).astype(dtype)
+        galaxy = light.Interpolated(image, amp=1.0, scale=0.1)
+        assert jax.jit(lambda galaxy: galaxy.brightness(0.0, 0.0))(galaxy) == 2.75
+
+
+def test_interpolated_keeps_the_flux_of_its_pixels(double):
+    image = np.random.default_rng(0).uniform(0.0, 1.0, (3, 4))
+    x, y = np.meshgrid(*[np.arange(-2.0, 2.0, 0.01) + 0.005] * 2)
+    seen = light.Interpolated(image, amp=2.0, scale=0.5, phi_G=0.3, center_x=0.1).brightness(x, y)
+    np.testing.assert_allclose(seen.sum() * 0.01**2, 2.0 * image.sum() * 0.5**2, rtol=1e-4)
+
+
 def test_total_flux_of_profiles_with_wide_wings(double):
     """Outside W there is Rs / W of it, so far out that it is not seen."""
     cases = [
@@ -272,8 +299,10 @@ RANGES = {
     "alpha": (0.1, 2.0),
     "beta": (0.2, 5.0),
     "sigma": (0.1, 2.0),
+    "scale": (0.2, 0.6),
+    "phi_G": (-3.0, 3.0),
 }
-FIXED = (("CoreSersic", "alpha"), ("Sersic", "smoothing"))
+FIXED = (("CoreSersic", "alpha"), ("Sersic", "smoothing"), ("Interpolated", "image"))
 LENGTHS = {"MultiGaussian": {"amp": 3, "sigma": 3}, "Shapelets": {"amp": 66}}
 
 
