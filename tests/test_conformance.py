@@ -120,7 +120,13 @@ def centred(profile):
 
 
 #: what vanishes exponentially has no relative accuracy far outside
-VANISHING = (mass.Gaussian, mass.MultiGaussian, light.Gaussian, light.MultiGaussian)
+VANISHING = (
+    mass.Gaussian,
+    mass.MultiGaussian,
+    light.Gaussian,
+    light.MultiGaussian,
+    light.MultiGaussianDipole,
+)
 
 
 @profiles
