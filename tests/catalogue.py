@@ -32,7 +32,7 @@ LIGHTS = [
     light.Gaussian(amp=2.0, sigma=0.4, e1=0.1, e2=-0.2, center_y=0.1),
     light.CoreSersic(amp=2.0, R_sersic=0.6, Rb=0.1, n_sersic=3.0, gamma=0.3, e1=0.1, e2=-0.2),
     light.MultiGaussian(amp=np.array([2.0, 1.0]), sigma=np.array([0.2, 0.6]), e1=0.1, e2=-0.2),
-    light.MultiGaussianDipole(amp=np.array([2.0, 1.0, -1.0, 0.5]), sigma=np.array([0.2, 0.6])),
+    light.MultiGaussianDipole(amp=np.array([2.0, 1.0, 1.0, 0.5]), sigma=np.array([0.2, 0.6])),
     light.Hernquist(amp=2.0, Rs=0.5, e1=0.1, e2=-0.2, center_x=0.1),
     light.DPIE(amp=2.0, Ra=0.1, Rs=1.5, e1=0.1, e2=-0.2, center_x=0.1),
     light.Moffat(amp=2.0, alpha=0.4, beta=2.5, center_x=0.1),
