@@ -49,7 +49,7 @@ def fit_galaxy(
     found = search_galaxy(observation, seed, progress=progress)
     radius, center = field_of(found)
     part = _each(observation, lambda band: cutout(band, radius, center))
-    # A gradient takes twenty times as long as that of one Sersic: no more of them than needed.
+    # A gradient takes many times as long as that of one Sersic (benchmarks/free_form.py).
     settings.setdefault("map", MAP(num_starts=8, num_screened=64, num_steps=150, num_polished=1))
     settings.setdefault("hmc", HMC(num_burnin_steps=150, num_results=300))
     return fit(galaxy, part, seed=seed, start=found, progress=progress, **settings)
@@ -65,6 +65,10 @@ def search_galaxy(observation: Data, seed: int = 0, *, progress: bool = True) ->
 
     Returns:
         The ends of the search, best basin first.
+
+    Example:
+        >>> search_galaxy(observation).basins[0].log_density  # doctest: +SKIP
+        23562.6
     """
     small = _each(observation, _of_few_pixels)
     key_light, key = jax.random.split(jax.random.key(seed))
