@@ -297,6 +297,11 @@ class Packing:
                 columns.extend(flat[..., i] for i in range(size))
         return columns
 
+    def free(self, z: Any) -> Any:
+        """The tree of a vector, with None for each fixed number: JAX sees d leaves or fewer."""
+        tree = self.forward(z)
+        return _only({path: at(tree, path) for path, _ in self._leaves()}, tree)
+
     def _leaves(self) -> list[tuple[Path, int]]:
         """Where each distribution is, and how many entries it has."""
         leaves: list[tuple[Path, int]] = []
@@ -370,3 +375,14 @@ def _replaced(tree: Any, leaves: dict[Path, Any], path: Path = ()) -> Any:
     if isinstance(tree, list | tuple):
         return [_replaced(v, leaves, (*path, i)) for i, v in enumerate(tree)]
     return tree
+
+
+def _only(leaves: dict[Path, Any], tree: Any, path: Path = ()) -> Any:
+    """The tree with None for all but the leaves at some paths."""
+    if path in leaves:
+        return leaves[path]
+    if isinstance(tree, Mapping):
+        return {k: _only(leaves, v, (*path, k)) for k, v in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [_only(leaves, v, (*path, i)) for i, v in enumerate(tree)]
+    return None

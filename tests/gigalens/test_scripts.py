@@ -9,7 +9,7 @@ import optax
 import pytest
 from numpyro_lens.gigalens.jax.model import BackwardProbModel, ForwardProbModel
 from numpyro_lens.gigalens.jax.profiles.light import sersic, shapelets
-from numpyro_lens.gigalens.jax.profiles.mass import shear, sie, sis
+from numpyro_lens.gigalens.jax.profiles.mass import shear, sie
 from numpyro_lens.gigalens.jax.simulator import LensSimulator
 
 from numpyro_lens.gigalens import tfp
@@ -187,24 +187,19 @@ def test_a_fork_that_keeps_every_step(prob_model):
     assert prob_model.bij.forward(list(best.T))[0][0]["theta_E"].shape == (1,)
 
 
-def test_a_fork_whose_vectors_are_trees(observed):
-    place = {"center_x": tfd.Normal(0, 0.05), "center_y": tfd.Normal(0, 0.05)}
-    lens = {"theta_E": tfd.LogNormal(jnp.log(0.5), 0.1), **place}
-    light = {"R_sersic": tfd.LogNormal(jnp.log(0.2), 0.1), "n_sersic": tfd.Uniform(0.5, 2), **place}
-    light["Ie"] = tfd.LogNormal(jnp.log(50.0), 0.3)
-    free = tfd.JointDistributionSequential([[lens], [light]])
-    model = ForwardProbModel(free, observed, background_rms=0.05, exp_time=200)
-    physical = PhysicalModel([sis.SIS()], [], [sersic.Sersic()])
-    sequence = ModellingSequenceMultinode(physical, model, sim_config)
+def test_a_fork_whose_vectors_are_trees(prob_model):
+    sequence = ModellingSequenceMultinode(phys_model, prob_model, sim_config)
     starts, chi_square = sequence.MAP(optimizer(), seed=0, num_steps=4, n_samples=3)
     assert chi_square.shape == (4,)
-    log_prob, _ = model.log_prob(LensSimulator(physical, sim_config, bs=3), starts)
+    log_prob, _ = prob_model.log_prob(LensSimulator(phys_model, sim_config, bs=3), starts)
     best = jax.tree.map(lambda x: x[jnp.argmax(log_prob)], starts)
-    assert model.bijector.forward(best)[0][0]["theta_E"].shape == ()
+    found = prob_model.bijector.forward(best)
+    assert found[0][0]["theta_E"].shape == ()
+    assert found[1][0]["e2"] == 0.1  # which the prior fixes
     qz, losses = sequence.SVI(best, optimizer(), n_vi=2, num_steps=2)
     assert len(losses) == 2
     tree = jax.tree.unflatten(jax.tree.structure(best), qz.mean())
-    np.testing.assert_allclose(model.pack_bij.inverse(tree), qz.mean(), rtol=1e-6)
+    np.testing.assert_allclose(prob_model.pack_bij.inverse(tree), qz.mean(), rtol=1e-6)
 
 
 # --- masks ---------------------------------------------------------------------------------------
