@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import numpyro.distributions as dist
 from numpyro.distributions import biject_to, constraints
 from numpyro.distributions.transforms import Transform
@@ -298,7 +299,7 @@ class Packing:
         return columns
 
     def free(self, z: Any) -> Any:
-        """The tree of a vector, with None for each fixed number: JAX sees d leaves or fewer."""
+        """The tree of a vector, with None for each fixed number, which JAX counts as no leaf."""
         tree = self.forward(z)
         return _only({path: at(tree, path) for path, _ in self._leaves()}, tree)
 
@@ -337,8 +338,12 @@ class Chain:
         self.unpack, self.constrain = unpack, constrain
 
     def forward(self, z: Any) -> Any:
-        """Parameters of a vector: a list of d arrays, or an array (..., d)."""
-        return self.constrain.forward(self.unpack.forward(z))
+        """Parameters of a vector: a list of d arrays, or an array (..., d).
+
+        An array of NumPy gives such, which TensorFlow takes in a list where it takes none of JAX.
+        """
+        x = self.constrain.forward(self.unpack.forward(z))
+        return jax.tree.map(np.asarray, x) if isinstance(z, np.ndarray) else x
 
     def inverse(self, x: Any) -> list[Array]:
         """Vectors of parameters, as a list of d arrays."""

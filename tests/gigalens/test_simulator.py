@@ -182,6 +182,7 @@ def test_vectors_of_another_length():
     model = nl.ForwardProbModel([[{**prior.tree}], [], []], np.ones((2, 2)), 1.0, 1.0)
     x = model.bij.forward(np.arange(6.0).reshape(2, 3))
     assert x[0][0]["several"].shape == (2, 3)
+    assert isinstance(x[0][0]["several"], np.ndarray)
     assert len(model.bij.inverse(x)) == 3
     with pytest.raises(ValueError, match="has 3 entries; got 2"):
         model.bij.forward([0.0, 1.0])
