@@ -20,6 +20,7 @@ from numpyro_lens.gigalens.jax.inference import (
 )
 from numpyro_lens.gigalens.model import PhysicalModel
 from numpyro_lens.gigalens.simulator import SimulatorConfig
+from numpyro_lens.gigalens.tf import simulator as tf_simulator
 
 tfd = tfp.distributions
 PIXELS = 16
@@ -291,6 +292,17 @@ def test_shapelets_are_solved_for(observed):
     np.testing.assert_allclose(np.squeeze(alone), coeffs, rtol=1e-5)
     stacked = simulator.lstsq_simulate(x, observed, model.err_map, return_stacked=True)
     np.testing.assert_allclose(stacked[0] @ coeffs, image, rtol=1e-3, atol=1e-3)
+
+
+def test_images_of_the_tensorflow_side_have_its_way_to_numpy():
+    truth = [TRUTH[0], [{**TRUTH[1][0], "Ie": 7.0}]]
+    physical = PhysicalModel([sie.SIE()], [], [sersic.SersicEllipse(use_lstsq=True)])
+    observed = tf_simulator.LensSimulator(phys_model, sim_config, bs=1).simulate(truth)
+    err_map = np.sqrt(0.1**2 + np.clip(observed, 0, np.inf) / 200)
+    observed += np.random.default_rng(0).normal(scale=err_map)
+    solved = tf_simulator.LensSimulator(physical, sim_config, bs=1)
+    residual = (observed - solved.lstsq_simulate(TRUTH, observed, err_map)) / err_map
+    assert np.std(residual.numpy().flatten()) == pytest.approx(1.0, abs=0.2)
 
 
 def test_coefficients_are_amplitudes_times_the_area_of_a_pixel():

@@ -2,4 +2,4 @@
 
 from numpyro_lens.gigalens.spellings import spell
 
-spell(__name__)
+spell(__name__, own=("simulator",))
