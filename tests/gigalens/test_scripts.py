@@ -20,6 +20,7 @@ from numpyro_lens.gigalens.jax.inference import (
 )
 from numpyro_lens.gigalens.model import PhysicalModel
 from numpyro_lens.gigalens.simulator import SimulatorConfig
+from numpyro_lens.gigalens.tf import model as tf_model
 from numpyro_lens.gigalens.tf import simulator as tf_simulator
 
 tfd = tfp.distributions
@@ -292,6 +293,17 @@ def test_shapelets_are_solved_for(observed):
     np.testing.assert_allclose(np.squeeze(alone), coeffs, rtol=1e-5)
     stacked = simulator.lstsq_simulate(x, observed, model.err_map, return_stacked=True)
     np.testing.assert_allclose(stacked[0] @ coeffs, image, rtol=1e-3, atol=1e-3)
+
+
+def test_vectors_of_the_tensorflow_side_are_rows(observed):
+    model = tf_model.ForwardProbModel(PRIOR, observed, background_rms=0.05, exp_time=200)
+    start = PRIOR.sample(3, seed=0)
+    z = model.bij.inverse(start)
+    assert z.shape == (3, D)
+    np.testing.assert_allclose(model.bij.forward(z)[1][0]["Ie"], start[1][0]["Ie"], rtol=1e-4)
+    sequence = ModellingSequence(phys_model, model, sim_config)
+    found = sequence.MAP(optimizer(), start=start, n_samples=3, num_steps=0)
+    np.testing.assert_allclose(found, z, rtol=1e-5)
 
 
 def test_images_of_the_tensorflow_side_have_its_way_to_numpy():

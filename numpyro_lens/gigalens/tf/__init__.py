@@ -2,4 +2,4 @@
 
 from numpyro_lens.gigalens.spellings import spell
 
-spell(__name__, own=("simulator",))
+spell(__name__, own=("model", "simulator"))
