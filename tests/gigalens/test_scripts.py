@@ -314,6 +314,8 @@ def test_images_of_the_tensorflow_side_have_its_way_to_numpy():
     observed += np.random.default_rng(0).normal(scale=err_map)
     solved = tf_simulator.LensSimulator(physical, sim_config, bs=1)
     residual = (observed - solved.lstsq_simulate(TRUTH, observed, err_map)) / err_map
+    coeffs = solved.lstsq_simulate(TRUTH, observed, err_map, return_coeffs=True)
+    assert isinstance(coeffs, np.ndarray)
     assert np.std(residual.numpy().flatten()) == pytest.approx(1.0, abs=0.2)
 
 

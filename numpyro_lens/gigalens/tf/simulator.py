@@ -26,5 +26,18 @@ class LensSimulator(simulator.LensSimulator):
             params: as of the class that it derives from.
             no_deflection: show the source as if there were no lens.
         """
-        images = super().simulate(params, no_deflection)
-        return images if isinstance(images, jax.core.Tracer) else np.array(images).view(Numbers)
+        return _numbers(super().simulate(params, no_deflection))
+
+    def lstsq_simulate(self, *args: Any, **settings: Any) -> Any:
+        """As of the class that it derives from; coefficients and stacks are arrays of NumPy.
+
+        Args:
+            *args: as of the class that it derives from.
+            **settings: as of the class that it derives from.
+        """
+        found = super().lstsq_simulate(*args, **settings)
+        return _numbers(found) if isinstance(found, jax.Array) else found
+
+
+def _numbers(values: jax.Array) -> Any:
+    return values if isinstance(values, jax.core.Tracer) else np.array(values).view(Numbers)
