@@ -1,4 +1,4 @@
-"""The modules of GIGA-Lens's TensorFlow side: those of `numpyro_lens.gigalens`, without it."""
+"""The modules of GIGA-Lens's TensorFlow side, without TensorFlow."""
 
 from numpyro_lens.gigalens.spellings import spell
 
