@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import numpyro.distributions as dist
 from numpyro.distributions import biject_to, constraints
 from numpyro.distributions.transforms import Transform
@@ -297,6 +298,11 @@ class Packing:
                 columns.extend(flat[..., i] for i in range(size))
         return columns
 
+    def free(self, z: Any) -> Any:
+        """The tree of a vector, with None for each fixed number, which JAX counts as no leaf."""
+        tree = self.forward(z)
+        return _only({path: at(tree, path) for path, _ in self._leaves()}, tree)
+
     def _leaves(self) -> list[tuple[Path, int]]:
         """Where each distribution is, and how many entries it has."""
         leaves: list[tuple[Path, int]] = []
@@ -332,8 +338,12 @@ class Chain:
         self.unpack, self.constrain = unpack, constrain
 
     def forward(self, z: Any) -> Any:
-        """Parameters of a vector: a list of d arrays, or an array (..., d)."""
-        return self.constrain.forward(self.unpack.forward(z))
+        """Parameters of a vector: a list of d arrays, or an array (..., d).
+
+        An array of NumPy gives such, which TensorFlow takes in a list where it takes none of JAX.
+        """
+        x = self.constrain.forward(self.unpack.forward(z))
+        return jax.tree.map(np.asarray, x) if isinstance(z, np.ndarray) else x
 
     def inverse(self, x: Any) -> list[Array]:
         """Vectors of parameters, as a list of d arrays."""
@@ -370,3 +380,14 @@ def _replaced(tree: Any, leaves: dict[Path, Any], path: Path = ()) -> Any:
     if isinstance(tree, list | tuple):
         return [_replaced(v, leaves, (*path, i)) for i, v in enumerate(tree)]
     return tree
+
+
+def _only(leaves: dict[Path, Any], tree: Any, path: Path = ()) -> Any:
+    """The tree with None for all but the leaves at some paths."""
+    if path in leaves:
+        return leaves[path]
+    if isinstance(tree, Mapping):
+        return {k: _only(leaves, v, (*path, k)) for k, v in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [_only(leaves, v, (*path, i)) for i, v in enumerate(tree)]
+    return None

@@ -180,7 +180,8 @@ class ModellingSequence(ModellingSequenceInterface):
         if start is None:
             start = prior.sample(n_samples, seed=jax.random.key(seed))
         if isinstance(start, list | tuple) and _is_tree(start):
-            return jnp.stack(self.prob_model.bij.inverse(start), axis=-1)
+            columns = self.prob_model.bij.inverse(start)
+            start = jnp.stack(columns, axis=-1) if isinstance(columns, list) else columns
         return jnp.asarray(start)
 
     def _scaled(self, optimizer: Any, n_samples: int) -> Any:

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -76,6 +76,9 @@ class ImageModel(ProbabilisticModel):
         unconstraining_bij: the other part; ``bijector`` is another name of it.
     """
 
+    #: What ``bij`` is.
+    chain: ClassVar[type[Chain]] = Chain
+
     def __init__(
         self,
         prior: Any,
@@ -91,7 +94,7 @@ class ImageModel(ProbabilisticModel):
         if not callable(prior):
             self.pack_bij = Packing(prior.tree)
             self.unconstraining_bij = self.bijector = Unconstraining(prior.tree)
-            self.bij = Chain(self.pack_bij, self.unconstraining_bij)
+            self.bij = self.chain(self.pack_bij, self.unconstraining_bij)
         if error_map is None and (background_rms is None or exp_time is None):
             raise ValueError(
                 "The noise comes from `background_rms` and `exp_time`, or from an `error_map`; got "

@@ -269,14 +269,25 @@ def _images(
 ) -> Array:
     def one(params: Params, observation: Observation) -> Image:
         masses, lens_light, source = phys_model.build(params)
-        return render(
+        image = render(
             observation,
             mass=None if no_deflection else masses or None,
             source=source or None,
             lens_light=lens_light or None,
         )
+        return _without_rounding(image)
 
     return map_batch(one, batch, observation)
+
+
+def _without_rounding(image: Image) -> Image:
+    """Zero for negative pixels that are the rounding of a Fourier transform.
+
+    Scripts draw Poisson noise of their images, which a sky of -1e-7 would stop.
+    """
+    rounding = 4.0 * jnp.finfo(image.dtype).eps * jnp.max(jnp.abs(image))
+    below = jnp.where((image < 0.0) & (image > -rounding), image, 0.0)
+    return image - jax.lax.stop_gradient(below)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))

@@ -9,7 +9,7 @@ import optax
 import pytest
 from numpyro_lens.gigalens.jax.model import BackwardProbModel, ForwardProbModel
 from numpyro_lens.gigalens.jax.profiles.light import sersic, shapelets
-from numpyro_lens.gigalens.jax.profiles.mass import shear, sie, sis
+from numpyro_lens.gigalens.jax.profiles.mass import shear, sie
 from numpyro_lens.gigalens.jax.simulator import LensSimulator
 
 from numpyro_lens.gigalens import tfp
@@ -20,6 +20,8 @@ from numpyro_lens.gigalens.jax.inference import (
 )
 from numpyro_lens.gigalens.model import PhysicalModel
 from numpyro_lens.gigalens.simulator import SimulatorConfig
+from numpyro_lens.gigalens.tf import model as tf_model
+from numpyro_lens.gigalens.tf import simulator as tf_simulator
 
 tfd = tfp.distributions
 PIXELS = 16
@@ -187,24 +189,19 @@ def test_a_fork_that_keeps_every_step(prob_model):
     assert prob_model.bij.forward(list(best.T))[0][0]["theta_E"].shape == (1,)
 
 
-def test_a_fork_whose_vectors_are_trees(observed):
-    place = {"center_x": tfd.Normal(0, 0.05), "center_y": tfd.Normal(0, 0.05)}
-    lens = {"theta_E": tfd.LogNormal(jnp.log(0.5), 0.1), **place}
-    light = {"R_sersic": tfd.LogNormal(jnp.log(0.2), 0.1), "n_sersic": tfd.Uniform(0.5, 2), **place}
-    light["Ie"] = tfd.LogNormal(jnp.log(50.0), 0.3)
-    free = tfd.JointDistributionSequential([[lens], [light]])
-    model = ForwardProbModel(free, observed, background_rms=0.05, exp_time=200)
-    physical = PhysicalModel([sis.SIS()], [], [sersic.Sersic()])
-    sequence = ModellingSequenceMultinode(physical, model, sim_config)
+def test_a_fork_whose_vectors_are_trees(prob_model):
+    sequence = ModellingSequenceMultinode(phys_model, prob_model, sim_config)
     starts, chi_square = sequence.MAP(optimizer(), seed=0, num_steps=4, n_samples=3)
     assert chi_square.shape == (4,)
-    log_prob, _ = model.log_prob(LensSimulator(physical, sim_config, bs=3), starts)
+    log_prob, _ = prob_model.log_prob(LensSimulator(phys_model, sim_config, bs=3), starts)
     best = jax.tree.map(lambda x: x[jnp.argmax(log_prob)], starts)
-    assert model.bijector.forward(best)[0][0]["theta_E"].shape == ()
+    found = prob_model.bijector.forward(best)
+    assert found[0][0]["theta_E"].shape == ()
+    assert found[1][0]["e2"] == 0.1  # which the prior fixes
     qz, losses = sequence.SVI(best, optimizer(), n_vi=2, num_steps=2)
     assert len(losses) == 2
     tree = jax.tree.unflatten(jax.tree.structure(best), qz.mean())
-    np.testing.assert_allclose(model.pack_bij.inverse(tree), qz.mean(), rtol=1e-6)
+    np.testing.assert_allclose(prob_model.pack_bij.inverse(tree), qz.mean(), rtol=1e-6)
 
 
 # --- masks ---------------------------------------------------------------------------------------
@@ -296,6 +293,30 @@ def test_shapelets_are_solved_for(observed):
     np.testing.assert_allclose(np.squeeze(alone), coeffs, rtol=1e-5)
     stacked = simulator.lstsq_simulate(x, observed, model.err_map, return_stacked=True)
     np.testing.assert_allclose(stacked[0] @ coeffs, image, rtol=1e-3, atol=1e-3)
+
+
+def test_vectors_of_the_tensorflow_side_are_rows(observed):
+    model = tf_model.ForwardProbModel(PRIOR, observed, background_rms=0.05, exp_time=200)
+    start = PRIOR.sample(3, seed=0)
+    z = model.bij.inverse(start)
+    assert z.shape == (3, D)
+    np.testing.assert_allclose(model.bij.forward(z)[1][0]["Ie"], start[1][0]["Ie"], rtol=1e-4)
+    sequence = ModellingSequence(phys_model, model, sim_config)
+    found = sequence.MAP(optimizer(), start=start, n_samples=3, num_steps=0)
+    np.testing.assert_allclose(found, z, rtol=1e-5)
+
+
+def test_images_of_the_tensorflow_side_have_its_way_to_numpy():
+    truth = [TRUTH[0], [{**TRUTH[1][0], "Ie": 7.0}]]
+    physical = PhysicalModel([sie.SIE()], [], [sersic.SersicEllipse(use_lstsq=True)])
+    observed = tf_simulator.LensSimulator(phys_model, sim_config, bs=1).simulate(truth)
+    err_map = np.sqrt(0.1**2 + np.clip(observed, 0, np.inf) / 200)
+    observed += np.random.default_rng(0).normal(scale=err_map)
+    solved = tf_simulator.LensSimulator(physical, sim_config, bs=1)
+    residual = (observed - solved.lstsq_simulate(TRUTH, observed, err_map)) / err_map
+    coeffs = solved.lstsq_simulate(TRUTH, observed, err_map, return_coeffs=True)
+    assert isinstance(coeffs, np.ndarray)
+    assert np.std(residual.numpy().flatten()) == pytest.approx(1.0, abs=0.2)
 
 
 def test_coefficients_are_amplitudes_times_the_area_of_a_pixel():

@@ -51,6 +51,15 @@ def test_an_image_is_that_of_render():
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+def test_an_empty_sky_takes_poisson_noise():
+    config = SimulatorConfig(0.2, 40, 1, CONFIG.kernel)
+    image = np.asarray(LensSimulator(PHYSICAL, config).simulate(params(0.3)))
+    assert np.min(image) == 0.0
+    assert np.random.default_rng(0).poisson(image).shape == (40, 40)
+    dark = [params(0.3)[0], [params(0.3)[1][0] | {"Ie": -5.0}]]
+    assert np.min(LensSimulator(PHYSICAL, config).simulate(dark)) < 0.0
+
+
 def test_positions_have_the_batch_last():
     simulator = LensSimulator(PHYSICAL, CONFIG, bs=3)
     assert simulator.img_X.shape == simulator.img_Y.shape == (16, 20, 3)
@@ -182,6 +191,7 @@ def test_vectors_of_another_length():
     model = nl.ForwardProbModel([[{**prior.tree}], [], []], np.ones((2, 2)), 1.0, 1.0)
     x = model.bij.forward(np.arange(6.0).reshape(2, 3))
     assert x[0][0]["several"].shape == (2, 3)
+    assert isinstance(x[0][0]["several"], np.ndarray)
     assert len(model.bij.inverse(x)) == 3
     with pytest.raises(ValueError, match="has 3 entries; got 2"):
         model.bij.forward([0.0, 1.0])

@@ -98,11 +98,12 @@ class ModellingSequenceMultinode:
             **settings: as of `ModellingSequence.MAP`.
 
         Returns:
-            The tree, and the smallest reduced chi-square of each step (num_steps,).
+            The tree, with None for what the prior fixes, and the smallest reduced chi-square of
+            each step (num_steps,).
         """
         settings |= {"output_type": "all"}
         z, _, chi_square = self.sequence.MAP(optimizer, *args, **settings)
-        return self.prob_model.pack_bij.forward(z[:, -1]), jnp.nanmin(chi_square, axis=0)
+        return self.prob_model.pack_bij.free(z[:, -1]), jnp.nanmin(chi_square, axis=0)
 
     def SVI(self, start: Any, optimizer: Any, **settings: Any) -> Gaussian:
         """The Gaussian, which unpacks as ``qz, losses``.

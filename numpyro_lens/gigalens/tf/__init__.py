@@ -1,5 +1,5 @@
-"""The modules of GIGA-Lens's TensorFlow side: those of `numpyro_lens.gigalens`, without it."""
+"""The modules of GIGA-Lens's TensorFlow side, without TensorFlow."""
 
 from numpyro_lens.gigalens.spellings import spell
 
-spell(__name__)
+spell(__name__, own=("model", "simulator"))
