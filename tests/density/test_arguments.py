@@ -126,6 +126,38 @@ def test_names_that_no_file_holds_are_refused_before_the_fit(name):
         Target.of(model, Y)
 
 
+@pytest.mark.parametrize("name", ["", "chain", "a/b"])
+def test_so_are_those_of_what_is_derived_or_integrated_out(name):
+    def derived(y):
+        mu = numpyro.sample("mu", dist.Normal(0, 1))
+        numpyro.deterministic(name, 2 * mu)
+        numpyro.sample("y", dist.Normal(mu, 0.5), obs=y)
+
+    with pytest.raises(ValueError, match="could not hold"):
+        Target.of(derived, Y)
+
+    def integrated(observation):
+        sigma = numpyro.sample("sigma", dist.LogNormal(-1, 0.1))
+        spot = nl.sample(f"{name}/spot", nl.light.Gaussian, amp=nl.Linear(scale=1.0), sigma=sigma)
+        nl.observe("image", observation, lens_light=spot)
+
+    camera = nl.Observation(np.ones((6, 6)), pixel_scale=0.2, noise=nl.NoiseMap(0.1))
+    with pytest.raises(ValueError, match="could not hold '.*/spot.amp'"):
+        Target.of(integrated, camera)
+
+
+def test_random_numbers_inside_a_model_stay_the_same():
+    def model(y):
+        noise = jax.random.normal(numpyro.prng_key())
+        mu = numpyro.sample("mu", dist.Normal(noise, 1))
+        numpyro.sample("y", dist.Normal(mu, 0.5), obs=y)
+
+    target = Target.of(model, Y)
+    trace = target.trace(0.1 * jnp.ones(1))
+    expected = sum(trace[name]["fn"].log_prob(trace[name]["value"]).sum() for name in ("mu", "y"))
+    assert density(target) == pytest.approx(float(expected), rel=1e-5)
+
+
 def test_scopes_with_another_divider_are_fine():
     def model(y):
         mu = numpyro.sample("mu", dist.Normal(0, 1))

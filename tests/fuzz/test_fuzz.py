@@ -106,6 +106,7 @@ def test_hdf5_of_lenstronomy(folder, content):
 def template(folder):
     observation = nl.Observation.blank((8, 8), pixel_scale=0.1, noise=nl.NoiseMap(1.0))
     source = nl.light.Sersic(amp=2.0, R_sersic=0.1, n_sersic=1.0)
+    source = source + nl.light.Shapelets(amp=np.ones(3), beta=0.1)
     scene = nl.Scene.of(mass=nl.mass.SIE(theta_E=1.2, e1=0.1, e2=0.0), source=source)
     exchange.write_coolest(folder / "lens.json", scene, observation)
     return json.loads((folder / "lens.json").read_text())
