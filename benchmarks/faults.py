@@ -47,7 +47,9 @@ nl.fit = functools.partial(
     nl.fit,
     map=nl.infer.MAP(num_starts=4, num_screened=40, num_steps=50, num_polished=1),
     svi=nl.infer.SVI(num_particles=4, num_steps=20, num_importance=32),
-    hmc=nl.infer.HMC(num_chains=2, num_burnin_steps=100, num_results=400, max_results=400, block=25),
+    hmc=nl.infer.HMC(
+        num_chains=2, num_burnin_steps=100, num_results=400, max_results=400, block=25
+    ),
 )
 
 
@@ -81,6 +83,7 @@ class Bench:
         self.folder = Path(folder)
         self.folder.mkdir(exist_ok=True, parents=True)
         os.environ["JAX_COMPILATION_CACHE_DIR"] = str(self.folder / "compiled")
+        os.environ["TMPDIR"] = str(self.folder)  # of the draws that find no room elsewhere
         (self.folder / "short.py").write_text(MODEL)
         image = np.asarray(mock((15, 15)).image)
         sigma = fits.ImageHDU(np.full(image.shape, 0.05), name="RMS")
@@ -291,8 +294,8 @@ def fill(number, bench):
     with small_disk(bench.folder / name, size) as out:
         code = bench.go_on(name).wait()
         left = sorted(path.name for path in out.iterdir())
-        kept = [word.strip(",.") for line in bench.said(name) for word in line.split()]
-        paths = [Path(word) for word in kept if word.endswith("draws.npz")]
+        words = [word.strip(",.") for line in bench.said(name) for word in line.split()]
+        paths = [Path(word) for word in words if word.endswith("draws.npz")]
         whole = "posterior.nc" in left and same_draws(bench.draws, contents(out / "posterior.nc"))
     keep(
         "full",
