@@ -127,7 +127,10 @@ class Target(eqx.Module):
             return 0
 
         jax.eval_shape(look, jax.random.key(0))
-        return cls(model, tuple(sites), args)
+        with warnings.catch_warnings():
+            # Equinox warns of a module with arrays, which is equal to another where these are.
+            warnings.filterwarnings("ignore", "A JAX array is being set as static")
+            return cls(model, tuple(sites), args)
 
     @property
     def arguments(self) -> tuple:

@@ -445,9 +445,7 @@ def _value(profile: Mapping[str, Any], name: str) -> Any:
         return value
     if name == "amps" or not _is_number(value):
         kind = "a list of finite numbers" if name == "amps" else "a finite number"
-        raise ValueError(
-            f"{name} of {profile['type']} must be {kind}; it is {repr(value)[:60]}."
-        )
+        raise ValueError(f"{name} of {profile['type']} must be {kind}; it is {repr(value)[:60]}.")
     if name == "q" and not 0 < value <= 1:
         raise ValueError(f"q of {profile['type']} must be above 0 and at most 1; it is {value}.")
     return float(value)

@@ -135,9 +135,7 @@ def epl_shear_sersic(observation: Data, sky: Amplitude | None = None) -> None:
         observe(name, band, mass=lens, source=source[name], lens_light=lens_light[name])
 
 
-def epl_shear_shapelets(
-    observation: Data, n_max: int = 6, sky: Amplitude | None = None
-) -> None:
+def epl_shear_shapelets(observation: Data, n_max: int = 6, sky: Amplitude | None = None) -> None:
     """An elliptical power law with external shear, Sersic lens light and a shapelet source.
 
     It has 17 parameters, and 3 more for the offset and rotation of every further band; the 29
