@@ -41,7 +41,7 @@ def turned(amp: np.ndarray, turn: np.ndarray) -> np.ndarray:
     They are integrals of the light times each function, :math:`\int e^{-r^2} P(x, y)` with a
     polynomial, which Gauss's quadrature gives exactly.
     """
-    n_max = int(round(np.sqrt(2 * len(amp) + 0.25) - 1.5))
+    n_max = round(float(np.sqrt(2 * len(amp) + 0.25) - 1.5))
     nodes, weights = hermgauss(n_max + 1)
     x, y = (axis.ravel() for axis in np.meshgrid(nodes, nodes))
     before = _polynomials(*(turn.T @ np.stack([x, y])), n_max) @ amp

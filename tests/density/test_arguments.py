@@ -145,7 +145,7 @@ def test_so_are_those_of_what_is_derived_or_integrated_out(name):
         nl.observe("image", observation, lens_light=spot)
 
     camera = nl.Observation(np.ones((6, 6)), pixel_scale=0.2, noise=nl.NoiseMap(0.1))
-    with pytest.raises(ValueError, match="could not hold '.*/spot.amp'"):
+    with pytest.raises(ValueError, match=r"could not hold '.*/spot\.amp'"):
         Target.of(integrated, camera)
 
 
