@@ -73,6 +73,16 @@ def test_a_folder_without_room_for_the_draws(files, fake_fit, monkeypatch):  # n
     assert len(lines) == 3
 
 
+def test_a_checkpoint_without_room_says_how_to_go_on(files, fake_fit, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(nl, "fit", raising)
+    answer = run(*fit_arguments(files, "my_model.py:model", "--checkpoint", files / "kept"))
+    assert answer.exit_code == 4
+    (line,) = answer.stderr.splitlines()
+    assert "No space left" in line
+    assert line.endswith(f"numpyro-lens resume {files / 'kept'}")
+    assert run(*fit_arguments(files)).exit_code == 2
+
+
 # --- a folder from elsewhere ---------------------------------------------------------------------
 
 

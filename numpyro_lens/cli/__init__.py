@@ -3,8 +3,8 @@
 Results go to standard output, progress and errors to standard error. Exit codes: 0 a good fit, or
 the command did what it was asked; 1 the fit finished and its chains disagree, or a model is not
 calibrated; 3 its chains agree, and the data are not explained, another mode is within reach or the
-verdict has a doubt; 4 the fit finished and a file could not be written; 2 bad input; 130
-interrupted. A bug shows its traceback and leaves with 1, Python's code for it.
+verdict has a doubt; 4 a file of the fit could not be written; 2 bad input; 130 interrupted. A bug
+shows its traceback and leaves with 1, Python's code for it.
 """
 
 import os

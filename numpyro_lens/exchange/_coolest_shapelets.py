@@ -27,7 +27,8 @@ def shapelets(values: Mapping[str, Any], fields: Mapping[str, Any], turn: np.nda
             "COOLEST's Shapelets have (n_max + 1)(n_max + 2)/2 amps; the template has "
             f"n_max = {n_max:g} and {len(amps)}."
         )
-    return light.Shapelets(amp=turned(amps, turn), **fields)
+    amp: Any = turned(amps, turn)  # in 64 bit, as the other parameters are
+    return light.Shapelets(amp=amp, **fields)
 
 
 def shapelet_values(profile: light.Shapelets, turn: np.ndarray) -> dict[str, Any]:
@@ -44,7 +45,8 @@ def turned(amp: np.ndarray, turn: np.ndarray) -> np.ndarray:
     n_max = round(float(np.sqrt(2 * len(amp) + 0.25) - 1.5))
     nodes, weights = hermgauss(n_max + 1)
     x, y = (axis.ravel() for axis in np.meshgrid(nodes, nodes))
-    before = _polynomials(*(turn.T @ np.stack([x, y])), n_max) @ amp
+    old_x, old_y = turn.T @ np.stack([x, y])
+    before = _polynomials(old_x, old_y, n_max) @ amp
     return _polynomials(x, y, n_max).T @ (np.outer(weights, weights).ravel() * before)
 
 
