@@ -267,7 +267,7 @@ def pages(path):
 def room_until(whole, name):
     """Bytes that the files take that are written before this one, and half of it."""
     size = {path.name: pages(path) for path in whole.iterdir()}
-    size["draws.npz"] = PAGE * 5
+    size["draws.npz"] = PAGE * 2
     at = WRITTEN.index(name)
     before = sum(
         size[each] for each in WRITTEN[:at] if each != "draws.npz" or name == "posterior.nc"
@@ -292,6 +292,7 @@ def fill(number, bench):
         left = sorted(path.name for path in out.iterdir())
         words = [word.strip(",.") for line in bench.said(name) for word in line.split()]
         paths = [Path(word) for word in words if word.endswith("draws.npz")]
+        has_draws = any(path.exists() for path in paths)
         whole = "posterior.nc" in left and same_draws(bench.draws, contents(out / "posterior.nc"))
     keep(
         "full",
@@ -300,7 +301,7 @@ def fill(number, bench):
         bytes=size,
         code=code,
         left=left,
-        draws_kept=whole or any(path.exists() for path in paths),
+        draws_kept=whole or has_draws,
         traceback=bench.has_traceback(name),
         said=bench.said(name),
     )

@@ -141,6 +141,22 @@ def test_an_interrupt_during_start_up_ends_at_once(files, seconds):  # noqa: F81
     assert "interrupted" in error
 
 
+AT_THE_END = """
+import atexit, os, signal
+from numpyro_lens import _interrupt, cli
+_interrupt.leave_when_interrupted()
+atexit.register(os.kill, os.getpid(), signal.SIGINT)
+def app(): raise SystemExit(3)
+cli.app = app
+cli.main()
+"""
+
+
+def test_an_interrupt_after_the_end_changes_nothing():
+    done = subprocess.run([sys.executable, "-c", AT_THE_END], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (3, b"")
+
+
 def test_python_runs_the_package():
     command = [sys.executable, "-m", "numpyro_lens", "--version"]
     said = subprocess.run(command, capture_output=True, check=True, text=True).stdout

@@ -8,6 +8,7 @@ shows its traceback and leaves with 1, Python's code for it.
 """
 
 import os
+import signal
 import sys
 from typing import Annotated
 
@@ -58,6 +59,8 @@ def main() -> None:
         app()
     except SystemExit as leave:
         if leave.code != 130:
+            # all is written and said: Ctrl-C while Python goes away changes nothing
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
             raise
         # XLA may still be computing in threads of its own, and crashes when Python goes away
         # under it: after an interrupt leave without the farewells.

@@ -220,7 +220,9 @@ def _kept_when_broken(keeper: Keeper, checkpoint: Path | None) -> Iterator[None]
     except OSError as error:
         if checkpoint is None:
             raise
-        line = f"the fit stopped, and what it had is kept: {one_line(error)}. Make room, and go on: "
+        line = (
+            f"the fit stopped, and what it had is kept: {one_line(error)}. Make room, and go on: "
+        )
         typer.echo(f"numpyro-lens: {line}numpyro-lens resume {checkpoint}", err=True)
         raise typer.Exit(4) from None
     except KeyboardInterrupt:
