@@ -265,14 +265,14 @@ def pages(path):
 
 
 def room_until(whole, name):
-    """Bytes that the files take that are written before this one, and half of it."""
+    """Bytes that the files take that are written before this one, and three quarters of it."""
     size = {path.name: pages(path) for path in whole.iterdir()}
     size["draws.npz"] = PAGE * 2
     at = WRITTEN.index(name)
     before = sum(
         size[each] for each in WRITTEN[:at] if each != "draws.npz" or name == "posterior.nc"
     )
-    return max(PAGE, before + size[name] // 2 // PAGE * PAGE)
+    return max(PAGE, before + size[name] * 3 // 4 // PAGE * PAGE)
 
 
 def full(bench, num):
