@@ -286,6 +286,7 @@ def full(bench, num):
 def fill(number, bench):
     """A fit whose folder of results has no room for one of its files."""
     name, at = f"full{number}", FULL_AT[number]
+    bench.forget(name)
     size = room_until(bench.folder / "whole", at)
     with small_disk(bench.folder / name, size) as out:
         code = bench.go_on(name).wait()
@@ -310,6 +311,7 @@ def fill(number, bench):
 def fill_checkpoint(bench):
     """A checkpoint without room for its blocks; then one with room, and `resume`."""
     name = "full_checkpoint"
+    bench.forget(name)
     size = sum(pages(path) for path in (bench.folder / "whole_run").iterdir()) * 2 // 3
     with small_disk(bench.folder / f"{name}_run", size) as run:
         code = bench.begin(name).wait()
