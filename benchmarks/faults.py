@@ -64,7 +64,7 @@ WRITTEN = (
     *("map.npz", "svi.npz", "draws.npz", "posterior.nc", "summary.csv"),
     *("fit.png", "corner.png", "corner.pdf", "derived.csv", "manifest.json"),
 )
-FULL_AT = ("draws.npz", "posterior.nc", "fit.png", "corner.pdf", "manifest.json")
+FULL_AT = ("draws.npz", "posterior.nc", "corner.pdf", "manifest.json")
 PAGE = 4096
 
 
