@@ -41,5 +41,5 @@ def _wait(reader: socket.socket, _writer: socket.socket) -> None:
 
 
 def _leave() -> NoReturn:
-    os.write(2, b"\nnumpyro-lens: interrupted; no stage had finished, so nothing was kept\n")
+    os.write(2, b"\nnumpyro-lens: interrupted before a stage was done, so nothing new was kept\n")
     os._exit(130)

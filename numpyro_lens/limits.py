@@ -4,6 +4,7 @@ import warnings
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from numpyro_lens import light, mass
@@ -39,6 +40,24 @@ def warn_of_limits(observation: Observation, scene: Scene) -> None:
             _warn_of_shape(profile)
         for profile in lights:
             _warn_of_size(profile, observation)
+
+
+def warn_of_precision(*observations: Observation) -> None:
+    """Warn of observations made in 32 bit where 64 bit was turned on since.
+
+    Args:
+        *observations: their arrays keep the precision that they were made in.
+
+    Example:
+        >>> import numpyro_lens as nl
+        >>> warn_of_precision(nl.Observation.blank((8, 9), pixel_scale=0.1, noise=nl.NoiseMap(1.0)))
+    """
+    if any(each.image.dtype != jnp.result_type(float) for each in observations):
+        warnings.warn(
+            "An observation was made in another precision than JAX computes in now. Make it after "
+            'jax.config.update("jax_enable_x64", True): its pixels keep the precision they had.',
+            stacklevel=3,
+        )
 
 
 def _number(profile: Any, field: str) -> float | None:

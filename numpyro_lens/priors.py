@@ -37,6 +37,27 @@ def amplitude(
     return dist.LogNormal(jnp.log(fraction * brightest(observation)), sigma)
 
 
+def sky(observation: Observation, fraction: float = 0.1) -> dist.Normal:
+    r"""Prior of a uniform background that was not, or not quite, subtracted.
+
+    .. math:: \mathrm{amp} \sim N(0, f\, I_{max})
+
+    Args:
+        observation: sets the unit.
+        fraction: width of the prior, as a fraction of the brightest pixel.
+
+    Returns:
+        A NumPyro distribution of a scalar [flux per arcsec²].
+
+    Example:
+        >>> import numpy as np, numpyro_lens as nl
+        >>> observation = nl.Observation(np.ones((5, 5)), pixel_scale=0.1, noise=nl.NoiseMap(0.1))
+        >>> round(float(sky(observation).scale), 3)
+        10.0
+    """
+    return dist.Normal(0.0, fraction * brightest(observation))
+
+
 def brightest(observation: Observation) -> Array:
     """Surface brightness of the brightest pixel in use; of an image without light, its noise.
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from numpyro_lens._completion import own_names
 from numpyro_lens._types import Array, Field, Image, Scaling
 from numpyro_lens.light import AbstractLight, Lights, has_footprint, with_footprint
-from numpyro_lens.limits import warn_of_limits
+from numpyro_lens.limits import warn_of_limits, warn_of_precision
 from numpyro_lens.mass import Masses
 from numpyro_lens.observation import Observation
 from numpyro_lens.scene import Plane, Rays, Scene, rays
@@ -54,6 +54,7 @@ def render(
     scene = Scene.of(
         mass=mass, source=source, lens_light=lens_light, planes=planes, scaling=scaling
     )
+    warn_of_precision(observation)
     warn_of_limits(observation, scene)
     return render_scene(observation, scene)
 

@@ -12,6 +12,7 @@ import time
 import matplotlib.figure
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from test_cli import Result, fake_fit, files, fit_arguments, run  # noqa: F401 fixtures
 
@@ -72,6 +73,16 @@ def test_a_folder_without_room_for_the_draws(files, fake_fit, monkeypatch):  # n
     assert len(lines) == 3
 
 
+def test_a_checkpoint_without_room_says_how_to_go_on(files, fake_fit, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(nl, "fit", raising)
+    answer = run(*fit_arguments(files, "my_model.py:model", "--checkpoint", files / "kept"))
+    assert answer.exit_code == 4
+    (line,) = answer.stderr.splitlines()
+    assert "No space left" in line
+    assert line.endswith(f"numpyro-lens resume {files / 'kept'}")
+    assert run(*fit_arguments(files)).exit_code == 2
+
+
 # --- a folder from elsewhere ---------------------------------------------------------------------
 
 
@@ -112,9 +123,12 @@ def test_a_flipped_byte_of_the_call_is_named(files, fake_fit, part):  # noqa: F8
 
 @pytest.mark.parametrize("seconds", [0.15, 0.6, 1.5, 3.0])
 def test_an_interrupt_during_start_up_ends_at_once(files, seconds):  # noqa: F811
+    """Seconds of the processor: on a busy machine Python itself may take a second to start."""
     command = [sys.executable, "-m", "numpyro_lens", *map(str, fit_arguments(files))]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    time.sleep(seconds)
+    watched = psutil.Process(process.pid)
+    while sum(watched.cpu_times()[:2]) < seconds:
+        time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     begin = time.monotonic()
     try:
@@ -125,6 +139,22 @@ def test_an_interrupt_during_start_up_ends_at_once(files, seconds):  # noqa: F81
     assert process.returncode == 130
     assert "Traceback" not in error
     assert "interrupted" in error
+
+
+AT_THE_END = """
+import atexit, os, signal
+from numpyro_lens import _interrupt, cli
+_interrupt.leave_when_interrupted()
+atexit.register(os.kill, os.getpid(), signal.SIGINT)
+def app(): raise SystemExit(3)
+cli.app = app
+cli.main()
+"""
+
+
+def test_an_interrupt_after_the_end_changes_nothing():
+    done = subprocess.run([sys.executable, "-c", AT_THE_END], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (3, b"")
 
 
 def test_python_runs_the_package():

@@ -42,7 +42,8 @@ def observation(matrix=MATRICES["upright"], columns=24, **more):
 
 def assert_same(scene, other):
     assert jax.tree.structure(scene) == jax.tree.structure(other)
-    np.testing.assert_allclose(jax.tree.leaves(scene), jax.tree.leaves(other), atol=1e-7)
+    for one, another in zip(jax.tree.leaves(scene), jax.tree.leaves(other), strict=True):
+        np.testing.assert_allclose(one, another, atol=1e-7)
 
 
 @pytest.mark.parametrize("matrix", MATRICES.values(), ids=MATRICES)
@@ -145,6 +146,51 @@ def test_sersic_means_the_same_there(theirs, double):
     profile = theirs(SCENE).lensing_entities[2].light_model[0]
     brightness = api.Sersic().evaluate_surface_brightness(X, Y, **values_of(profile))
     np.testing.assert_allclose(SERSIC.brightness(X, Y), brightness, rtol=1e-6)
+
+
+SHAPELETS = nl.light.Shapelets(amp=np.arange(10.0) - 4.0, beta=0.2, center_x=0.1, center_y=-0.05)
+
+
+@pytest.mark.parametrize("matrix", MATRICES.values(), ids=MATRICES)
+def test_shapelets_come_back(matrix, double, tmp_path):
+    scene, where = Scene.of(mass=SCENE.mass, source=SHAPELETS), observation(matrix)
+    write_coolest(tmp_path / "lens.json", scene, where)
+    again = read_coolest(tmp_path / "lens.json", where)
+    assert_same(again, scene)
+    upright = nl.simulate.render_scene(observation(), read_coolest(tmp_path / "lens.json"))
+    np.testing.assert_allclose(upright, nl.simulate.render_scene(where, scene), atol=1e-9)
+
+
+def test_shapelets_mean_the_same_there(theirs, double):
+    api = pytest.importorskip("coolest.api.profiles.light")
+    scene = Scene.of(mass=SCENE.mass, source=SHAPELETS)
+    profile = theirs(scene, draws=[scene, scene]).lensing_entities[-1].light_model[0]
+    median = profile.parameters["amps"].posterior_stats.median
+    np.testing.assert_allclose(median, SHAPELETS.amp, atol=1e-12)
+    brightness = api.Shapelets().evaluate_surface_brightness(X, Y, **values_of(profile))
+    np.testing.assert_allclose(SHAPELETS.brightness(X, Y), brightness, rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("n_max", 2, r"n_max = 2 and 10"),
+        ("n_max", -1, r"n_max = -1 and 10"),
+        ("amps", [1.0, None], "a list of finite numbers"),
+        ("amps", 1.0, "a list of finite numbers"),
+        ("amps", [], "no point estimate of amps"),
+        ("beta", [0.2], "a finite number"),
+    ],
+)
+def test_shapelets_that_do_not_fit_are_named(tmp_path, name, value, words):
+    path = tmp_path / "lens.json"
+    write_coolest(path, Scene.of(mass=SCENE.mass, source=SHAPELETS), observation())
+    content = json.loads(path.read_text())
+    source = content["lensing_entities"][-1]["light_model"][0]
+    source["parameters"][name]["point_estimate"]["value"] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=words):
+        read_coolest(path)
 
 
 def test_draws_become_statistics(theirs):

@@ -64,6 +64,7 @@ INSIDE = {
         "kernel",
     ],
     "infer": [
+        "memory",
         "stage",
         "checksum",
         "tables",

@@ -51,6 +51,12 @@ def test_values_beyond_their_range_are_named(scene, words):
         nl.mock(camera(1), jax.random.key(0), **scene)
 
 
+def test_an_observation_of_another_precision_is_told():
+    single = camera(4)
+    with jax.enable_x64(True), pytest.warns(UserWarning, match="made in another precision"):
+        nl.render(single, mass=nl.mass.SIS(theta_E=0.5))
+
+
 def test_traced_values_are_left_alone():
     image = jax.jit(lambda sigma: nl.render(camera(2), lens_light=nl.light.Gaussian(1.0, sigma)))
     assert np.isfinite(image(0.01)).all()

@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -97,6 +99,24 @@ def test_ready_model_is_finite_over_its_prior(x64, model, dim):
     value, gradient = evaluate(target.log_density, draws)
     assert bool(jnp.all(jnp.isfinite(value)))
     assert bool(jnp.all(jnp.isfinite(gradient)))
+
+
+@pytest.mark.parametrize("name", ["epl_shear_sersic", "epl_shear_shapelets", "double_source_plane"])
+def test_a_sky_is_one_parameter_more_and_the_same_in_every_pixel(observation, name):
+    model = getattr(nl.models, name)
+    plain = Target.of(model, observation)
+    target = Target.of(functools.partial(model, sky=nl.priors.sky), observation)
+    assert set(target.names) - set(plain.names) == {"sky.amp"}
+    values = plain.constrain(jnp.zeros(plain.dim))
+    without, dark, bright = (
+        nl.models.scenes(each.trace(each.unconstrain(values | {"sky.amp": amp})))["image"]
+        for each, amp in ((plain, 0.0), (target, 0.0), (target, 0.3))
+    )
+    if name == "epl_shear_shapelets":  # their amplitudes are not in a scene
+        return
+    images = [nl.simulate.render_scene(observation, each) for each in (without, dark, bright)]
+    np.testing.assert_allclose(images[1], images[0], atol=1e-5)
+    np.testing.assert_allclose(images[2] - images[1], 0.3 * observation.pixel_area, atol=1e-4)
 
 
 def test_handlers_plates_and_predictive_work(observation):

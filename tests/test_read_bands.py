@@ -65,6 +65,14 @@ def test_bands_of_several_files(file, tmp_path):
     assert [band.supersampling for band in bands.values()] == [2, 1]
 
 
+def test_every_band_is_divided_by_its_unit(file):
+    own = {"VIS": {}, "NIR_Y": {"flux_unit": 4.0}}
+    bands = nl.read_bands(file, own, flux_unit=2.0, **COMPANIONS)
+    assert [float(band.image[0, 0]) for band in bands.values()] == [0.5, 0.5]
+    sigmas = [float(band.noise.sigma(band.image)[0, 0]) for band in bands.values()]
+    np.testing.assert_allclose(sigmas, 0.05, rtol=1e-6)
+
+
 @pytest.mark.parametrize("shift", [(0.0, 0.0), (0.25, -1.5)])
 def test_every_band_has_the_coordinates_of_the_first(tmp_path, double, shift):
     """A star that both see lies at one place, whatever the cut of the second image."""

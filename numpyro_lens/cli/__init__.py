@@ -3,11 +3,12 @@
 Results go to standard output, progress and errors to standard error. Exit codes: 0 a good fit, or
 the command did what it was asked; 1 the fit finished and its chains disagree, or a model is not
 calibrated; 3 its chains agree, and the data are not explained, another mode is within reach or the
-verdict has a doubt; 4 the fit finished and a file could not be written; 2 bad input; 130
-interrupted. A bug shows its traceback and leaves with 1, Python's code for it.
+verdict has a doubt; 4 a file of the fit could not be written; 2 bad input; 130 interrupted. A bug
+shows its traceback and leaves with 1, Python's code for it.
 """
 
 import os
+import signal
 import sys
 from typing import Annotated
 
@@ -58,6 +59,8 @@ def main() -> None:
         app()
     except SystemExit as leave:
         if leave.code != 130:
+            # all is written and said: Ctrl-C while Python goes away changes nothing
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
             raise
         # XLA may still be computing in threads of its own, and crashes when Python goes away
         # under it: after an interrupt leave without the farewells.

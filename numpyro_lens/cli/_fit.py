@@ -215,6 +215,14 @@ def _kept_when_broken(keeper: Keeper, checkpoint: Path | None) -> Iterator[None]
         # the input was good enough for a whole stage: this is a bug, and shows its traceback
         kept = ", ".join(keeper.written)
         raise RuntimeError(f"failed after {kept} in {keeper.out}") from error
+    except OSError as error:
+        if checkpoint is None:
+            raise
+        line = (
+            f"the fit stopped, and what it had is kept: {one_line(error)}. Make room, and go on: "
+        )
+        typer.echo(f"numpyro-lens: {line}numpyro-lens resume {checkpoint}", err=True)
+        raise typer.Exit(4) from None
     except KeyboardInterrupt:
         kept = ", ".join(keeper.written) or "nothing: no stage had finished"
         advice = "" if checkpoint is None else f"; to go on: numpyro-lens resume {checkpoint}"

@@ -127,7 +127,10 @@ class Target(eqx.Module):
             return 0
 
         jax.eval_shape(look, jax.random.key(0))
-        return cls(model, tuple(sites), args)
+        with warnings.catch_warnings():
+            # Equinox warns of a module with arrays, which is equal to another where these are.
+            warnings.filterwarnings("ignore", "A JAX array is being set as static")
+            return cls(model, tuple(sites), args)
 
     @property
     def arguments(self) -> tuple:
@@ -176,9 +179,11 @@ class Target(eqx.Module):
     def log_density(self, z: AnyArray) -> AnyArray:
         """Log density of the unconstrained vector (d,), the Jacobian of the map included."""
         log_dets: list[AnyArray] = []
+        # `numpyro.prng_key` gives the same key at every evaluation, as in NumPyro's own kernels.
+        seeded = handlers.seed(self._substituted(z, log_dets), jax.random.key(0))
         # Sites of the model stay inside, also when this runs within another model.
         with handlers.block():
-            log_joint, _ = util.log_density(self._substituted(z, log_dets), self.arguments, {}, {})
+            log_joint, _ = util.log_density(seeded, self.arguments, {}, {})
         return sum(log_dets, start=log_joint)
 
     def trace(self, z: AnyArray) -> Sites:
@@ -338,6 +343,15 @@ def _site(site: dict[str, Any]) -> Site:
     return Site(site["name"], tuple(shape), tuple(transform.inverse_shape(shape)), bounded)
 
 
+def _kept_names(trace: Sites) -> list[str]:
+    """Names of everything that a result holds: sites, and what is integrated out."""
+    marginals = [site["fn"] for site in observed_sites(trace).values()]
+    marginals = [fn for fn in marginals if isinstance(fn, AbstractMarginal)]
+    variables = [name for fn in marginals for name in fn.prior(jax.random.key(0))]
+    sites = [n for n, site in trace.items() if site["type"] in ("sample", "deterministic")]
+    return sites + variables
+
+
 def _check_names(names: list[str]) -> None:
     """Names that files and tables of draws cannot hold are refused before a fit, not after it."""
     for name in names:
@@ -365,7 +379,7 @@ def _check_sites(trace: Sites) -> None:
             'End it with `nl.observe("image", observation, mass=..., source=...)` or '
             "`numpyro.sample(name, distribution, obs=data)`."
         )
-    _check_names([site["name"] for site in samples])
+    _check_names(_kept_names(trace))
     discrete = [site["name"] for site in latent if site["fn"].support.is_discrete]
     if discrete:
         raise ValueError(

@@ -22,6 +22,7 @@ from astropy.io import fits
 from numpy.typing import ArrayLike
 
 from numpyro_lens import light, mass
+from numpyro_lens.exchange._coolest_shapelets import shapelet_values, shapelets
 from numpyro_lens.exchange._coolest_template import entities_of
 from numpyro_lens.exchange._profiles import profiles_of
 from numpyro_lens.observation import Observation
@@ -52,6 +53,7 @@ _MASSES = (
 _LIGHTS = (
     _Entry("Sersic", light.Sersic, {"I_eff": "amp", "theta_eff": "R_sersic", "n": "n_sersic"}),
     _Entry("Uniform", light.Uniform, {"A": "amp"}),
+    _Entry("Shapelets", light.Shapelets, {"beta": "beta"}),
 )
 _FIELDS = ("ExternalShear", "ConvergenceSheet")
 _ANGLES = ("phi", "phi_ext")
@@ -238,15 +240,21 @@ def _profile(profiles: Sequence, known: Sequence[_Entry], turn: np.ndarray) -> d
 
 def _parameters(profile: Any, names: Mapping[str, str], turn: np.ndarray) -> dict[str, Any]:
     values = {theirs: float(getattr(profile, ours)) for theirs, ours in names.items()}
+    if isinstance(profile, light.Shapelets):
+        centre = turn @ [float(profile.center_x), float(profile.center_y)]
+        return values | _named_centre(centre) | shapelet_values(profile, turn)
     if hasattr(profile, "gamma1"):
         shear = _turned(complex(profile.gamma1, profile.gamma2), turn)
         values |= {"gamma_ext": abs(shear), "phi_ext": _east_of_north(shear)}
     if hasattr(profile, "center_x"):
         e = _turned(complex(getattr(profile, "e1", 0.0), getattr(profile, "e2", 0.0)), turn)
         values |= {"q": (1 - abs(e)) / (1 + abs(e)), "phi": _east_of_north(e)}
-        centre = turn @ [float(profile.center_x), float(profile.center_y)]
-        values |= dict(zip(("center_x", "center_y"), centre, strict=True))
+        values |= _named_centre(turn @ [float(profile.center_x), float(profile.center_y)])
     return values
+
+
+def _named_centre(centre: np.ndarray) -> dict[str, float]:
+    return dict(zip(("center_x", "center_y"), map(float, centre), strict=True))
 
 
 def _parameter(name: str, values: np.ndarray) -> dict[str, Any]:
@@ -254,14 +262,14 @@ def _parameter(name: str, values: np.ndarray) -> dict[str, Any]:
     best, draws = values[0], values[1:]
     if name in _ANGLES:  # an axis: draws on the other side of 90 degrees are near by
         draws = best + np.mod(draws - best + 90.0, 180.0) - 90.0
-    statistics: dict[str, float | None] = dict.fromkeys(
+    statistics: dict[str, float | list[float] | None] = dict.fromkeys(
         ("mean", "median", "percentile_16th", "percentile_84th")
     )
     if len(draws):
-        numbers = (np.mean(draws), *np.percentile(draws, [50, 16, 84]))
-        statistics = dict(zip(statistics, map(float, numbers), strict=True))
+        numbers = (np.mean(draws, axis=0), *np.percentile(draws, [50, 16, 84], axis=0))
+        statistics = {key: each.tolist() for key, each in zip(statistics, numbers, strict=True)}
     return {
-        "point_estimate": {"value": float(best)},
+        "point_estimate": {"value": best.tolist()},
         "posterior_stats": statistics,
         "prior": {"type": None},
     }
@@ -401,7 +409,8 @@ def _from_template(profile: Mapping[str, Any], known: Sequence[_Entry], turn: np
         )
     _check_estimates(profile)
     values = {name: _value(profile, name) for name in given}
-    return entry.kind(**_our_fields(values, entry.names, turn))
+    fields = _our_fields(values, entry.names, turn)
+    return shapelets(values, fields, turn) if "amps" in values else entry.kind(**fields)
 
 
 def _their_names(entry: _Entry) -> set[str]:
@@ -410,13 +419,15 @@ def _their_names(entry: _Entry) -> set[str]:
     shear = {"gamma_ext", "phi_ext"} if "gamma1" in fields else set()
     centre = {"center_x", "center_y"} if "center_x" in fields else set()
     ellipse = {"q", "phi"} if "e1" in fields else set()
-    return set(entry.names) | shear | centre | ellipse
+    series = {"n_max", "amps"} if entry.kind is light.Shapelets else set()
+    return set(entry.names) | shear | centre | ellipse | series
 
 
 def _estimate(parameter: Mapping[str, Any]) -> Any:
     """The point estimate, or else the median of the posterior; None without both."""
     value = (parameter.get("point_estimate") or {}).get("value")
-    return (parameter.get("posterior_stats") or {}).get("median") if value is None else value
+    is_empty = value is None or value == []  # of a set of amplitudes before its fit
+    return (parameter.get("posterior_stats") or {}).get("median") if is_empty else value
 
 
 def _check_estimates(profile: Mapping[str, Any]) -> None:
@@ -428,14 +439,22 @@ def _check_estimates(profile: Mapping[str, Any]) -> None:
         )
 
 
-def _value(profile: Mapping[str, Any], name: str) -> float:
+def _value(profile: Mapping[str, Any], name: str) -> Any:
     value = _estimate(profile["parameters"][name])
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not (is_number and -_LARGEST < value < _LARGEST):  # also of an integer that no float holds
-        raise ValueError(f"{name} of {profile['type']} must be a finite number; it is {value!r}.")
+    if name == "amps" and isinstance(value, list) and all(map(_is_number, value)):
+        return value
+    if name == "amps" or not _is_number(value):
+        kind = "a list of finite numbers" if name == "amps" else "a finite number"
+        raise ValueError(f"{name} of {profile['type']} must be {kind}; it is {repr(value)[:60]}.")
     if name == "q" and not 0 < value <= 1:
         raise ValueError(f"q of {profile['type']} must be above 0 and at most 1; it is {value}.")
     return float(value)
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a float holds it: a JSON integer may be too large."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and -_LARGEST < value < _LARGEST
 
 
 def _our_fields(

@@ -13,6 +13,7 @@ from numpyro_lens.density import Target
 from numpyro_lens.fitting.result import LensFit
 from numpyro_lens.fitting.source_map import source_map
 from numpyro_lens.infer.pipeline import check_settings
+from numpyro_lens.limits import warn_of_precision
 from numpyro_lens.models import observations
 from numpyro_lens.observation import Observation
 
@@ -35,7 +36,8 @@ def fit(model: Callable, *args: Any, seed: int = 0, **settings: Any) -> LensFit:
         ValueError: the model cannot be fitted, or no start reached a finite log density.
     """
     check_settings(model, settings)
-    _warn_if_single(args)
+    leaves = jax.tree.leaves(args, is_leaf=lambda leaf: isinstance(leaf, Observation))
+    warn_of_precision(*(leaf for leaf in leaves if isinstance(leaf, Observation)))
     return fit_target(Target.of(model, *args), seed, **settings)
 
 
@@ -69,18 +71,6 @@ def fit_target(
             callback(stage, LensFit.of(result) if stage == "hmc" else result)
 
     return LensFit.of(infer.fit_target(target, seed, hmc=hmc, callback=report, **settings))
-
-
-def _warn_if_single(args: tuple) -> None:
-    """Warn where observations were made in 32 bit and 64 bit was turned on since."""
-    leaves = jax.tree.leaves(args, is_leaf=lambda leaf: isinstance(leaf, Observation))
-    images = [leaf.image for leaf in leaves if isinstance(leaf, Observation)]
-    if any(image.dtype != jnp.result_type(float) for image in images):
-        warnings.warn(
-            "An observation was made in another precision than JAX computes in now. Make it after "
-            'jax.config.update("jax_enable_x64", True): its pixels keep the precision they had.',
-            stacklevel=3,
-        )
 
 
 def _warn_if_all_move(target: Target) -> None:

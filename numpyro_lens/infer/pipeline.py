@@ -17,6 +17,7 @@ from numpyro_lens.infer import map as map_stage
 from numpyro_lens.infer import svi as svi_stage
 from numpyro_lens.infer.checkpoint import kept
 from numpyro_lens.infer.fingerprint import digest, fingerprint, plain, stage_fingerprint
+from numpyro_lens.infer.memory import forget_compiled
 from numpyro_lens.infer.posterior import HMCResult
 from numpyro_lens.infer.precision import check_precision
 from numpyro_lens.infer.start import Start, is_named, starts_from
@@ -58,6 +59,7 @@ def fit_target(
     Raises:
         ValueError: the checkpoint belongs to another fit, or ``start`` does not fit the model.
     """
+    forget_compiled()
     map, svi, hmc = map or map_stage.MAP(), svi or svi_stage.SVI(), hmc or hmc_stage.HMC()
     if target_ess is not None:
         hmc = dataclasses.replace(hmc, target_ess=target_ess)

@@ -25,4 +25,5 @@ from numpyro_lens.models._ready import epl_shear_shapelets as epl_shear_shapelet
 from numpyro_lens.models._ready import power_law_with_shear as power_law_with_shear
 from numpyro_lens.models._ready import sersic_lens_light as sersic_lens_light
 from numpyro_lens.models._ready import sersic_source as sersic_source
+from numpyro_lens.models._ready import with_sky as with_sky
 from numpyro_lens.models._sample import sample as sample

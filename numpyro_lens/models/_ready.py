@@ -67,6 +67,27 @@ def sersic_lens_light(
     )
 
 
+def with_sky(
+    lights: Mapping[str, light.AbstractLight],
+    bands: Mapping[str, Observation],
+    sky: Amplitude | None,
+) -> Mapping[str, light.AbstractLight]:
+    """A uniform background ``sky`` of each band, added to its light.
+
+    Args:
+        lights: the light of each band.
+        bands: the observations, by the name of the band.
+        sky: gives the prior of a band's amplitude, of its observation; None adds nothing.
+
+    Returns:
+        The light of each band, of one amplitude more.
+    """
+    if sky is None:
+        return lights
+    uniform = sample_bands("sky", light.Uniform, bands, amp=sky)
+    return {name: lights[name] + uniform[name] for name in bands}
+
+
 def sersic_source(name: str, bands: Mapping[str, Observation]) -> dict[str, light.Sersic]:
     """A Sersic profile behind a lens, of one shape in all bands, with broad priors.
 
@@ -96,7 +117,7 @@ def sersic_source(name: str, bands: Mapping[str, Observation]) -> dict[str, ligh
     )
 
 
-def epl_shear_sersic(observation: Data) -> None:
+def epl_shear_sersic(observation: Data, sky: Amplitude | None = None) -> None:
     """An elliptical power law with external shear, and a Sersic each for lens and source light.
 
     It has 22 parameters, and 5 more for every further band: two amplitudes, and its offset and
@@ -104,16 +125,17 @@ def epl_shear_sersic(observation: Data) -> None:
 
     Args:
         observation: the data; or those of each band by its name, the reference first.
+        sky: `priors.sky` for a background that was not subtracted: one parameter for each band.
     """
     bands = as_bands(observation)
     lens = power_law_with_shear()
-    lens_light = sersic_lens_light(bands)
+    lens_light = with_sky(sersic_lens_light(bands), bands, sky)
     source = sersic_source("source", bands)
     for name, band in align(bands).items():
         observe(name, band, mass=lens, source=source[name], lens_light=lens_light[name])
 
 
-def epl_shear_shapelets(observation: Data, n_max: int = 6) -> None:
+def epl_shear_shapelets(observation: Data, n_max: int = 6, sky: Amplitude | None = None) -> None:
     """An elliptical power law with external shear, Sersic lens light and a shapelet source.
 
     It has 17 parameters, and 3 more for the offset and rotation of every further band; the 29
@@ -122,11 +144,13 @@ def epl_shear_shapelets(observation: Data, n_max: int = 6) -> None:
     Args:
         observation: the data; or those of each band by its name, the reference first.
         n_max: largest order of the shapelets.
+        sky: as in `epl_shear_sersic`.
     """
     bands = as_bands(observation)
     num = len(light.shapelet_orders(n_max))
     lens = power_law_with_shear()
     lens_light = sersic_lens_light(bands, lambda band: Linear(scale=priors.brightest(band)))
+    front = with_sky(lens_light, bands, sky)
     source = sample_bands(
         "source",
         light.Shapelets,
@@ -137,10 +161,12 @@ def epl_shear_shapelets(observation: Data, n_max: int = 6) -> None:
         center_y=dist.Normal(0.0, 0.3),
     )
     for name, band in align(bands).items():
-        observe(name, band, mass=lens, source=source[name], lens_light=lens_light[name])
+        observe(name, band, mass=lens, source=source[name], lens_light=front[name])
 
 
-def double_source_plane(observation: Data, scaling: Scaling | None = None) -> None:
+def double_source_plane(
+    observation: Data, scaling: Scaling | None = None, sky: Amplitude | None = None
+) -> None:
     """A lens with two sources at different distances, of which the nearer deflects the farther.
 
     The lens is an elliptical power law with external shear, whose Einstein radius is that for the
@@ -152,12 +178,13 @@ def double_source_plane(observation: Data, scaling: Scaling | None = None) -> No
         scaling: of the three planes, (3, 3), from ``cosmology.scaling([z_lens, z_near, z_far],
             cosmology)``. By default the ratio of the distances is sampled as ``scaling``, the entry
             [0, 1], which needs no redshifts.
+        sky: as in `epl_shear_sersic`.
     """
     bands = as_bands(observation)
     if scaling is None:
         ratio = numpyro.sample("scaling", dist.Uniform(0.3, 1.0))
         scaling = jnp.zeros((3, 3)).at[:2, 2].set(1.0).at[0, 1].set(ratio)
-    lens, lens_light = power_law_with_shear(), sersic_lens_light(bands)
+    lens, lens_light = power_law_with_shear(), with_sky(sersic_lens_light(bands), bands, sky)
     near, far = (sersic_source(name, bands) for name in ("near", "far"))
     at = next(iter(near.values()))
     center = {"center_x": at.center_x, "center_y": at.center_y}

@@ -1,5 +1,8 @@
 """What a model may be called with, and which primitives of NumPyro it may use."""
 
+import dataclasses
+
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -124,6 +127,64 @@ def test_names_that_no_file_holds_are_refused_before_the_fit(name):
 
     with pytest.raises(ValueError, match=r'divider="\."'):
         Target.of(model, Y)
+
+
+@pytest.mark.parametrize("name", ["", "chain", "a/b"])
+def test_so_are_those_of_what_is_derived_or_integrated_out(name):
+    def derived(y):
+        mu = numpyro.sample("mu", dist.Normal(0, 1))
+        numpyro.deterministic(name, 2 * mu)
+        numpyro.sample("y", dist.Normal(mu, 0.5), obs=y)
+
+    with pytest.raises(ValueError, match="could not hold"):
+        Target.of(derived, Y)
+
+    def integrated(observation):
+        sigma = numpyro.sample("sigma", dist.LogNormal(-1, 0.1))
+        spot = nl.sample(f"{name}/spot", nl.light.Gaussian, amp=nl.Linear(scale=1.0), sigma=sigma)
+        nl.observe("image", observation, lens_light=spot)
+
+    camera = nl.Observation(np.ones((6, 6)), pixel_scale=0.2, noise=nl.NoiseMap(0.1))
+    with pytest.raises(ValueError, match=r"could not hold '.*/spot\.amp'"):
+        Target.of(integrated, camera)
+
+
+class Module(eqx.Module):
+    width: jax.Array
+
+    def __call__(self, y):
+        mu = numpyro.sample("mu", dist.Normal(0, self.width))
+        numpyro.sample("y", dist.Normal(mu, 0.5), obs=y)
+
+
+@dataclasses.dataclass
+class Data:
+    width: float
+
+    def __call__(self, y):
+        Module(jnp.asarray(self.width))(y)
+
+
+@pytest.mark.parametrize("kind", [lambda width: Module(jnp.asarray(width)), Data])
+def test_a_model_may_be_an_object(kind):
+    compiled = jax.jit(lambda target, z: target.log_density(z))
+    narrow, wide, again = (
+        float(compiled(Target.of(kind(width), Y), jnp.ones(1))) for width in (1.0, 2.0, 1.0)
+    )
+    assert narrow == again != wide
+    assert compiled._cache_size() == 2
+
+
+def test_random_numbers_inside_a_model_stay_the_same():
+    def model(y):
+        noise = jax.random.normal(numpyro.prng_key())
+        mu = numpyro.sample("mu", dist.Normal(noise, 1))
+        numpyro.sample("y", dist.Normal(mu, 0.5), obs=y)
+
+    target = Target.of(model, Y)
+    trace = target.trace(0.1 * jnp.ones(1))
+    expected = sum(trace[name]["fn"].log_prob(trace[name]["value"]).sum() for name in ("mu", "y"))
+    assert density(target) == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_scopes_with_another_divider_are_fine():

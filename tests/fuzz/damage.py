@@ -4,6 +4,7 @@ import traceback
 import warnings
 from pathlib import Path
 
+from hypothesis import currently_in_test_context, event
 from hypothesis import strategies as st
 
 import numpyro_lens
@@ -42,13 +43,24 @@ def _card(draw):
 
 
 def tried(read, path):
-    """What a reader gives, or the message of its own error; any other exception fails the test."""
+    """What a reader gives, or the message of its own error; any other exception fails the test.
+
+    ``--hypothesis-show-statistics`` prints how often each came.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return read(path)
+            result = read(path)
+            _count("a result")
+            return result
         except (ValueError, FileNotFoundError) as error:
+            _count(type(error).__name__)
             place = traceback.extract_tb(error.__traceback__)[-1].filename
             if not place.startswith(ROOT):
                 raise AssertionError(f"an error of {place}") from error
             return str(error)
+
+
+def _count(kind):
+    if currently_in_test_context():
+        event(kind)
