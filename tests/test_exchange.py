@@ -92,6 +92,7 @@ THEIR_MASSES = {
     "SHEAR_GAMMA_PSI": {"gamma_ext": 0.05, "psi_ext": 0.7, "ra_0": 0, "dec_0": 0},
     "CONVERGENCE": {"kappa": 0.1},
 }
+PICTURE = np.random.default_rng(0).uniform(1.0, 2.0, (31, 31))
 BULGE = {"amp": 2.0, "R_sersic": 0.6, "n_sersic": 2.5}
 THEIR_LIGHTS = {
     "SERSIC": BULGE | ROUND,
@@ -108,6 +109,7 @@ THEIR_LIGHTS = {
     "CHAMELEON": {"amp": 0.8, "w_c": 0.1, "w_t": 0.9, **SHAPE},
     "SHAPELETS": {"amp": [2.0, 1.0, -0.5], "n_max": 1, "beta": 0.4, **ROUND},
     "UNIFORM": {"amp": 2.0},
+    "INTERPOL": {"image": PICTURE, "amp": 2.0, "scale": 0.2, "phi_G": 0.4, **ROUND},
 }
 #: needs a compiled package there, and is an EPL here; a light of theirs without a class
 UNTESTED = {"PEMD", "SPEMD", "MOFFAT"}

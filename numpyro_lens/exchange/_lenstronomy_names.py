@@ -1,5 +1,6 @@
 """What lenstronomy's names of profiles mean here: a function of its parameters for each."""
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -268,6 +269,7 @@ LIGHTS: dict[str, Callable] = {
     "MOFFAT": light.Moffat,
     "SHAPELETS": _shapelets,
     "UNIFORM": light.Uniform,
+    "INTERPOL": functools.partial(light.Interpolated, amp=1.0, scale=1.0),
 }
 
 
