@@ -4,7 +4,15 @@ from typing import cast
 
 import jax.numpy as jnp
 
-from numpyro_lens._types import Amplitude, Amplitudes, Coordinates, Field, Parameter, Vector
+from numpyro_lens._types import (
+    Amplitude,
+    Amplitudes,
+    AnyArray,
+    Coordinates,
+    Field,
+    Parameter,
+    Vector,
+)
 from numpyro_lens.light._base import AbstractLight
 from numpyro_lens.light._footprint import Footprint
 from numpyro_lens.numerics.ellipse import elliptical_square
@@ -195,7 +203,7 @@ class MultiGaussianDipole(AbstractLight):
     """
 
     amp: Amplitudes
-    sigma: Vector
+    sigma: AnyArray  # half as many as amplitudes
     center_x: Parameter = 0.0
     center_y: Parameter = 0.0
 
