@@ -76,6 +76,13 @@ def galaxy_unlensed(observation: Data, num_gaussians: int = 10) -> None:
     Args:
         observation: as in `galaxy`.
         num_gaussians: as in `galaxy`.
+
+    Example:
+        >>> import numpyro_lens as nl
+        >>> from numpyro.handlers import seed, trace
+        >>> blank = nl.Observation.blank((9, 9), pixel_scale=0.2, noise=nl.NoiseMap(1.0))
+        >>> list(trace(seed(galaxy_unlensed, 0)).get_trace(blank, num_gaussians=2))[-1]
+        'image'
     """
     bands = align(as_bands(observation))
     front = galaxy_light(bands, num_gaussians)
