@@ -7,6 +7,12 @@ from jax.scipy.linalg import solve_triangular
 
 from numpyro_lens._types import Array
 
+# JAX's LAPACK is OpenBLAS, which gives larger matrices than these to threads of its own, beside
+# those of XLA: when they are done they wait for the next in a loop, and take a core for longer than
+# a gradient of a lens needs. It does so from 32 rows on for an inverse, some 200 for a factor.
+_MAX_INVERTED = 31
+_MAX_FACTORISED = 128
+
 
 @jax.custom_jvp
 def inverse_cholesky(matrix: Array) -> Array:
@@ -47,8 +53,33 @@ def _inverse_cholesky_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tupl
 
 
 def _factorised(matrix: Array) -> Array:
-    lower = jnp.linalg.cholesky(matrix)
-    return solve_triangular(lower, jnp.eye(len(matrix), dtype=matrix.dtype), lower=True)
+    return _inverse(_factor(matrix))
+
+
+def _factor(matrix: Array) -> Array:
+    """Cholesky factor, of a large matrix by halves."""
+    if len(matrix) <= _MAX_FACTORISED:
+        return jnp.linalg.cholesky(matrix)
+    half = len(matrix) // 2
+    first, below = _factor(matrix[:half, :half]), matrix[half:, :half]
+    inverse = _inverse(first)
+    cross = below @ inverse.T
+    # The second step makes it as accurate as substitution, whatever the condition number.
+    cross += (below - cross @ first.T) @ inverse.T
+    return _lower(first, cross, _factor(matrix[half:, half:] - cross @ cross.T))
+
+
+def _inverse(lower: Array) -> Array:
+    """Inverse of a lower triangular matrix, of a large one by halves."""
+    if len(lower) <= _MAX_INVERTED:
+        return solve_triangular(lower, jnp.eye(len(lower), dtype=lower.dtype), lower=True)
+    half = len(lower) // 2
+    first, rest = _inverse(lower[:half, :half]), _inverse(lower[half:, half:])
+    return _lower(first, -rest @ lower[half:, :half] @ first, rest)
+
+
+def _lower(first: Array, cross: Array, rest: Array) -> Array:
+    return jnp.block([[first, jnp.zeros_like(cross.T)], [cross, rest]])
 
 
 _alone = custom_vmap(_factorised)

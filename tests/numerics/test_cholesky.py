@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.extend.core import jaxprs_in_params
 from jax.test_util import check_grads
 
 from numpyro_lens.numerics.cholesky import inverse_cholesky
@@ -12,9 +13,9 @@ def positive(n, size=()):
     return jnp.array(a @ a.swapaxes(-1, -2) + np.eye(n), float)
 
 
+@pytest.mark.parametrize("n", [12, 200])
 @pytest.mark.parametrize("condition", [1.0, 1e3, 1e5])
-def test_is_the_inverse_factor(x64, condition):
-    n = 12
+def test_is_the_inverse_factor(x64, condition, n):
     turn = np.linalg.qr(np.random.default_rng(0).normal(size=(n, n)))[0]
     matrix = turn * np.geomspace(1.0 / condition, 1.0, n) @ turn.T
     root = inverse_cholesky(jnp.array(matrix, float))
@@ -22,6 +23,21 @@ def test_is_the_inverse_factor(x64, condition):
     assert (np.diag(root) > 0.0).all()
     tolerance = (1e-14 if x64 else 1e-6) * condition
     np.testing.assert_allclose(root @ matrix @ root.T, np.eye(n), atol=tolerance)
+
+
+def _rows_of(name, jaxpr):
+    """Rows of the matrices that an operation takes, wherever it is called."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == name:
+            yield equation.invars[0].aval.shape[-1]
+        for inner in jaxprs_in_params(equation.params):
+            yield from _rows_of(name, inner)
+
+
+@pytest.mark.parametrize(("name", "most"), [("cholesky", 128), ("triangular_solve", 31)])
+def test_openblas_gets_no_matrix_that_it_gives_to_threads(name, most):
+    jaxpr = jax.make_jaxpr(jax.jacfwd(lambda a: inverse_cholesky(a).sum()))(jnp.eye(300)).jaxpr
+    assert 0 < max(_rows_of(name, jaxpr)) <= most
 
 
 def test_derivatives_of_any_order(double):
