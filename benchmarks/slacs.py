@@ -62,12 +62,13 @@ def parsed():
     parser.add_argument("--step", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("slacs"))
+    parser.add_argument("--file", type=Path, help="of the lines, instead of that of the project")
     return parser.parse_args()
 
 
 def results(arguments):
     name = "slacs_search.jsonl" if arguments.search else "slacs.jsonl"
-    return Path(__file__).with_name(name)
+    return arguments.file or Path(__file__).with_name(name)
 
 
 def rows(arguments):
