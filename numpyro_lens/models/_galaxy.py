@@ -181,7 +181,8 @@ def galaxy_source(bands: Mapping[str, Observation]) -> dict[str, Sersic]:
     """A Sersic profile ``source`` whose amplitudes are integrated out.
 
     Its half-light radius is below 0.6 arcsec: a wider source could take the place of the lens's
-    light.
+    light. Sersic indices are near 1.5, as most sources have: what is far out in a profile of a
+    large index is too faint to tell its radius, and the chains would wander there.
 
     Args:
         bands: the observations, by the name of the band.
@@ -196,7 +197,7 @@ def galaxy_source(bands: Mapping[str, Observation]) -> dict[str, Sersic]:
         bands,
         amp=lambda band: Linear(scale=priors.brightest(band)),
         R_sersic=dist.LogUniform(0.01, 0.6),
-        n_sersic=dist.Uniform(0.5, 6.0),
+        n_sersic=dist.TruncatedNormal(1.5, 1.0, low=0.5, high=6.0),
         e1=ellipticity,
         e2=ellipticity,
         center_x=position,
