@@ -205,6 +205,14 @@ class Logistic(dist.Distribution):
         """Log density."""
         return self.base.log_prob(value)
 
+    def cdf(self, value: Array) -> Array:
+        """Probability of a smaller value."""
+        return self.base.cdf(value)
+
+    def icdf(self, q: Array) -> Array:
+        """Quantiles."""
+        return self.base.icdf(q)
+
 
 def logistic(distribution: dist.Distribution) -> dist.Distribution:
     """The distribution with GIGA-Lens's unconstrained values: another one only on an interval."""

@@ -1,0 +1,107 @@
+"""The evidence by bridge sampling, beside a nested sampler, on GIGA-Lens's demo of 22 parameters.
+
+    python benchmarks/evidence.py                  # both
+    python benchmarks/evidence.py --seeds 3        # of the fit: the scatter of its answers
+    python benchmarks/evidence.py --num-live 1000
+
+The nested sampler is nautilus (Lange 2023, MNRAS 525, 3181), ``pip install nautilus-sampler``. It
+draws from the unit cube, by the quantiles of the priors, and sees the likelihood only.
+"""
+
+import argparse
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+from demo import demo_problem
+
+from numpyro_lens.fitting import fit_target
+
+
+def priors(target):
+    """Prior distribution of each site, by its name."""
+    sites = target.trace(jnp.zeros(target.dim))
+    return {
+        name: site["fn"]
+        for name, site in sites.items()
+        if site["type"] == "sample" and not site["is_observed"]
+    }
+
+
+def log_likelihood(target, values):
+    """Log density of the data at values of the sites."""
+    model = numpyro.handlers.substitute(target.model, values)
+    sites = numpyro.handlers.trace(model).get_trace(*target.args)
+    return sum(
+        jnp.sum(site["fn"].log_prob(site["value"]))
+        for site in sites.values()
+        if site["type"] == "sample" and site["is_observed"]
+    )
+
+
+def nested(target, num_live, seed):
+    """Evidence, its error, and the number of likelihoods."""
+    from nautilus import Sampler
+
+    quantiles = priors(target)
+
+    @jax.jit
+    def to_values(cube):
+        return jnp.stack([d.icdf(cube[..., k]) for k, d in enumerate(quantiles.values())], axis=-1)
+
+    @jax.jit
+    def likelihoods(points):
+        def one(point):
+            return log_likelihood(target, dict(zip(quantiles, point, strict=True)))
+
+        return jax.lax.map(one, points)
+
+    def padded(points):
+        """In blocks of one shape, for one compilation."""
+        size = -(-len(points) // 256) * 256
+        whole = np.concatenate([points, np.repeat(points[-1:], size - len(points), axis=0)])
+        found = [likelihoods(whole[k : k + 256]) for k in range(0, size, 256)]
+        # Where the likelihood is not finite, it is as good as zero.
+        return np.nan_to_num(np.concatenate(found)[: len(points)].astype(float), nan=-1e30)
+
+    inside = np.finfo(np.float32).eps  # a quantile of one is infinite
+    sampler = Sampler(
+        lambda cube: np.asarray(to_values(np.clip(cube, inside, 1.0 - inside))),
+        padded,
+        n_dim=target.dim,
+        n_live=num_live,
+        vectorized=True,
+        pass_dict=False,
+        seed=seed,
+    )
+    sampler.run(verbose=False)
+    return sampler.log_z, 1.0 / np.sqrt(sampler.n_eff), sampler.n_like
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--num-live", type=int, default=2000)
+    given = parser.parse_args()
+    target = demo_problem(1).target
+    for seed in range(given.seeds):
+        began = time.process_time()
+        fit = fit_target(target, seed, progress=False)
+        spent = sum(fit.num_gradients.values())
+        print(
+            f"bridge sampling, seed {seed}: {fit.log_evidence()}, {spent:,} gradients, "
+            f"{time.process_time() - began:.0f} s of the CPU",
+            flush=True,
+        )
+    began = time.process_time()
+    value, error, num = nested(target, given.num_live, 0)
+    print(
+        f"nautilus, {given.num_live} live points: {value:.2f} \u00b1 {error:.2f}, "
+        f"{num:,} likelihoods, {time.process_time() - began:.0f} s of the CPU"
+    )
+
+
+if __name__ == "__main__":
+    main()
