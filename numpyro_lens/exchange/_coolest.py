@@ -240,21 +240,18 @@ def _profile(profiles: Sequence, known: Sequence[_Entry], turn: np.ndarray) -> d
 
 def _parameters(profile: Any, names: Mapping[str, str], turn: np.ndarray) -> dict[str, Any]:
     values = {theirs: float(getattr(profile, ours)) for theirs, ours in names.items()}
-    if isinstance(profile, light.Shapelets):
+    if hasattr(profile, "center_x"):
         centre = turn @ [float(profile.center_x), float(profile.center_y)]
-        return values | _named_centre(centre) | shapelet_values(profile, turn)
+        values |= dict(zip(("center_x", "center_y"), map(float, centre), strict=True))
+    if isinstance(profile, light.Shapelets):
+        return values | shapelet_values(profile, turn)
     if hasattr(profile, "gamma1"):
         shear = _turned(complex(profile.gamma1, profile.gamma2), turn)
-        values |= {"gamma_ext": abs(shear), "phi_ext": _east_of_north(shear)}
+        return values | {"gamma_ext": abs(shear), "phi_ext": _east_of_north(shear)}
     if hasattr(profile, "center_x"):
         e = _turned(complex(getattr(profile, "e1", 0.0), getattr(profile, "e2", 0.0)), turn)
         values |= {"q": (1 - abs(e)) / (1 + abs(e)), "phi": _east_of_north(e)}
-        values |= _named_centre(turn @ [float(profile.center_x), float(profile.center_y)])
     return values
-
-
-def _named_centre(centre: np.ndarray) -> dict[str, float]:
-    return dict(zip(("center_x", "center_y"), map(float, centre), strict=True))
 
 
 def _parameter(name: str, values: np.ndarray) -> dict[str, Any]:

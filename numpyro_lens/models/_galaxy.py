@@ -49,10 +49,7 @@ def galaxy(observation: Data, order: int = 9, num_gaussians: int = 10) -> None:
     front = galaxy_light(bands, num_gaussians)
     lens = galaxy_mass(next(iter(front.values()))[0], gamma=dist.Normal(2.0, 0.3))
     smooth = galaxy_source(bands)
-    detail = free_form_source(bands, smooth, order)
-    for name, band in bands.items():
-        source = [smooth[name], detail[name]]
-        observe(name, band, mass=lens, source=source, lens_light=front[name])
+    _observe(bands, front, lens, smooth, free_form_source(bands, smooth, order))
 
 
 def galaxy_sersic(observation: Data, num_gaussians: int = 10) -> None:
@@ -65,9 +62,7 @@ def galaxy_sersic(observation: Data, num_gaussians: int = 10) -> None:
     bands = align(as_bands(observation))
     front = galaxy_light(bands, num_gaussians)
     lens = galaxy_mass(next(iter(front.values()))[0], gamma=2.0)
-    source = galaxy_source(bands)
-    for name, band in bands.items():
-        observe(name, band, mass=lens, source=source[name], lens_light=front[name])
+    _observe(bands, front, lens, galaxy_source(bands))
 
 
 def galaxy_unlensed(observation: Data, num_gaussians: int = 10) -> None:
@@ -85,9 +80,18 @@ def galaxy_unlensed(observation: Data, num_gaussians: int = 10) -> None:
         'image'
     """
     bands = align(as_bands(observation))
-    front = galaxy_light(bands, num_gaussians)
+    _observe(bands, galaxy_light(bands, num_gaussians))
+
+
+def _observe(
+    bands: Mapping[str, Observation],
+    front: Mapping[str, tuple[AbstractLight, ...]],
+    lens: AbstractMass | None = None,
+    *sources: Mapping[str, AbstractLight],
+) -> None:
     for name, band in bands.items():
-        observe(name, band, lens_light=front[name])
+        source = [each[name] for each in sources] or None
+        observe(name, band, mass=lens, source=source, lens_light=front[name])
 
 
 def galaxy_light(
@@ -138,9 +142,7 @@ def galaxy_light(
     dipole = sample_bands(
         "dipole", MultiGaussianDipole, bands, amp=pairs, sigma=sigma[wide], **center
     )
-    sky = sample_bands(
-        "sky", Uniform, bands, amp=lambda band: Linear(scale=0.1 * priors.brightest(band))
-    )
+    sky = sample_bands("sky", Uniform, bands, amp=lambda band: Linear(scale=priors.sky(band).scale))
     return {name: (bulge[name], halo[name], dipole[name], sky[name]) for name in bands}
 
 

@@ -81,6 +81,14 @@ def with_sky(
 
     Returns:
         The light of each band, of one amplitude more.
+
+    Example:
+        >>> import numpyro, numpyro_lens as nl
+        >>> camera = nl.Observation.blank((5, 5), pixel_scale=0.1, noise=nl.NoiseMap(0.1))
+        >>> with numpyro.handlers.seed(rng_seed=0):
+        ...     found = with_sky({"VIS": light.Gaussian(1.0, 0.2)}, {"VIS": camera}, nl.priors.sky)
+        >>> [type(part).__name__ for part in light.components(found["VIS"])]
+        ['Gaussian', 'Uniform']
     """
     if sky is None:
         return lights
