@@ -2,8 +2,10 @@
 
 import jax.numpy as jnp
 import numpy as np
+import numpyro
 import numpyro.distributions as dist
 import pytest
+from synthetic import fitted
 
 import numpyro_lens as nl
 from numpyro_lens.density import Target
@@ -46,6 +48,29 @@ def test_the_source_is_where_it_is_and_has_its_flux(target):
     np.testing.assert_allclose((flux * found.y).sum() / flux.sum(), -0.1, atol=5e-3)
     assert found.shape == (60, 60)
     np.testing.assert_allclose(found.sky_position, (150.0, 2.0))
+
+
+def test_the_source_of_any_plane():
+    def model(observation):
+        amp = numpyro.sample("amp", dist.LogNormal(0.0, 0.3))
+        near = nl.light.Gaussian(amp=amp, sigma=0.1, center_x=0.4)
+        far = nl.light.Gaussian(amp=3.0, sigma=0.1, center_x=-0.2)
+        planes = [nl.Plane(nl.mass.SIS(1.0)), nl.Plane(light=near), nl.Plane(light=far)]
+        nl.observe("image", observation, planes=planes, scaling=jnp.full((3, 3), 0.6))
+
+    camera = nl.Observation.blank((30, 30), pixel_scale=0.1, noise=nl.NoiseMap(1.0))
+    fit = fitted(model, camera)
+    for plane, center, flux in ((1, 0.4, None), (2, -0.2, 3.0), (-1, -0.2, 3.0)):
+        found = fit.source(plane=plane, num=3, pixels=40)
+        image = np.asarray(found.image)
+        expected = float(np.mean(fit.samples["amp"])) if flux is None else flux
+        np.testing.assert_allclose((image * found.x).sum() / image.sum(), center, atol=0.01)
+        np.testing.assert_allclose(image.sum(), expected, rtol=0.3 if flux is None else 0.03)
+    for plane in (0, 3, -3):
+        with pytest.raises(
+            ValueError, match=rf"got plane {plane} of .* in 1, 2 of its planes 1 to"
+        ):
+            fit.source(plane=plane)
 
 
 def test_its_noise_is_that_of_the_amplitude(target):
