@@ -123,7 +123,12 @@ def test_a_hundred_random_scenes_have_the_angles_of_lenstronomy(double, multi_pl
         np.testing.assert_allclose(ours, theirs, atol=1e-10)
 
 
-def test_a_hundred_random_scenes_have_the_images_and_delays_of_lenstronomy(double, multi_plane):
+@pytest.mark.parametrize(
+    "seeds",
+    [range(6), pytest.param(range(6, 100), marks=pytest.mark.slow)],
+    ids=["six scenes", "the other 94"],
+)
+def test_random_scenes_have_the_images_and_delays_of_lenstronomy(double, multi_plane, seeds):
     """Its constants of nature are rounded: days are compared in units of its own."""
     from lenstronomy.Util import constants as theirs
 
@@ -132,7 +137,7 @@ def test_a_hundred_random_scenes_have_the_images_and_delays_of_lenstronomy(doubl
     unit = theirs.Mpc / theirs.c / theirs.day_s * theirs.arcsec**2
     day = ours().megaparsec / ours().light / ours().day * ours().arcsec ** 2
     found, source = 0, np.array([0.05, -0.03])
-    for seed in range(100):
+    for seed in seeds:
         scene, redshifts, names, kwargs = random_scene(seed)
         x, y = images.image_positions(scene, *source, half_width=4.0)
         lens = multi_plane(redshifts, names)
@@ -146,22 +151,22 @@ def test_a_hundred_random_scenes_have_the_images_and_delays_of_lenstronomy(doubl
             days / day, (expected - expected[0]) / unit, atol=1e-10 * size / unit
         )
         found += len(x)
-    assert found >= 250
+    assert found >= 2 * len(seeds)
 
 
 def test_lenstronomy_finds_no_other_images(double, multi_plane):
-    """Of light that is not bent back: those near the centre of a lens are too faint for it."""
+    """Its search by a grid finds fewer: one of twelve in the first scene."""
     from lenstronomy.LensModel.Solver.lens_equation_solver import LensEquationSolver
 
-    for seed in range(4):
+    settings = {"search_window": 6.0, "min_distance": 0.06, "precision_limit": 1e-12}
+    for seed in range(3):
         scene, redshifts, names, kwargs = random_scene(seed)
-        x, y = images.image_positions(scene, 0.05, -0.03, half_width=3.0)
+        ours = np.array(images.image_positions(scene, 0.05, -0.03, half_width=4.0))
         solver = LensEquationSolver(multi_plane(redshifts, names))
-        settings = {"search_window": 6.0, "min_distance": 0.06, "precision_limit": 1e-12}
-        expected = solver.image_position_from_source(
-            0.05, -0.03, kwargs, num_iter_max=100, **settings
-        )
-        print(seed, np.array([x, y]), np.array(expected))
+        theirs = solver.image_position_from_source(0.05, -0.03, kwargs, **settings)
+        gaps = np.hypot(*(np.array(theirs)[:, :, None] - ours[:, None, :]))
+        assert len(gaps) >= 1
+        np.testing.assert_allclose(gaps.min(axis=1), 0.0, atol=1e-10)
 
 
 def test_delays_need_a_distance_for_each_pair():

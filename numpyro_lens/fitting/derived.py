@@ -106,7 +106,7 @@ def of_scenes(target: Target, z: np.ndarray) -> dict[str, np.ndarray]:
     for site, scene in placed.items():
         for prefix, plane in _source_planes(scene).items():
             if scene.deflector(plane) is not None:
-                radii = _radii(_without_light(scene), plane, len(z), known)
+                radii = _radii(scene, plane, len(z), known)
                 out[f"{site}.{prefix}einstein_radius"] = radii
         out |= {f"{site}.{name}": np.asarray(v) for name, v in numbers[site].items()}
     return out
@@ -118,17 +118,15 @@ def _source_planes(scene: Scene) -> dict[str, int]:
     return {"": -1} | {f"plane_{n}.": n for n, plane in between if plane.light is not None}
 
 
-def _without_light(scene: Scene) -> Scene:
-    return Scene(tuple(Plane(plane.mass) for plane in scene.planes), scene.scaling)
-
-
 def _radii(scene: Scene, plane: int, num: int, known: dict[Any, np.ndarray]) -> np.ndarray:
     """Einstein radii (num,) of draws of a scene; bands that have one mass share what is known."""
-    leaves, structure = jax.tree.flatten(scene)
+    dark = [each.mass for each in scene.planes], scene.scaling
+    leaves, structure = jax.tree.flatten(dark)
     key = (structure, plane, *(np.asarray(leaf).tobytes() for leaf in leaves))
     if key not in known:
-        draws = (jax.tree.map(lambda leaf, i=i: leaf[i], scene) for i in range(num))
-        known[key] = np.array([_radius(draw, plane) for draw in draws])
+        draws = (jax.tree.map(lambda leaf, i=i: leaf[i], dark) for i in range(num))
+        scenes_of_mass = (Scene(tuple(map(Plane, masses)), scaling) for masses, scaling in draws)
+        known[key] = np.array([_radius(each, plane) for each in scenes_of_mass])
     return known[key]
 
 

@@ -52,11 +52,14 @@ def source_image(
     grid = _grid(center, half, pixels)
     draws = unplaced(_brightness(target, jnp.asarray(z), keys, site, plane, *grid))
     step = 2.0 * half / pixels
+    image = draws.mean(axis=0) * step**2
     spread = draws.std(axis=0, ddof=1) * step**2
+    # Where a source is dark, or fixed, its draws do not differ; no noise may be zero.
+    floor = max(1e-6 * float(np.abs(image).max()), 1e-15)
     found = Observation(
-        draws.mean(axis=0) * step**2,
+        image,
         transform_pix2angle=pixel_matrix(step),
-        noise=NoiseMap(np.maximum(spread, np.finfo(np.float32).tiny)),
+        noise=NoiseMap(np.maximum(spread, floor)),
         sky_position=observation.sky_position,
     )
     return found.moved(*center)
