@@ -63,7 +63,7 @@ def parsed():
     parser.add_argument("--only", nargs="*", choices=LENSES, default=list(LENSES))
     parser.add_argument("--kinds", nargs="*", help="bands, all, members; all of them by default")
     parser.add_argument("--table", action="store_true")
-    parser.add_argument("--quick", action="store_true", help="a trial of the script itself")
+    parser.add_argument("--quick", action="store_true", help="a trial of the script, on two small bands")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("real_bands"))
     parser.add_argument("--file", type=Path, default=RESULTS, help="of the lines")
@@ -157,6 +157,7 @@ SHORT = {
 def fitted(lens, kind, given):
     """The fit of a kind."""
     read, bands = LENSES[lens]
+    bands = bands[:2] if given.quick else bands
     settings = {"seed": given.seed, "progress": False, **(SHORT if given.quick else {})}
     if kind == "members":
         return fitted_members(given.out / f"{lens}_all.nc", settings, given.quick)
