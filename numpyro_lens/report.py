@@ -153,7 +153,7 @@ def _pictures(result: LensFit) -> tuple[list[str], list[str]]:
 def _drawings(result: LensFit) -> dict[str, Callable]:
     drawings: dict[str, Callable] = {"Fit": lambda: plot.plot_fit(result)[0]}
     shapes = [observation.shape for observation in result.observations.values()]
-    if len(shapes) == 3 and len(set(shapes)) == 1:
+    if len(shapes) >= 3 and len(set(shapes)) == 1:
         drawings["Colours"] = lambda: plot.plot_rgb(result)[0]
     for name in result.observations:
         of = f" of {name}" if len(result.observations) > 1 else ""

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from astropy.io import fits
+from matplotlib.image import imread
 from typer.testing import CliRunner
 
 import numpyro_lens as nl
@@ -73,6 +74,21 @@ def test_fit_of_several_bands(bands, stopped_fit, model, where):
         assert (list(data[0]) == ["RED", "BLUE"]) if model == "by_name" else (len(data) == 2)
         values = data[0].values() if model == "by_name" else data
         assert [float(band.image[0, 0]) for band in values] == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("where", ["one file", "two files"])
+def test_look_at_several_bands(bands, where):
+    images = {
+        "one file": (bands / "both.fits", "--bands", "RED,BLUE"),
+        "two files": (bands / "RED.fits", "--band", bands / "BLUE.fits"),
+    }
+    out = ("--out", bands / "look.png", "--pixel-scale", 0.1)
+    answer = run("look", *images[where], "--noise", "RMS", *out)
+    assert answer.exit_code == 0, answer.output
+    for band in ("RED: ", "BLUE: "):
+        assert band in answer.stdout
+    height, width, _ = imread(bands / "look.png").shape
+    assert width > 1.5 * height
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,27 @@ def test_a_ready_model_of_two_bands(bands, model, own):
     assert list(nl.models.observations(two.trace(draws[0]))) == ["vis", "nir"]
 
 
+@pytest.mark.parametrize(
+    "amp", [nl.Linear(scale=3.0), dist.LogNormal(0.0, 1.0)], ids=["own", "shared"]
+)
+def test_images_are_independent_given_what_they_share(bands, amp, double):
+    """The marginal is a product over bands; exposures of one band may share an amplitude."""
+
+    def model(images):
+        lens = nl.sample("lens", nl.mass.SIS, theta_E=dist.LogNormal(-0.5, 0.3))
+        source = nl.sample("source", nl.light.Gaussian, amp=amp, sigma=0.2)
+        for name, image in images.items():
+            nl.observe(name, image, mass=lens, source=source)
+
+    def log_density(*names):
+        target = Target.of(model, {name: images[name] for name in names})
+        return float(target.log_density(jnp.full(target.dim, 0.3)))
+
+    images = bands | {"again": camera(seed=2).moved(0.05, -0.1)}
+    alone = [log_density("nir", other) - log_density(other) for other in ("vis", "again")]
+    assert alone[0] == pytest.approx(alone[1], rel=1e-9)
+
+
 def test_a_second_lens_of_the_same_bands_compiles_nothing(bands):
     """Their data are arguments, and not part of what is compiled."""
     gradient = jax.jit(lambda target, z: jax.grad(target.log_density)(z))

@@ -1,7 +1,6 @@
 """Several planes: lenstronomy's angles, images and delays; distances of astropy."""
 
 import contextlib
-import functools
 import warnings
 
 import jax
@@ -124,20 +123,50 @@ def test_a_hundred_random_scenes_have_the_angles_of_lenstronomy(double, multi_pl
         np.testing.assert_allclose(ours, theirs, atol=1e-10)
 
 
-def test_images_and_delays_are_those_of_lenstronomy(double, multi_plane):
-    found = 0
-    for seed in range(6):
+@pytest.mark.parametrize(
+    "seeds",
+    [range(6), pytest.param(range(6, 100), marks=pytest.mark.slow)],
+    ids=["six scenes", "the other 94"],
+)
+def test_random_scenes_have_the_images_and_delays_of_lenstronomy(double, multi_plane, seeds):
+    """Its constants of nature are rounded: days are compared in units of its own."""
+    from lenstronomy.Util import constants as theirs
+
+    from numpyro_lens._constants import constants as ours
+
+    unit = theirs.Mpc / theirs.c / theirs.day_s * theirs.arcsec**2
+    day = ours().megaparsec / ours().light / ours().day * ours().arcsec ** 2
+    found, source = 0, np.array([0.05, -0.03])
+    for seed in seeds:
         scene, redshifts, names, kwargs = random_scene(seed)
-        x, y = images.image_positions(scene, 0.05, -0.03, half_width=4.0)
-        back = nl.scene.ray_trace(scene, x, y)
-        np.testing.assert_allclose(back, np.tile([[0.05], [-0.03]], len(x)), atol=1e-8)
+        x, y = images.image_positions(scene, *source, half_width=4.0)
+        lens = multi_plane(redshifts, names)
+        back = np.array(lens.ray_shooting(x, y, kwargs))
+        np.testing.assert_allclose(back, np.tile(source[:, None], len(x)), atol=1e-10)
         between = cosmology.time_delay_distances(redshifts, ASTROPY)
-        ours = images.time_delays(scene, x, y, 0.05, -0.03, time_delay_distance=between)
-        theirs = multi_plane(redshifts, names).arrival_time(x, y, kwargs)
-        # Their constants of nature differ from astropy's in the ninth digit.
-        np.testing.assert_allclose(ours, theirs - theirs[0], rtol=1e-7, atol=1e-7)
+        days = images.time_delays(scene, x, y, *source, time_delay_distance=between)
+        expected = lens.arrival_time(x, y, kwargs)
+        size = np.ptp(expected)
+        np.testing.assert_allclose(
+            days / day, (expected - expected[0]) / unit, atol=1e-10 * size / unit
+        )
         found += len(x)
-    assert found >= 12
+    assert found >= 2 * len(seeds)
+
+
+def test_lenstronomy_finds_no_other_images(double, multi_plane):
+    """Its search by a grid finds fewer: one of twelve in the first scene."""
+    from lenstronomy.LensModel.Solver.lens_equation_solver import LensEquationSolver
+
+    settings = {"search_window": 6.0, "min_distance": 0.06, "precision_limit": 1e-12}
+    for seed in range(3):
+        scene, redshifts, names, kwargs = random_scene(seed)
+        ours = np.array(images.image_positions(scene, 0.05, -0.03, half_width=4.0))
+        solver = LensEquationSolver(multi_plane(redshifts, names))
+        theirs = solver.image_position_from_source(0.05, -0.03, kwargs, **settings)
+        gaps = np.hypot(*(np.array(theirs)[:, :, None] - ours[:, None, :]))
+        assert len(gaps) >= 1
+        np.testing.assert_allclose(gaps.min(axis=1), 0.0, atol=1e-10)
 
 
 def test_delays_need_a_distance_for_each_pair():
@@ -210,13 +239,16 @@ def test_an_offset_is_differentiable(double):
         assert float(slope[i]) == pytest.approx(float(ends[0] - ends[1]) / (2 * step), rel=1e-5)
 
 
-def test_a_model_whose_images_all_move_is_warned_about():
+@pytest.mark.parametrize(("kind", "warns"), [("sampled", True), ("fixed", False), ("not", False)])
+def test_a_model_whose_images_all_move_is_warned_about(kind, warns):
+    """By parameters: a dither that is known is no freedom."""
     image = nl.Observation.blank((5, 6), pixel_scale=0.1, noise=nl.NoiseMap(1.0))
 
-    def model(vis, nir, vis_moves):
+    def model(vis, nir):
         dx = numpyro.sample("dx", dist.Normal(0.0, 0.1))
         sky = nl.light.Uniform(amp=1.0)
-        nl.observe("vis", vis.moved(dx=dx) if vis_moves else vis, lens_light=sky)
+        vis = {"sampled": vis.moved(dx=dx), "fixed": vis.moved(dx=0.05, rotation=0.1), "not": vis}
+        nl.observe("vis", vis[kind], lens_light=sky)
         nl.observe("nir", nir.moved(dx=dx), lens_light=sky)
 
     def stop(stage, result):
@@ -224,8 +256,28 @@ def test_a_model_whose_images_all_move_is_warned_about():
 
     quick = nl.infer.MAP(num_starts=2, num_screened=None, num_steps=1, num_polished=0)
     settings = {"map": quick, "callback": stop, "progress": False}
-    for vis_moves in (True, False):
-        moving = functools.partial(model, vis_moves=vis_moves)
-        warned = pytest.warns(UserWarning, match=r"moved by its parameters \(vis, nir\)")
-        with warned if vis_moves else contextlib.nullcontext(), pytest.raises(InterruptedError):
-            nl.fit(moving, image, image, **settings)
+    warned = pytest.warns(UserWarning, match=r"moved by its parameters \(vis, nir\)")
+    with warned if warns else contextlib.nullcontext(), pytest.raises(InterruptedError):
+        nl.fit(model, image, image, **settings)
+
+
+def test_shear_along_the_line_of_sight_is_that_of_its_formula(double):
+    r"""Planes of shear in front of a lens and behind it, without an approximation:
+
+    beta = A_os theta - A_ds alpha(A_od theta); Fleury, Larena & Uzan 2021, JCAP 08, 024.
+    """
+    redshifts = [0.2, 0.5, 1.0, 2.0]
+    scale = np.asarray(cosmology.scaling(redshifts, ASTROPY))
+    lens = mass.SIE(theta_E=1.1, e1=0.1, e2=-0.2)
+    front, back = mass.Shear(0.03, -0.02), mass.Shear(-0.01, 0.04)
+    planes = [nl.Plane(mass=m) for m in (front, lens, back, None)]
+    scene = nl.Scene.of(planes=planes, scaling=jnp.asarray(scale))
+    near, far = (np.array([[s.gamma1, s.gamma2], [s.gamma2, -s.gamma1]]) for s in (front, back))
+    one = np.eye(2)
+    to_lens = one - scale[0, 1] * near
+    to_source = one - near - far @ (one - scale[0, 2] * near)
+    from_lens = one - scale[1, 2] * far
+    theta = np.random.default_rng(0).normal(size=(2, 30))
+    alpha = np.array(lens.deflection(*(to_lens @ theta)))
+    expected = to_source @ theta - from_lens @ alpha
+    np.testing.assert_allclose(nl.scene.ray_trace(scene, *theta), expected, rtol=1e-12, atol=1e-14)

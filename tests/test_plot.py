@@ -275,7 +275,11 @@ def test_three_planes_are_drawn(tmp_path):
     scaling = np.array([[0.0, 0.6, 1.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
     figure, axes = plot.plot_fit(fit_of(Scene.of(planes=[near, middle, far], scaling=scaling)))
     assert saved(figure, tmp_path / "fit.png")
-    assert axes[1].lines  # critical curves of the whole
+    labels = [line.get_label() for line in axes[1].lines]
+    assert labels == [f"critical curves for plane {plane}" for plane in (1, 2)]
+    radii = [np.hypot(*line.get_data()).mean() for line in axes[1].lines]
+    assert radii[0] == pytest.approx(0.6 * 0.7, rel=0.01)
+    assert radii[1] > 0.7
     assert [axis.get_title() for axis in axes[3:]] == ["Source in plane 1", "Source in plane 2"]
     for axis, peak in zip(axes[3:], (2.0, 3.0), strict=True):
         brightness = axis.collections[0].get_array().reshape(300, 300)

@@ -50,6 +50,11 @@ def test_what_is_bright_in_the_last_band_is_red(tmp_path):
     assert np.argmax(colours_of(axes[0])[10, 6]) == 2
 
 
+def test_of_more_bands_the_last_the_middle_and_the_first_are_shown():
+    four = fit_of([[1.0] * 4] * 2, names="griz", shapes=((20, 24),) * 4)
+    assert plot.plot_rgb(four)[1][0].get_title() == "Data (z, i, g)"
+
+
 def test_residuals_are_grey_where_the_model_is_right():
     fit = fit_of(RED_AND_WHITE)
     _, axes = plot.plot_rgb(fit)
@@ -75,9 +80,12 @@ def test_the_scale_may_be_given():
 
 def test_three_bands_of_one_shape_are_asked_for():
     four = fit_of([[1.0] * 4] * 2, names="griz", shapes=((20, 24),) * 4)
-    for names in (None, ["g", "r"], "grz"):
+    for names in (["g", "r"], "grz"):
         with pytest.raises(ValueError, match=r"red, green, blue.*plot_rgb\(fit, \['i', 'r', 'g'\]"):
             plot.plot_rgb(four, names)
+    two = fit_of([[1.0] * 2] * 2, names="gr", shapes=((20, 24),) * 2)
+    with pytest.raises(ValueError, match="got None of g, r"):
+        plot.plot_rgb(two)
     with pytest.raises(ValueError, match="got 'u'"):
         plot.plot_rgb(four, ["g", "r", "u"])
     unlike = fit_of(RED_AND_WHITE, shapes=((20, 24), (20, 24), (10, 12)))

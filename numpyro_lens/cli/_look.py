@@ -5,6 +5,13 @@ from typing import Annotated
 
 import typer
 
+from numpyro_lens.cli._images import (
+    BandOption,
+    BandsOption,
+    described,
+    images_of_call,
+    read_images,
+)
 from numpyro_lens.cli._reading import (
     BackgroundRms,
     Center,
@@ -32,6 +39,8 @@ from numpyro_lens.cli._shared import DebugOption, one_line_errors, one_line_warn
 
 def look(
     image: ImageArgument,
+    band: BandOption = None,
+    bands: BandsOption = None,
     image_ext: ImageExt = None,
     psf: PsfOption = None,
     noise: NoiseOption = None,
@@ -53,7 +62,7 @@ def look(
     out: Annotated[Path, typer.Option(help="The picture to write.")] = Path("look.png"),
     debug: DebugOption = False,
 ) -> None:
-    """Read an image as fit does, say what was read, and draw it with S/N, mask and PSF.
+    """Read an image or several bands as fit does, say what was read, draw S/N, mask and PSF.
 
     Example: numpyro-lens look image.fits --noise rms.fits --psf psf.fits --out look.png
 
@@ -61,11 +70,10 @@ def look(
     """
     given = locals()
     with one_line_errors(debug), one_line_warnings():
-        from numpyro_lens.io import describe, read_fits
         from numpyro_lens.plot import plot_data
 
-        observation = read_fits(image, **reading_of(given))
-        typer.echo(describe(observation))
+        data = read_images(images_of_call(image, band, bands, reading_of(given)))
+        typer.echo(described(data).rstrip())
         out.parent.mkdir(parents=True, exist_ok=True)
-        plot_data(observation)[0].savefig(out, dpi=120)
+        plot_data(data)[0].savefig(out, dpi=120)
     typer.echo(f"Wrote {out}")

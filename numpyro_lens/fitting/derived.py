@@ -15,7 +15,7 @@ from numpyro_lens.light import AbstractLight, Lights, Uniform, components
 from numpyro_lens.linear import with_amplitudes
 from numpyro_lens.models import observations, scenes
 from numpyro_lens.observation import Observation
-from numpyro_lens.scene import Scene
+from numpyro_lens.scene import Plane, Scene, as_deflector
 from numpyro_lens.simulate import seen
 
 #: Derived pairs: two fields of a profile, the names of what they become, and how.
@@ -25,13 +25,16 @@ _POLAR: tuple[tuple[tuple[str, str], tuple[str, str], Callable], ...] = (
 )
 
 
-def flux(observation: Observation, light: Lights, scene: Scene | None = None) -> Array:
+def flux(
+    observation: Observation, light: Lights, scene: Scene | None = None, plane: int = -1
+) -> Array:
     """Total flux of a light in the field of an observation, before the PSF.
 
     Args:
         observation: the instrument.
-        light: what shines in the last plane.
+        light: what shines.
         scene: what deflects it; nothing by default.
+        plane: number of its plane in that scene; the last by default.
 
     Returns:
         Flux [units of the image], scalar.
@@ -42,7 +45,7 @@ def flux(observation: Observation, light: Lights, scene: Scene | None = None) ->
         >>> round(float(flux(camera, nl.light.Gaussian(amp=3.0, sigma=0.5))), 3)
         3.0
     """
-    mass = None if scene is None else scene.deflector()
+    mass = None if scene is None else scene.deflector(plane)
     pairs = seen(observation, Scene.of(mass=mass, source=light))
     area = observation.pixel_area / observation.supersampling**2
     return area * sum(jnp.sum(light.brightness(*where)) for light, where in pairs)
@@ -94,21 +97,42 @@ def of_scenes(target: Target, z: np.ndarray) -> dict[str, np.ndarray]:
         By ``site.quantity``: ``einstein_radius`` [arcsec] of the tangential critical curve for the
         last plane, NaN without a closed one; ``magnification`` of the whole source;
         ``source_flux`` and ``lens_light_flux`` [units of the image], without a
-        `numpyro_lens.light.Uniform` sky.
+        `numpyro_lens.light.Uniform` sky. Those of a source in a plane in between have the number of
+        its plane, such as ``plane_1.source_flux``.
     """
     placed, numbers = unplaced(_at_draws(target, jnp.asarray(z)))
     out: dict[str, np.ndarray] = {}
+    known: dict[Any, np.ndarray] = {}
     for site, scene in placed.items():
-        if scene.deflector() is not None:
-            radii = [_radius(jax.tree.map(lambda leaf, i=i: leaf[i], scene)) for i in range(len(z))]
-            out[f"{site}.einstein_radius"] = np.array(radii)
+        for prefix, plane in _source_planes(scene).items():
+            if scene.deflector(plane) is not None:
+                radii = _radii(scene, plane, len(z), known)
+                out[f"{site}.{prefix}einstein_radius"] = radii
         out |= {f"{site}.{name}": np.asarray(v) for name, v in numbers[site].items()}
     return out
 
 
-def _radius(scene: Scene) -> float:
+def _source_planes(scene: Scene) -> dict[str, int]:
+    """The planes that numbers are given for, by what their names begin with."""
+    between = list(enumerate(scene.planes))[1:-1]
+    return {"": -1} | {f"plane_{n}.": n for n, plane in between if plane.light is not None}
+
+
+def _radii(scene: Scene, plane: int, num: int, known: dict[Any, np.ndarray]) -> np.ndarray:
+    """Einstein radii (num,) of draws of a scene; bands that have one mass share what is known."""
+    dark = [each.mass for each in scene.planes], scene.scaling
+    leaves, structure = jax.tree.flatten(dark)
+    key = (structure, plane, *(np.asarray(leaf).tobytes() for leaf in leaves))
+    if key not in known:
+        draws = (jax.tree.map(lambda leaf, i=i: leaf[i], dark) for i in range(num))
+        scenes_of_mass = (Scene(tuple(map(Plane, masses)), scaling) for masses, scaling in draws)
+        known[key] = np.array([_radius(each, plane) for each in scenes_of_mass])
+    return known[key]
+
+
+def _radius(scene: Scene, plane: int) -> float:
     try:
-        return einstein_radius(scene, num=200)
+        return einstein_radius(as_deflector(scene, plane), num=200)
     except ValueError:  # no closed critical curve
         return float("nan")
 
@@ -126,13 +150,15 @@ def _at_draws(target: Target, z: Array) -> tuple[dict[str, Scene], dict[str, dic
 
 
 def _fluxes(observation: Observation, scene: Scene) -> dict[str, Array]:
-    source, front = (_without_sky(light) for light in (scene.source, scene.lens_light))
     out: dict[str, Array] = {}
-    if source:
-        out["source_flux"] = flux(observation, source)
-        if scene.deflector() is not None:
-            out["magnification"] = flux(observation, source, scene) / out["source_flux"]
-    if front:
+    for prefix, plane in _source_planes(scene).items():
+        light = scene.source if plane == -1 else scene.planes[plane].light
+        if source := _without_sky(light):
+            out[f"{prefix}source_flux"] = own = flux(observation, source)
+            if scene.deflector(plane) is not None:
+                lensed = flux(observation, source, scene, plane)
+                out[f"{prefix}magnification"] = lensed / own
+    if front := _without_sky(scene.lens_light):
         out["lens_light_flux"] = flux(observation, front)
     return out
 

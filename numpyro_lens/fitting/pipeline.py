@@ -74,14 +74,7 @@ def fit_target(
 
 
 def _warn_if_all_move(target: Target) -> None:
-    moved: dict[str, bool] = {}
-
-    def look(z: jax.Array) -> int:
-        placed = observations(target.trace(z))
-        moved.update({name: isinstance(o.x, jax.core.Tracer) for name, o in placed.items()})
-        return 0
-
-    jax.eval_shape(look, jnp.zeros(target.dim))
+    moved = _moved(target)
     if moved and all(moved.values()):
         first = next(iter(moved))
         warnings.warn(
@@ -90,3 +83,20 @@ def _warn_if_all_move(target: Target) -> None:
             f"is: nl.observe({first!r}, observation, ...) without observation.moved(...).",
             stacklevel=4,
         )
+
+
+def _moved(target: Target) -> dict[str, bool]:
+    """Whether the pixels of each observation depend on parameters: fixed offsets do not."""
+    names: list[str] = []
+
+    def look(z: jax.Array) -> list[jax.Array]:
+        placed = observations(target.trace(z))
+        names[:] = placed
+        return [observation.x for observation in placed.values()]
+
+    steps = jax.make_jaxpr(look)(jnp.zeros(target.dim)).jaxpr
+    reached = set(map(id, steps.invars))
+    for step in steps.eqns:
+        if reached.intersection(map(id, step.invars)):
+            reached.update(map(id, step.outvars))
+    return dict(zip(names, (id(place) in reached for place in steps.outvars), strict=True))

@@ -22,6 +22,7 @@ def source_image(
     site: str,
     observation: Observation,
     *,
+    plane: int = -1,
     pixels: int,
     half_width: float | None,
     seed: int,
@@ -33,6 +34,7 @@ def source_image(
         z: unconstrained draws (n, d); linear amplitudes are drawn for each of them.
         site: that observes the source.
         observation: its data, for the place on the sky.
+        plane: number of the plane of the source; the last by default.
         pixels: a side.
         half_width: half of the side [arcsec]; by default what holds the source where it is brighter
             than a hundredth of its peak.
@@ -43,17 +45,21 @@ def source_image(
     """
     keys = jax.random.split(jax.random.key(seed), len(z))
     field = 0.5 * max(float(np.ptp(np.asarray(a))) for a in (observation.x, observation.y))
-    first = _brightness(target, jnp.asarray(z[:1]), keys[:1], site, *_grid(np.zeros(2), field, 200))
+    grid = _grid(np.zeros(2), field, 200)
+    first = _brightness(target, jnp.asarray(z[:1]), keys[:1], site, plane, *grid)
     center, half = _window(np.asarray(first[0]), field)
     half = half if half_width is None else half_width
     grid = _grid(center, half, pixels)
-    draws = unplaced(_brightness(target, jnp.asarray(z), keys, site, *grid))
+    draws = unplaced(_brightness(target, jnp.asarray(z), keys, site, plane, *grid))
     step = 2.0 * half / pixels
+    image = draws.mean(axis=0) * step**2
     spread = draws.std(axis=0, ddof=1) * step**2
+    # Where a source is dark, or fixed, its draws do not differ; no noise may be zero.
+    floor = max(1e-6 * float(np.abs(image).max()), 1e-15)
     found = Observation(
-        draws.mean(axis=0) * step**2,
+        image,
         transform_pix2angle=pixel_matrix(step),
-        noise=NoiseMap(np.maximum(spread, np.finfo(np.float32).tiny)),
+        noise=NoiseMap(np.maximum(spread, floor)),
         sky_position=observation.sky_position,
     )
     return found.moved(*center)
@@ -89,12 +95,14 @@ def _window(brightness: np.ndarray, half: float) -> tuple[np.ndarray, float]:
     return 0.5 * (low + high), 0.55 * float(np.max(high - low)) + 2.0 * half / len(brightness)
 
 
-@jax.jit(static_argnames="site")
-def _brightness(target: Target, z: Array, keys: Array, site: str, x: Array, y: Array) -> Array:
+@jax.jit(static_argnames=("site", "plane"))
+def _brightness(
+    target: Target, z: Array, keys: Array, site: str, plane: int, x: Array, y: Array
+) -> Array:
     def one(draw: tuple[Array, Array], target: Target) -> Array:
         trace = target.trace(draw[0])
         amplitudes = conditioned(observed_sites(trace), draw[1])[1][site]
-        source = with_amplitudes(scenes(trace)[site], amplitudes).source
+        source = with_amplitudes(scenes(trace)[site], amplitudes).planes[plane].light
         assert isinstance(source, AbstractLight)
         return source.brightness(x, y)
 

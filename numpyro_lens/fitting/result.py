@@ -131,6 +131,7 @@ class LensFit(AbstractPosterior):
         self,
         name: str | None = None,
         *,
+        plane: int = -1,
         num: int = 100,
         pixels: int = 100,
         half_width: float | None = None,
@@ -140,6 +141,7 @@ class LensFit(AbstractPosterior):
 
         Args:
             name: of the site; may be left out when there is only one image.
+            plane: number of the plane of the source, the lens in plane 0; the last by default.
             num: draws.
             pixels: a side.
             half_width: half of the side [arcsec]; by default what holds the source.
@@ -150,18 +152,16 @@ class LensFit(AbstractPosterior):
             standard deviation. `numpyro_lens.write_fits` writes it, with a WCS.
 
         Raises:
-            ValueError: no such image, or a scene without a source.
+            ValueError: no such image, or a scene without a source in that plane.
         """
         name = self.site(name)
-        if self.scene(name).source is None:
-            raise ValueError(
-                f"The scene of {name!r} has no source: give nl.observe(..., source=...) one."
-            )
+        _check_has_source(name, self.scene(name), plane)
         return reconstruction.source_image(
             self.target,
             self._chosen(num, seed),
             name,
             self.observations[name],
+            plane=plane,
             pixels=pixels,
             half_width=half_width,
             seed=seed,
@@ -185,8 +185,9 @@ class LensFit(AbstractPosterior):
     def derived(self, num: int = 200, zero_point: float | None = None, seed: int = 0) -> Any:
         """Numbers that are computed from the draws, with their intervals.
 
-        Effective Einstein radius, total magnification and fluxes of each image; axis ratio and
-        angle [degree] of each ellipticity, modulus and angle of each shear.
+        Effective Einstein radius, total magnification and fluxes of each image, for the source in
+        each plane; axis ratio and angle [degree] of each ellipticity, modulus and angle of each
+        shear.
 
         Args:
             num: draws for the numbers of the images; the others use all.
@@ -233,6 +234,17 @@ class LensFit(AbstractPosterior):
         raise AttributeError(
             "A fit has its observations by the name of their site. Write "
             'fit.observations["image"], with the name that nl.observe was given.'
+        )
+
+
+def _check_has_source(name: str, scene: Scene, plane: int) -> None:
+    last = len(scene.planes) - 1
+    shining = [n for n, p in enumerate(scene.planes) if n and p.light is not None]
+    if (last if plane == -1 else plane) not in shining:
+        raise ValueError(
+            f"A source is the light of a plane behind the first; got plane {plane} of the scene of "
+            f"{name!r}, which has light in {', '.join(map(str, shining)) or 'none'} of its planes "
+            f"1 to {last}. Choose one, or give it light: nl.observe(..., source=...)."
         )
 
 

@@ -1,5 +1,6 @@
 """What was read, before it is fitted: image, signal to noise, mask, PSF."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,18 +13,20 @@ from numpyro_lens.plot import _panel
 from numpyro_lens.psf import PSF
 
 
-def plot_data(observation: Observation, ax: Any = None) -> tuple[Figure, np.ndarray]:
+def plot_data(
+    observation: Observation | Mapping[str, Observation], ax: Any = None
+) -> tuple[Figure, np.ndarray]:
     """Draw what an observation holds: image, signal to noise, mask and PSF.
 
     Args:
-        observation: the data.
-        ax: four axes to draw on; by default those of a new figure.
+        observation: the data; or those of each band by its name, which have a row each.
+        ax: four axes for each to draw on; by default those of a new figure.
 
     Returns:
-        The figure and its axes, (4,).
+        The figure and its axes, in reading order.
 
     Raises:
-        ValueError: ``ax`` does not hold four axes.
+        ValueError: there is no band, or ``ax`` does not hold four axes for each.
 
     Example:
         >>> import numpyro_lens as nl
@@ -32,7 +35,19 @@ def plot_data(observation: Observation, ax: Any = None) -> tuple[Figure, np.ndar
         >>> [axis.get_title() for axis in axes]
         ['Data', 'Signal to noise', 'Mask', 'PSF']
     """
-    figure, axes = _panel.axes_for(ax, (2, 2), (10.4, 9.2))
+    bands = observation if isinstance(observation, Mapping) else {"": observation}
+    if not bands:
+        raise ValueError('A picture of bands has at least one; got none. Give {"VIS": vis}.')
+    shape = (2, 2) if len(bands) == 1 else (len(bands), 4)
+    figure, axes = _panel.axes_for(ax, shape, (5.2 * shape[1], 4.6 * shape[0]))
+    for (name, band), row in zip(bands.items(), axes.reshape(-1, 4), strict=True):
+        _draw_band(row, band)
+        if name:
+            row[0].set_title(f"{name}: data")
+    return figure, axes
+
+
+def _draw_band(axes: np.ndarray, observation: Observation) -> None:
     used = np.asarray(observation.mask)
     image, sigma = (
         np.where(used, np.asarray(values), np.nan)
@@ -48,7 +63,6 @@ def plot_data(observation: Observation, ax: Any = None) -> tuple[Figure, np.ndar
     )
     _mask_panel(axes[2], observation, used)
     _psf_panel(axes[3], observation.psf, float(observation.pixel_area) ** 0.5)
-    return figure, axes
 
 
 def _mask_panel(axis: Axes, observation: Observation, used: np.ndarray) -> None:

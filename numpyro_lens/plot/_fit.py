@@ -95,15 +95,26 @@ def _draw_view(axes: np.ndarray, view: Any) -> None:
     _data_panel(axes[0], observation, norm)
     panel(axes[1], observation, model, "Model", norm=norm, label="flux per pixel")
     _panel.outline(axes[1], observation, np.asarray(observation.mask))
-    critical = _panel.curves_of(lensing.critical_curves, observation, scene)
-    _panel.draw_curves(axes[1], critical, "critical curves")
-    _residual_panel(axes[2], observation, jnp.asarray(model))
     planes = _source_planes(scene)
+    _critical_curves(axes[1], observation, scene, planes)
+    _residual_panel(axes[2], observation, jnp.asarray(model))
     for axis, plane in zip(axes[3:], planes, strict=False):
         axis.set_title("Source plane" if len(planes) == 1 else f"Source in plane {plane}")
         _source_panel(axis, observation, scene, plane)
     for axis in axes[3 + len(planes) :]:
         axis.set_axis_off()
+
+
+def _critical_curves(
+    axis: Axes, observation: Observation, scene: Scene | None, planes: list[int]
+) -> None:
+    """Those for the source of each plane, dashed for the nearer ones."""
+    for plane in planes:
+        curves = _panel.curves_of(lensing.critical_curves, observation, scene, plane)
+        of = "" if len(planes) == 1 else f" for plane {plane}"
+        _panel.draw_curves(
+            axis, curves, f"critical curves{of}", "-" if plane == planes[-1] else "--"
+        )
 
 
 def _source_planes(scene: Scene | None) -> list[int]:

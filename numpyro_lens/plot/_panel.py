@@ -171,9 +171,9 @@ def curves_of(
     return function(lens, center=(x.mean(), y.mean()), half_width=1.5 * reach)
 
 
-def draw_curves(axis: Axes, curves: list[np.ndarray], label: str) -> None:
+def draw_curves(axis: Axes, curves: list[np.ndarray], label: str, ls: str = "-") -> None:
     for number, curve in enumerate(curves):
-        axis.plot(*curve.T, color=CURVE, lw=1.0, label=label if number == 0 else None)
+        axis.plot(*curve.T, color=CURVE, lw=1.0, ls=ls, label=label if number == 0 else None)
     if curves:
         _legend(axis)
 

@@ -34,7 +34,7 @@ def plot_rgb(
     Args:
         result: the result of `fit`.
         names: sites of three images on the same pixels: red, green, blue. By default the last, the
-            middle and the first of three, for bands from blue to red.
+            middle and the first of all, for bands from blue to red.
         ax: three axes to draw on; by default those of a new figure.
         stretch: brightness s at which the scale ceases to be linear; by default ten times the
             noise.
@@ -76,8 +76,8 @@ def plot_rgb(
 
 def _three(result: Any, names: Sequence[str] | None) -> list[str]:
     known = list(result.observations)
-    if names is None and len(known) == 3:
-        names = known[::-1]
+    if names is None and len(known) >= 3:
+        names = [known[-1], known[len(known) // 2], known[0]]
     if names is None or isinstance(names, str) or len(names) != 3:
         raise ValueError(
             f"A picture in colour has three bands, red, green, blue; got {names!r} of "

@@ -44,6 +44,41 @@ def test_of_an_isothermal_sphere_and_a_small_source(camera):
     np.testing.assert_allclose(magnitude, 22.5, atol=2e-3)
 
 
+def two_sources(*bands):
+    """The nearer source sees 0.6 of the deflection; a sky in its plane is no part of it."""
+    lens = nl.sample("lens", nl.mass.SIS, theta_E=dist.LogNormal(0.0, 0.3))
+    scaling = jnp.array([[0.0, 0.6, 1.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
+    near = nl.light.Gaussian(amp=10.0, sigma=0.02, center_x=0.15)
+    far = nl.light.Gaussian(amp=4.0, sigma=0.02, center_y=0.25)
+    planes = [nl.Plane(lens), nl.Plane(light=[near, nl.light.Uniform(1.0)]), nl.Plane(light=far)]
+    for number, band in enumerate(bands):
+        nl.observe(f"band{number}", band, planes=planes, scaling=scaling)
+
+
+def test_each_source_of_several_planes_has_its_numbers(camera):
+    radii = np.array([0.9, 1.1])
+    found = derived.of_scenes(Target.of(two_sources, camera), np.log(radii)[:, None])
+    np.testing.assert_allclose(found["band0.einstein_radius"], radii, rtol=1e-3)
+    np.testing.assert_allclose(found["band0.plane_1.einstein_radius"], 0.6 * radii, rtol=1e-3)
+    np.testing.assert_allclose(found["band0.magnification"], 2.0 * radii / 0.25, rtol=0.02)
+    expected = 2.0 * 0.6 * radii / 0.15
+    np.testing.assert_allclose(found["band0.plane_1.magnification"], expected, rtol=0.02)
+    np.testing.assert_allclose(found["band0.source_flux"], 4.0, rtol=1e-3)
+    np.testing.assert_allclose(found["band0.plane_1.source_flux"], 10.0, rtol=1e-3)
+    assert set(derived.magnitudes(found, 25.0)) == {
+        "band0.source_magnitude",
+        "band0.plane_1.source_magnitude",
+    }
+
+
+def test_bands_of_one_mass_share_its_radius(camera, monkeypatch):
+    looked = []
+    monkeypatch.setattr(derived, "einstein_radius", lambda *_, **__: float(looked.append(1) or 0.5))
+    found = derived.of_scenes(Target.of(two_sources, camera, camera), np.zeros((3, 1)))
+    assert len(looked) == 2 * 3  # planes times draws
+    assert sum(name.endswith("einstein_radius") for name in found) == 4
+
+
 def test_angles_do_not_jump():
     phi = np.radians(np.array([85.0, 89.0, -89.0, -85.0]))
     samples = {"lens.e1": 0.2 * np.cos(2 * phi), "lens.e2": 0.2 * np.sin(2 * phi)}

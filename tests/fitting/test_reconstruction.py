@@ -2,8 +2,10 @@
 
 import jax.numpy as jnp
 import numpy as np
+import numpyro
 import numpyro.distributions as dist
 import pytest
+from synthetic import fitted
 
 import numpyro_lens as nl
 from numpyro_lens.density import Target
@@ -48,6 +50,29 @@ def test_the_source_is_where_it_is_and_has_its_flux(target):
     np.testing.assert_allclose(found.sky_position, (150.0, 2.0))
 
 
+def test_the_source_of_any_plane():
+    def model(observation):
+        amp = numpyro.sample("amp", dist.LogNormal(0.0, 0.3))
+        near = nl.light.Gaussian(amp=amp, sigma=0.1, center_x=0.4)
+        far = nl.light.Gaussian(amp=3.0, sigma=0.1, center_x=-0.2)
+        planes = [nl.Plane(nl.mass.SIS(1.0)), nl.Plane(light=near), nl.Plane(light=far)]
+        nl.observe("image", observation, planes=planes, scaling=jnp.full((3, 3), 0.6))
+
+    camera = nl.Observation.blank((30, 30), pixel_scale=0.1, noise=nl.NoiseMap(1.0))
+    fit = fitted(model, camera)
+    mean = float(np.mean(fit.samples["amp"]))
+    for plane, center, flux in ((1, 0.4, mean), (2, -0.2, 3.0), (-1, -0.2, 3.0)):
+        found = fit.source(plane=plane, num=fit.samples["amp"].size, pixels=40)
+        image = np.asarray(found.image)
+        np.testing.assert_allclose((image * found.x).sum() / image.sum(), center, atol=0.01)
+        np.testing.assert_allclose(image.sum(), flux, rtol=0.03)
+    for plane in (0, 3, -3):
+        with pytest.raises(
+            ValueError, match=rf"got plane {plane} of .* in 1, 2 of its planes 1 to"
+        ):
+            fit.source(plane=plane)
+
+
 def test_its_noise_is_that_of_the_amplitude(target):
     """At fixed mass the only freedom is the amplitude, so mean over deviation is one number."""
     found = reconstructed(target)
@@ -62,6 +87,13 @@ def test_the_window_is_given_or_found(target):
     np.testing.assert_allclose(np.sqrt(side.pixel_area), 0.02, rtol=1e-5)
     found = reconstructed(target)
     assert 0.3 < 0.5 * 60 * float(np.sqrt(found.pixel_area)) < 0.6
+
+
+def test_a_wide_window_shows_where_there_is_no_light(target):
+    found = reconstructed(target, half_width=4.0)
+    sigma = np.asarray(found.noise.sigma(found.image))
+    assert sigma.min() > 0.0
+    assert sigma.max() > 1e3 * sigma.min()
 
 
 def test_without_the_foreground_arcs_remain(target):

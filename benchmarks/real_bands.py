@@ -1,0 +1,296 @@
+"""Real lenses in several bands: each band alone, all together, and with the neighbours' masses.
+
+    python benchmarks/real_bands.py                    # the fits that real_bands.jsonl lacks
+    python benchmarks/real_bands.py --only 102020532
+    python benchmarks/real_bands.py --only 102018665 --kinds VIS NIR_H all members
+    python benchmarks/real_bands.py --only dolphin_two_band --quick --file trial.jsonl
+    python benchmarks/real_bands.py --table            # the table so far
+
+Two lenses of Euclid Q1, 102020532 in four bands and 102018665 in eight, and a lens of dolphin in
+two, each by `nl.fit_galaxy` with its defaults; nothing depends on the lens. A fit of `all` bands
+has one mass and one shape of lens and source; the first band is the reference, and the offset and
+rotation of every other band are parameters. `members`, of the lens whose neighbours are masked, is
+the fit of `all` with a mass for each of them: one Einstein radius of the brightest, and those of
+the others follow the root of their flux in the first band. It starts from the fit of `all` in
+`--out`.
+
+A line for each fit is appended with the commit that it was made with; the last one counts, and a
+fit that fails is a line as well. Pictures, tables and posteriors go to the folder `--out`. The fits
+of `all` bands take long: two processes may write to the same file, one of them with
+`--kinds all members`.
+"""
+
+import argparse
+import functools
+import json
+import subprocess
+import time
+import traceback
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+from scipy import ndimage
+
+import numpyro_lens as nl
+from numpyro_lens import models
+
+ROOT = Path(__file__).parents[1]
+DATA = ROOT.parent / "shared" / "data"
+RESULTS = Path(__file__).with_suffix(".jsonl")
+EIGHT = DATA / "euclid_q1_102018665"
+MASK = EIGHT / "mask_extra_galaxies.fits"
+#: Pixels that belong to one neighbour, at least.
+MIN_PIXELS = 9
+
+
+def main():
+    given = parsed()
+    if not given.table:
+        for lens, kind in wanted(given):
+            row = {"lens": lens, "kind": kind, "commit": commit(), "devices": len(jax.devices())}
+            row |= measured(lens, kind, given)
+            with given.file.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+            print(json.dumps(row), flush=True)
+    print(table(rows(given.file)))
+
+
+def parsed():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--only", nargs="*", choices=LENSES, default=list(LENSES))
+    parser.add_argument("--kinds", nargs="*", help="bands, all, members; all of them by default")
+    parser.add_argument("--table", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="a trial of the script, on two small bands")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("real_bands"))
+    parser.add_argument("--file", type=Path, default=RESULTS, help="of the lines")
+    return parser.parse_args()
+
+
+def wanted(given):
+    """Lens and kind of the fits that are missing, those of single bands first."""
+    done = rows(given.file)
+    for lens in given.only:
+        kinds = [*LENSES[lens][1], "all", *(["members"] if lens == "102018665" else [])]
+        for kind in kinds:
+            if kind in (given.kinds or kinds) and (lens, kind) not in done:
+                yield lens, kind
+
+
+# --- data ----------------------------------------------------------------------------------------
+
+
+def four_bands(bands):
+    """Of 300x300 pixels the inner 8"."""
+    path = DATA / "euclid_q1_102020532" / "euclid_q1_102020532.fits"
+    return nl.read_bands(path, bands, psf="PSF", noise="RMS", cutout=80)
+
+
+def eight_bands(bands, **masked):
+    """The mask of other galaxies is one where a pixel is left out."""
+    (path,) = EIGHT.glob("102018665_*.fits")
+    masked = masked or {"mask": str(MASK), "flags": "any"}
+    return nl.read_bands(path, bands, psf="PSF", noise="RMS", **masked)
+
+
+def two_bands(bands):
+    folder, name = DATA / "dolphin_two_band", "lens_system3_{}.h5"
+    paths = [[folder / f"{k}_{name.format(band)}" for k in ("image", "psf")] for band in bands]
+    return dict(zip(bands, (nl.exchange.read_lenstronomy(*pair) for pair in paths), strict=True))
+
+
+#: How each lens is read, and its bands, the reference first.
+LENSES = {
+    "102020532": (four_bands, ("VIS", "NIR_Y", "NIR_J", "NIR_H")),
+    "102018665": (
+        eight_bands,
+        ("VIS", "DES_G", "DES_R", "DES_I", "DES_Z", "NIR_Y", "NIR_J", "NIR_H"),
+    ),
+    "dolphin_two_band": (two_bands, ("F600LP", "F475X")),
+}
+
+
+def neighbours():
+    """Centres [arcsec] and fluxes in VIS, over that of the brightest, of the masked galaxies."""
+    vis = eight_bands(["VIS"], mask=None)["VIS"]
+    x, y, image = (np.asarray(v, dtype=float) for v in (vis.x, vis.y, vis.image))
+    labels, _ = ndimage.label(nl.read_fits(MASK, pixel_scale=0.1, background_rms=1.0).image > 0)
+    sizes = np.bincount(labels.ravel())
+    each = [k for k in np.arange(1, len(sizes)) if sizes[k] >= MIN_PIXELS]
+    light = np.maximum(image, 0.0)
+    flux = ndimage.sum_labels(light, labels, each)
+    at = {
+        f"center_{n}": ndimage.sum_labels(light * v, labels, each) / flux
+        for n, v in (("x", x), ("y", y))
+    }
+    return {"luminosity": flux / flux.max(), **at}
+
+
+# --- models --------------------------------------------------------------------------------------
+
+
+def with_members(bands, members, order=9, num_gaussians=10):
+    """`models.galaxy` with the masses of its neighbours."""
+    bands = nl.align(bands)
+    front = models.galaxy_light(bands, num_gaussians)
+    lens = models.galaxy_mass(next(iter(front.values()))[0], gamma=dist.Normal(2.0, 0.3))
+    reference = nl.sample("member", nl.mass.SIS, theta_E=dist.LogNormal(-2.0, 1.0))
+    group = nl.mass.scaling_relation(reference, **members)
+    smooth = models.galaxy_source(bands)
+    detail = models.free_form_source(bands, smooth, order)
+    for name, band in bands.items():
+        source = [smooth[name], detail[name]]
+        nl.observe(name, band, mass=lens + group, source=source, lens_light=front[name])
+
+
+SMALL = {"order": 3, "num_gaussians": 2}
+SHORT = {
+    "map": nl.infer.MAP(num_starts=2, num_screened=8, num_steps=10, num_polished=1, max_searches=1),
+    "svi": nl.infer.SVI(num_particles=4, num_steps=10, num_importance=32),
+    "hmc": nl.infer.HMC(num_chains=4, num_burnin_steps=10, num_results=20, max_results=20),
+}
+
+
+def fitted(lens, kind, given):
+    """The fit of a kind."""
+    read, bands = LENSES[lens]
+    bands = bands[:2] if given.quick else bands
+    settings = {"seed": given.seed, "progress": False, **(SHORT if given.quick else {})}
+    if kind == "members":
+        return fitted_members(given.out / f"{lens}_all.nc", settings, given.quick)
+    data = read(bands if kind == "all" else [kind])
+    if given.quick:
+        small = {name: nl.cutout(band, 1.2) for name, band in data.items()}
+        return nl.fit(functools.partial(models.galaxy, **SMALL), small, **settings)
+    return nl.fit_galaxy(data, **settings)
+
+
+def fitted_members(path, settings, quick):
+    """On the data of the fit of all bands, and from its best draw."""
+    before = nl.load(path, model=functools.partial(models.galaxy, **(SMALL if quick else {})))
+    members = {name: jnp.asarray(values) for name, values in neighbours().items()}
+    model = functools.partial(with_members, **(SMALL if quick else {}))
+    short = nl.infer.MAP(num_starts=8, num_screened=64, num_steps=150, num_polished=1)
+    hmc = nl.infer.HMC(num_burnin_steps=150, num_results=300)
+    (bands,) = before.args
+    return nl.fit(model, bands, members, start=before, **({"map": short, "hmc": hmc} | settings))
+
+
+# --- lines ---------------------------------------------------------------------------------------
+
+
+def measured(lens, kind, given):
+    """What came out, or the error that ended it."""
+    began, cpu = time.perf_counter(), time.process_time()
+    try:
+        result = fitted(lens, kind, given)
+        given.out.mkdir(exist_ok=True)
+        path = given.out / f"{lens}_{kind}"
+        result.save(path.with_suffix(".nc"))
+        result.plot().savefig(path.with_suffix(".png"), dpi=70)
+        result.derived(num=20 if given.quick else 200).to_csv(path.with_suffix(".csv"))
+        found = summarised(result)
+    except Exception as error:
+        traceback.print_exc()
+        found = {"error": f"{type(error).__name__}: {error}"}
+    spent = {"seconds": time.perf_counter() - began, "cpu_s": time.process_time() - cpu}
+    return found | {name: round(value, 1) for name, value in spent.items()}
+
+
+def summarised(result):
+    verdict = result.verdict
+    kept = ("lens.theta_E", "lens.gamma", "member.theta_E")
+    moved = [name for name in result.samples if name.endswith((".dx", ".dy", ".rotation"))]
+    shear = np.hypot(*(result.samples[f"shear.gamma{i}"] for i in (1, 2)))
+    return {
+        "sites": {n: of_draws(result.samples[n]) for n in (*kept, *moved) if n in result.samples},
+        "shear": round(float(np.median(shear)), 4),
+        "good": verdict.good,
+        "converged": verdict.converged,
+        "explained": verdict.explained,
+        "doubts": list(verdict.doubts),
+        "r_hat": round(verdict.max_r_hat[0], 4),
+        "worst": verdict.max_r_hat[1],
+        "ess": round(verdict.min_ess[0]),
+        "divergent": verdict.num_divergent,
+        "residuals": {
+            r.name: {
+                "mean_square": round(r.mean_square, 4),
+                "replicates": round(r.spread, 4),
+                "num": r.num,
+                "explained": r.explained,
+            }
+            for r in verdict.residuals
+        },
+        "gradients": sum(result.num_gradients.values()),
+    }
+
+
+def of_draws(draws):
+    """Mean and standard deviation."""
+    return [float(f"{value:.4g}") for value in (np.mean(draws), np.std(draws))]
+
+
+def commit():
+    described = ["git", "describe", "--always", "--dirty"]
+    return subprocess.run(described, cwd=ROOT, capture_output=True, text=True).stdout.strip()
+
+
+def rows(path):
+    """The last line of each fit."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return {(row["lens"], row["kind"]): row for row in map(json.loads, lines)}
+
+
+# --- tables --------------------------------------------------------------------------------------
+
+
+def table(found):
+    """A row of each fit, and one of each band's offset."""
+    names = ["lens", "bands", "theta_E", "gamma", "R-hat", "mean square", "verdict", "gradients"]
+    lines = ["| " + " | ".join([*names, "CPU s"]) + " |", "|---" * (len(names) + 1) + "|"]
+    lines += [line(lens, kind, row) for (lens, kind), row in found.items()]
+    names = ["lens", "band", "dx [mas]", "dy [mas]", "rotation [degree]"]
+    lines += ["", "| " + " | ".join(names) + " |", "|---" * len(names) + "|"]
+    together = {k: r for k, r in found.items() if k[1] == "all" and "error" not in r}
+    lines += [one for (lens, _), row in together.items() for one in offsets(lens, row["sites"])]
+    return "\n".join([*lines, *with_neighbours(found)])
+
+
+def line(lens, kind, row):
+    if "error" in row:
+        return f"| {lens} | {kind} | {row['error']} |"
+    values = [pair(row["sites"][f"lens.{name}"]) for name in ("theta_E", "gamma")]
+    squares = ", ".join(
+        f"{name} {r['mean_square']:.2f} ({1.0:.2f} ± {r['replicates']:.2f})"
+        for name, r in row["residuals"].items()
+    )
+    word = "good" if row["good"] else "doubtful" if row["converged"] else "not converged"
+    cells = [lens, kind, *values, row["r_hat"], squares, word, row["gradients"], row["cpu_s"]]
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def offsets(lens, sites):
+    """A row of each band but the first."""
+    for band in (name.removesuffix(".dx") for name in sites if name.endswith(".dx")):
+        step = [pair(sites[f"{band}.{name}"], 1000.0, 1) for name in ("dx", "dy")]
+        angle = pair(sites[f"{band}.rotation"], 180.0 / np.pi)
+        yield f"| {lens} | {band} | {' | '.join([*step, angle])} |"
+
+
+def with_neighbours(found):
+    for (lens, _), row in found.items():
+        if "member.theta_E" in row.get("sites", {}):
+            radius = pair(row["sites"]["member.theta_E"])
+            yield f"\nEinstein radius of the brightest neighbour of {lens}: {radius} arcsec."
+
+
+def pair(values, unit=1.0, digits=3):
+    return "{:.{d}f} ± {:.{d}f}".format(*(unit * v for v in values), d=digits)
+
+
+if __name__ == "__main__":
+    main()
