@@ -63,7 +63,9 @@ def parsed():
     parser.add_argument("--only", nargs="*", choices=LENSES, default=list(LENSES))
     parser.add_argument("--kinds", nargs="*", help="bands, all, members; all of them by default")
     parser.add_argument("--table", action="store_true")
-    parser.add_argument("--quick", action="store_true", help="a trial of the script, on two small bands")
+    parser.add_argument(
+        "--quick", action="store_true", help="a trial of the script, on two small bands"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("real_bands"))
     parser.add_argument("--file", type=Path, default=RESULTS, help="of the lines")
