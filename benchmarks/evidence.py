@@ -63,8 +63,9 @@ def nested(target, num_live, seed):
         size = -(-len(points) // 256) * 256
         whole = np.concatenate([points, np.repeat(points[-1:], size - len(points), axis=0)])
         found = [likelihoods(whole[k : k + 256]) for k in range(0, size, 256)]
-        # Where the likelihood is not finite, it is as good as zero.
-        return np.nan_to_num(np.concatenate(found)[: len(points)].astype(float), nan=-1e30)
+        values = np.concatenate(found)[: len(points)].astype(float)
+        # Where the likelihood is not a number, it is as good as zero.
+        return np.where(np.isnan(values), -1e30, values)
 
     inside = np.finfo(np.float32).eps  # a quantile of one is infinite
     sampler = Sampler(
