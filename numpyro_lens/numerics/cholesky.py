@@ -53,20 +53,22 @@ def _inverse_cholesky_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tupl
 
 
 def _factorised(matrix: Array) -> Array:
-    return _inverse(_factor(matrix))
+    return _factors(matrix)[1]
 
 
-def _factor(matrix: Array) -> Array:
-    """Cholesky factor, of a large matrix by halves."""
+def _factors(matrix: Array) -> tuple[Array, Array]:
+    """The Cholesky factor and its inverse, of a large matrix by halves."""
     if len(matrix) <= _MAX_FACTORISED:
-        return jnp.linalg.cholesky(matrix)
+        lower = jnp.linalg.cholesky(matrix)
+        return lower, _inverse(lower)
     half = len(matrix) // 2
-    first, below = _factor(matrix[:half, :half]), matrix[half:, :half]
-    inverse = _inverse(first)
+    (first, inverse), below = _factors(matrix[:half, :half]), matrix[half:, :half]
     cross = below @ inverse.T
     # The second step makes it as accurate as substitution, whatever the condition number.
     cross += (below - cross @ first.T) @ inverse.T
-    return _lower(first, cross, _factor(matrix[half:, half:] - cross @ cross.T))
+    rest, inverse_rest = _factors(matrix[half:, half:] - cross @ cross.T)
+    inverse = _lower(inverse, -inverse_rest @ cross @ inverse, inverse_rest)
+    return _lower(first, cross, rest), inverse
 
 
 def _inverse(lower: Array) -> Array:
