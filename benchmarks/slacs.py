@@ -6,8 +6,9 @@
     python benchmarks/slacs.py --table          # the table so far
 
 A line for each lens is appended with the commit that it was made with; the last one counts. Two
-processes with `--step 2`, one of them with `--first 1`, may write to the same file. Pictures and
-tables of each lens go to the folder `--out`.
+processes with `--step 2`, one of them with `--first 1`, may write to the same file. On an
+accelerator `--at-once 8` fits eight lenses at a time. Pictures and tables of each lens go to the
+folder `--out`.
 
 The images are HST F814W, with noise maps, PSFs and masks, as of Cao et al. 2025; published values
 are those of Bolton et al. 2008 (b_SIE) and Shajib et al. 2021 (slope), in
@@ -24,8 +25,10 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from measure import device
 
 import numpyro_lens as nl
+from numpyro_lens.density import run_batched
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data" / "slacs"
@@ -43,14 +46,18 @@ def main():
         return
     done = set(rows(arguments))
     names = arguments.only or sorted(path.name[:10] for path in DATA.glob("*.fits.gz"))
-    for name in names[arguments.first :: arguments.step]:
-        if name in done and not arguments.only:
-            continue
-        row = {"name": name, "commit": commit(), "devices": len(jax.devices())}
-        row |= measured(name, arguments)
-        with results(arguments).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-        print(json.dumps(row), flush=True)
+    names = names[arguments.first :: arguments.step]
+    names = [name for name in names if arguments.only or name not in done]
+    run_batched(lambda name: append(name, arguments), names, arguments.at_once)
+
+
+def append(name, arguments):
+    """Write the line of one lens."""
+    row = {"name": name, "commit": commit(), "device": device(), "devices": len(jax.devices())}
+    row |= {"at_once": arguments.at_once} | measured(name, arguments)
+    with results(arguments).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+    print(json.dumps(row), flush=True)
 
 
 def parsed():
@@ -61,6 +68,8 @@ def parsed():
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--step", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--at-once", type=int, default=1, help="lenses, on an accelerator")
+    parser.add_argument("--bare", action="store_true", help="no pictures and derived numbers")
     parser.add_argument("--out", type=Path, default=Path("slacs"))
     parser.add_argument("--file", type=Path, help="of the lines, instead of that of the project")
     return parser.parse_args()
@@ -116,9 +125,10 @@ def searched(_name, observation, arguments):
 
 def fitted(name, observation, arguments):
     result = nl.fit_galaxy(observation, arguments.seed, progress=False)
-    arguments.out.mkdir(exist_ok=True)
-    result.plot().savefig(arguments.out / f"{name}.png", dpi=100)
-    result.derived().to_csv(arguments.out / f"{name}.csv")
+    if not arguments.bare:
+        arguments.out.mkdir(exist_ok=True)
+        result.plot().savefig(arguments.out / f"{name}.png", dpi=100)
+        result.derived().to_csv(arguments.out / f"{name}.csv")
     return summarised(result)
 
 
@@ -176,7 +186,13 @@ def line(name, row, published):
         known = published["gamma"] and f"{published['gamma']} ± {published['gamma_error']}"
         cells += ["{:.2f} ± {:.2f}".format(*row["gamma"]), known]
         cells += [row["mean_square"], row["r_hat"], word(row)]
-    return "| " + " | ".join(map(str, [*cells, row["gradients"], row["cpu_s"]])) + " |"
+    seconds = row["cpu_s"] if is_alone(row) else "shared"
+    return "| " + " | ".join(map(str, [*cells, row["gradients"], seconds])) + " |"
+
+
+def is_alone(row):
+    """Whether the seconds are those of one lens."""
+    return row.get("at_once", 1) == 1
 
 
 def word(row):
@@ -206,7 +222,8 @@ def counts(found, published):
     wrong = [name for name, row in done.items() if off[name] > 0.10 and row.get("good")]
     text += f"; good and more than 10 % off b_SIE: {', '.join(wrong) or 'none'}"
     if any("gamma" in row for row in done.values()):
-        text += f"; median seconds of CPU {np.median([row['cpu_s'] for row in done.values()]):.0f}"
+        seconds = [row["cpu_s"] for row in done.values() if is_alone(row)]
+        text += f"; median seconds of CPU {np.median(seconds):.0f} ({len(seconds)} fitted alone)"
         known = [n for n in done if published[n]["gamma"]]
         text += f"; R-hat below 1.01: {sum(row['r_hat'] < 1.01 for row in done.values())}"
         text += f"; data explained: {sum(row['explained'] for row in done.values())}"

@@ -11,6 +11,7 @@ import optax
 from jax.typing import DTypeLike
 
 from numpyro_lens._completion import own_names
+from numpyro_lens._precision import full_precision
 from numpyro_lens._types import Array, Field, Image, Mask, Vector
 from numpyro_lens.light import amplitude, basis_parts, components
 from numpyro_lens.numerics.cholesky import inverse_cholesky
@@ -110,6 +111,7 @@ class LinearImage(eqx.Module):
         """Prior standard deviations (num,)."""
         return _flat(prior.scale for prior in self.priors)
 
+    @full_precision
     def __call__(self, amplitudes: Vector) -> Image:
         """The image (ny, nx) of amplitudes (num,)."""
         return self.fixed + jnp.tensordot(amplitudes, self.basis, axes=1)
@@ -246,6 +248,7 @@ def _images(observation: Observation, parts: Sequence[Field]) -> Array:
 # --- solved for ----------------------------------------------------------------------------------
 
 
+@full_precision
 def solve_amplitudes(
     images: Images,
     data: Image,
@@ -287,6 +290,7 @@ def solve_amplitudes(
     return inverse.T @ (inverse @ target) / scale
 
 
+@full_precision
 def solve_non_negative(
     images: Images,
     data: Image,
@@ -427,6 +431,7 @@ class _Solution(eqx.Module):
     residual: Field
 
 
+@full_precision
 def _solve(basis: Array, target: Field) -> _Solution:
     """By two Cholesky factorisations, each of a matrix scaled to a unit diagonal, with a ridge.
 
@@ -459,6 +464,7 @@ def _log_standard_marginal(basis: Array, target: Field) -> Array:
 
 
 @_log_standard_marginal.defjvp
+@full_precision
 def _log_standard_marginal_jvp(
     primals: tuple[Array, Field], tangents: tuple[Array, Field]
 ) -> tuple[Array, Array]:

@@ -13,7 +13,16 @@ import numpyro_lens
 
 ROOT = Path(numpyro_lens.__file__).parent
 PHYSICS = [
-    ["_types", "_constants", "_completion", "_printing", "_hdf5", "numerics", "coordinates"],
+    [
+        "_types",
+        "_precision",
+        "_constants",
+        "_completion",
+        "_printing",
+        "_hdf5",
+        "numerics",
+        "coordinates",
+    ],
     ["mass", "light", "psf", "noise", "cosmology"],
     ["scene", "lensing", "images"],
     ["_observation_checks", "observation", "pixels", "limits", "simulate", "linear"],
@@ -44,15 +53,15 @@ ORDER = [name for row in ROWS for name in row]
 
 #: What some may import at most, besides themselves.
 ALLOWED = {
-    "density": {"_types"},
-    "sampler": {"_types", "density"},
+    "density": {"_types", "_precision"},
+    "sampler": {"_types", "_precision", "density"},
     "infer": {"_types", "_hdf5", "density", "sampler"},
     "plot": {name for row in PHYSICS for name in row} | {"models"},
 }
 
 #: A module imports only from those before it.
 INSIDE = {
-    "density": ["transforms", "arguments", "model", "batching"],
+    "density": ["transforms", "arguments", "model", "dynamic_batching", "batching"],
     "sampler": [
         "maps",
         "trajectory",

@@ -60,6 +60,13 @@ WorkersOption = Annotated[
     typer.Option(help="Workers of this machine.  [default: one per accelerator, or core]", min=1),
 ]
 CoresOption = Annotated[int, typer.Option(help="Cores of each worker of this machine.", min=1)]
+PerWorkerOption = Annotated[
+    int | None,
+    typer.Option(
+        help="Lenses that a worker fits at once.  [default: 16 on an accelerator, otherwise 1]",
+        min=1,
+    ),
+]
 SchedulerOption = Annotated[
     str | None,
     typer.Option(help="Address of a Dask scheduler, or its file: its workers are used instead."),
@@ -94,6 +101,7 @@ def fleet(
     out: OutOption = Path("numpyro-lens-fleet"),
     workers: WorkersOption = None,
     cores: CoresOption = 1,
+    lenses_per_worker: PerWorkerOption = None,
     scheduler: SchedulerOption = None,
     attempts: AttemptsOption = 3,
     timeout: TimeoutOption = None,
@@ -149,7 +157,16 @@ def _run(given: dict[str, Any], read: dict[str, Any]) -> Any:
     if tables and len(paths) > 1:
         raise InputError(f"the lenses come in one table, or as FITS files; got {', '.join(paths)}.")
     settings = {} if given["target_ess"] is None else {"target_ess": given["target_ess"]}
-    kept = ("out", "workers", "cores", "seed", "attempts", "timeout", "progress")
+    kept = (
+        "out",
+        "workers",
+        "cores",
+        "lenses_per_worker",
+        "seed",
+        "attempts",
+        "timeout",
+        "progress",
+    )
     keep_when_interrupted()
     try:
         with one_line_warnings():

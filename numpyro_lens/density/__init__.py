@@ -4,6 +4,9 @@ from numpyro_lens.density.batching import evaluate as evaluate
 from numpyro_lens.density.batching import map_batch as map_batch
 from numpyro_lens.density.batching import unplaced as unplaced
 from numpyro_lens.density.batching import values_and_gradients as values_and_gradients
+from numpyro_lens.density.dynamic_batching import batch_size as batch_size
+from numpyro_lens.density.dynamic_batching import compiled as compiled
+from numpyro_lens.density.dynamic_batching import run_batched as run_batched
 from numpyro_lens.density.model import AbstractMarginal as AbstractMarginal
 from numpyro_lens.density.model import Site as Site
 from numpyro_lens.density.model import Sites as Sites

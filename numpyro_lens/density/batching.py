@@ -15,6 +15,8 @@ import numpy as np
 from jax.sharding import AxisType, PartitionSpec
 
 from numpyro_lens._types import AnyArray, ArrayLike
+from numpyro_lens.density import dynamic_batching
+from numpyro_lens.density.dynamic_batching import compiled
 
 
 def map_batch(function: Callable, batch: Any, shared: Any, *, batch_size: int | None = None) -> Any:
@@ -65,7 +67,7 @@ def _pad(leaf: AnyArray, amount: int) -> AnyArray:
     return jnp.concatenate([leaf, last]) if amount else leaf
 
 
-@partial(jax.jit, static_argnames=("batch_size",))
+@compiled(static_argnames=("batch_size",))
 def values_and_gradients(
     log_density: Callable,
     z: AnyArray,
@@ -121,7 +123,8 @@ def evaluate(
     Compiling the gradient of a lens takes as long as evaluating it ten thousand times, so the
     stages share this one wherever they need values outside of their own loops.
     """
-    block = 16 if jax.default_backend() == "cpu" else 512
+    at_once = 16 if jax.default_backend() == "cpu" else 512
+    block = max(at_once // dynamic_batching.batch_size(), 1)
     z = np.asarray(z)
     padded = np.concatenate([z, np.broadcast_to(z[-1:], (-len(z) % block, z.shape[1]))])
     pieces = [

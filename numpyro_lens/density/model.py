@@ -23,6 +23,7 @@ from numpyro.distributions import constraints
 from numpyro.distributions.transforms import IndependentTransform
 from numpyro.infer import util
 
+from numpyro_lens._precision import full_precision
 from numpyro_lens._types import AnyArray
 from numpyro_lens.density.arguments import as_given, as_leaf
 from numpyro_lens.density.transforms import NormalQuantileTransform, bijection
@@ -176,6 +177,7 @@ class Target(eqx.Module):
 
         return handlers.substitute(self.model, substitute_fn=constrained)
 
+    @full_precision
     def log_density(self, z: AnyArray) -> AnyArray:
         """Log density of the unconstrained vector (d,), the Jacobian of the map included."""
         log_dets: list[AnyArray] = []
@@ -186,6 +188,7 @@ class Target(eqx.Module):
             log_joint, _ = util.log_density(seeded, self.arguments, {}, {})
         return sum(log_dets, start=log_joint)
 
+    @full_precision
     def trace(self, z: AnyArray) -> Sites:
         """NumPyro trace of the model with its latent sites set from the vector."""
         seeded = handlers.seed(self._substituted(z, []), jax.random.key(0))

@@ -18,6 +18,8 @@ _GUARD = (
     "Workers are spawned, and each imports your script first. Put what the script does under "
     '`if __name__ == "__main__":`, the call of fit_many included.'
 )
+#: A gradient of so many lenses takes as long as that of one (benchmarks/device.py).
+_LENSES_OF_ACCELERATOR = 16
 _PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin")
 
 
@@ -38,13 +40,16 @@ def check_dask() -> None:
 
 
 @contextmanager
-def local_client(workers: int | None = None, cores: int = 1) -> Iterator["Client"]:
+def local_client(
+    workers: int | None = None, cores: int = 1, threads: int = 1
+) -> Iterator["Client"]:
     """Workers of this machine, spawned and never forked; gone at the end.
 
     Args:
         workers: how many; by default one for each accelerator, or else as many as have ``cores``
             of their own.
         cores: of each worker, when there is no accelerator.
+        threads: of each worker, for as many lenses at once.
 
     Raises:
         ValueError: there are fewer cores than asked for.
@@ -54,15 +59,18 @@ def local_client(workers: int | None = None, cores: int = 1) -> Iterator["Client
     from distributed import Client
 
     check_main()
-    with _cluster(workers, cores) as cluster, Client(cluster, set_as_default=False) as client:
+    with (
+        _cluster(workers, cores, threads) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
         yield client
 
 
-def _cluster(workers: int | None, cores: int) -> Any:
+def _cluster(workers: int | None, cores: int, threads: int) -> Any:
     import dask
     from distributed import Nanny, Scheduler, SpecCluster
 
-    options: dict[str, Any] = {"nthreads": 1, "memory_limit": 0, "host": "127.0.0.1"}
+    options: dict[str, Any] = {"nthreads": threads, "memory_limit": 0, "host": "127.0.0.1"}
     options |= {"silence_logs": logging.CRITICAL}  # what happens is told as events
     specs = {
         name: {"cls": Nanny, "options": options | {"env": environment}}
@@ -82,6 +90,34 @@ def _cluster(workers: int | None, cores: int) -> Any:
             f"The workers could not be started: {error} {_GUARD} If that is so already, their own "
             "error stands above."
         ) from error
+
+
+def default_at_once(client: "Client | None") -> int:
+    """Lenses of a worker at once: several on the accelerators of this machine, otherwise one.
+
+    Args:
+        client: of Dask, whose workers may be anywhere; or None for those of this machine.
+    """
+    return _LENSES_OF_ACCELERATOR if client is None and accelerators() else 1
+
+
+def check_threads(client: "Client", at_once: int) -> None:
+    """Check that workers have a thread for each of the lenses that they get at once.
+
+    Args:
+        client: of Dask.
+        at_once: lenses of a worker.
+
+    Raises:
+        ValueError: a worker has fewer.
+    """
+    fewest = min(client.nthreads().values(), default=at_once)
+    if fewest < at_once:
+        raise ValueError(
+            f"A worker needs a thread for each of the {at_once} lenses that it fits at once, and "
+            f"one of the client's has {fewest}. Start `dask worker --nthreads {at_once}`, or give "
+            f"lenses_per_worker={fewest}."
+        )
 
 
 def check_main() -> None:

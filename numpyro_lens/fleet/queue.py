@@ -1,10 +1,10 @@
-"""Which lens goes to which worker: one at a time, to one that has compiled its shape."""
+"""Which lens goes to which worker: to one that has a place free, and has compiled its shape."""
 
 import queue
 import shutil
 import time
 import warnings
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -76,8 +76,8 @@ class _Running:
 class Dispatch:
     """The lenses that wait and those that run.
 
-    A worker has one lens, and no other waits there: a fit takes so long that asking for the next
-    does not count, and a worker that is lost takes no other lens with it.
+    A worker has as many lenses as it fits at once, and no other waits there: a fit takes so long
+    that asking for the next does not count, and a worker that is lost takes no other with it.
 
     Attributes:
         waiting: lenses not begun.
@@ -85,6 +85,7 @@ class Dispatch:
         compiled: shapes by the worker that has compiled them.
         lost: how often each lens lost its worker.
         running: by the key of the future.
+        at_once: lenses of each worker at the same time.
     """
 
     waiting: Iterator[Lens]
@@ -92,6 +93,15 @@ class Dispatch:
     compiled: dict[str, set[Hashable]] = field(default_factory=dict)
     lost: dict[str, int] = field(default_factory=dict)
     running: dict[str, _Running] = field(default_factory=dict)
+    at_once: int = 1
+
+    def places(self, workers: Iterable[str]) -> list[str]:
+        """Workers that have room for a lens, as often as they do; those with most room first."""
+        busy = Counter(run.worker for run in self.running.values())
+        free = [
+            (busy[name] + n, name) for name in workers for n in range(self.at_once - busy[name])
+        ]
+        return [name for _, name in sorted(free)]
 
     def next_for(self, worker: str) -> Lens | None:
         """The lens that a worker should take; None where no lens waits."""
@@ -173,6 +183,7 @@ def dispatch(
     stored: Stored,
     out: Path,
     *,
+    at_once: int = 1,
     attempts: int = 3,
     timeout: float | None = None,
     watch: Callable[[Event], Any] = lambda _event: None,
@@ -184,6 +195,7 @@ def dispatch(
         lenses: to fit.
         stored: the recipe.
         out: folder of the fleet.
+        at_once: lenses of each worker at the same time, on threads of it.
         attempts: how often a lens is begun whose worker dies.
         timeout: seconds after which a lens is given up; None is never.
         watch: told of every event, and called with the event ``"waits"`` now and then.
@@ -191,7 +203,7 @@ def dispatch(
     Yields:
         The row of each lens, as they end.
     """
-    state = Dispatch(iter(lenses))
+    state = Dispatch(iter(lenses), at_once=at_once)
     ended: queue.Queue[Future] = queue.Queue()
     try:
         while state.any_wait() or state.running:
@@ -214,14 +226,13 @@ def _begin_where_idle(
     ended: "queue.Queue[Future]",
     watch: Callable[[Event], Any],
 ) -> None:
-    busy = {run.worker for run in state.running.values()}
-    for worker in sorted(present - busy):
+    for worker in state.places(present):
         lens = state.next_for(worker)
         if lens is None:
             return
         attempt = state.lost.get(lens.name, 0) + 1
         future = client.submit(
-            *(fit_lens, lens, stored, str(out.resolve()), attempt),
+            *(fit_lens, lens, stored, str(out.resolve()), attempt, state.at_once),
             workers=[worker],
             pure=False,
             key=f"fit-{lens.name}-{attempt}-{id(state)}",
@@ -308,7 +319,12 @@ def _after_timeout(
     if lost := [worker for worker, word in answer.items() if word != "OK"]:
         warnings.warn(_NO_RETURN.format(", ".join(lost)), stacklevel=2)
     for run in runs:
-        row = _left(run, out) or _failed(run, _LATE.format(timeout), out)
+        row = _left(run, out)
+        if row is None and run.seconds < timeout:  # it shared the worker with one that was late
+            state.lost[run.lens.name] = run.attempt
+            state.put_back(run.lens)
+            continue
+        row = row or _failed(run, _LATE.format(timeout), out)
         watch(Event("ended", run.lens.name, run.worker, row))
         yield row
 

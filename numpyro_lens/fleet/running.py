@@ -10,7 +10,13 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from numpyro_lens.fleet.cluster import check_dask, check_main, local_client
+from numpyro_lens.fleet.cluster import (
+    check_dask,
+    check_main,
+    check_threads,
+    default_at_once,
+    local_client,
+)
 from numpyro_lens.fleet.gallery import write_gallery
 from numpyro_lens.fleet.live import Progress, shown
 from numpyro_lens.fleet.queue import dispatch
@@ -30,6 +36,7 @@ def fit_many(
     *,
     workers: int | None = None,
     cores: int = 1,
+    lenses_per_worker: int | None = None,
     read: Mapping[str, Any] | None = None,
     bands: Bands = None,
     seed: int = 0,
@@ -56,6 +63,9 @@ def fit_many(
         client: of Dask; by default workers of this machine.
         workers: how many on this machine; by default one for each accelerator, or core.
         cores: of each worker on this machine.
+        lenses_per_worker: how many a worker fits at once, evaluated together where they have one
+            shape; by default 16 on an accelerator of this machine, otherwise 1: on cores more of
+            them take longer. Workers of a ``client`` need as many threads.
         read: arguments of `read_fits` for all lenses, or of `Observation` for images.
         bands: names of the bands in each file, or the column of each band's files.
         seed: the same seed gives the same results, in whatever order.
@@ -72,8 +82,8 @@ def fit_many(
 
     Raises:
         ImportError: the extra ``fleet`` is not installed.
-        ValueError: the table lacks a column, the folder holds another fleet, or ``timeout`` is not
-            positive.
+        ValueError: the table lacks a column, the folder holds another fleet, ``timeout`` or
+            ``lenses_per_worker`` is not positive, or workers have fewer threads than that.
 
     Example:
         >>> if __name__ == "__main__":  # doctest: +SKIP
@@ -82,6 +92,7 @@ def fit_many(
     check_dask()
     check_main()
     _check_timeout(timeout)
+    _check_at_once(lenses_per_worker)
     found = lenses(observations, read, bands)
     recipe = _recipe(model, found, settings, seed)
     out = Path(out)
@@ -92,10 +103,12 @@ def fit_many(
     missing = [lens for lens in found if not is_fitted(rows[lens.name])]
     with _tables(out, found, rows), ExitStack() as stack:
         if missing:
-            client = client or stack.enter_context(local_client(workers, cores))
+            at_once = lenses_per_worker or default_at_once(client)
+            client = client or stack.enter_context(local_client(workers, cores, threads=at_once))
+            check_threads(client, at_once)
             state = Progress(len(found), len(found) - len(missing), client.dashboard_link)
             watch = stack.enter_context(shown(state, progress))
-            limits: dict[str, Any] = {"attempts": attempts, "timeout": timeout}
+            limits: dict[str, Any] = {"attempts": attempts, "timeout": timeout, "at_once": at_once}
             for row in dispatch(client, missing, stored, out, watch=watch, **limits):
                 rows[row["name"]] = row
     return table_of(_in_order(found, rows))
@@ -106,6 +119,14 @@ def _check_timeout(timeout: float | None) -> None:
         raise ValueError(
             f"timeout is a number of seconds for each lens; got {timeout}. Give timeout=3600, or "
             "None to wait."
+        )
+
+
+def _check_at_once(lenses_per_worker: int | None) -> None:
+    if lenses_per_worker is not None and lenses_per_worker < 1:
+        raise ValueError(
+            f"lenses_per_worker is at least 1; got {lenses_per_worker}. Leave it out for 16 on an "
+            "accelerator and 1 on a core."
         )
 
 

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import os
 import shutil
+import threading
 import time
 import traceback
 import warnings
@@ -19,6 +20,7 @@ from numpyro_lens.fleet.rows import COLUMNS, Row, is_fitted, read_row, row_of, w
 from numpyro_lens.fleet.table import Lens
 
 if TYPE_CHECKING:
+    from numpyro_lens.density.dynamic_batching import DynamicBatch
     from numpyro_lens.fitting import LensFit
 
 #: A picture for the gallery, and no more: ``numpyro-lens report`` draws the rest.
@@ -109,7 +111,7 @@ def _bound(recipe: Recipe) -> Callable:
     return bound
 
 
-def fit_lens(lens: Lens, stored: Stored, out: str, attempt: int = 1) -> Row:
+def fit_lens(lens: Lens, stored: Stored, out: str, attempt: int = 1, at_once: int = 1) -> Row:
     """Fit one lens, and leave its folder whole.
 
     Args:
@@ -117,10 +119,23 @@ def fit_lens(lens: Lens, stored: Stored, out: str, attempt: int = 1) -> Row:
         stored: what to fit it with.
         out: folder of the fleet.
         attempt: how often it was begun, this time included.
+        at_once: lenses of this worker that are evaluated together, each in a thread.
 
     Returns:
         Its row; of a lens that failed with the reason.
     """
+    with contextlib.nullcontext() if at_once == 1 else _batch(at_once).member():
+        return _fit_lens(lens, stored, out, attempt)
+
+
+@functools.cache
+def _batch(size: int) -> "DynamicBatch":
+    from numpyro_lens.density.dynamic_batching import DynamicBatch
+
+    return DynamicBatch(size)
+
+
+def _fit_lens(lens: Lens, stored: Stored, out: str, attempt: int) -> Row:
     began, notes = time.perf_counter(), []  # type: ignore[var-annotated]
     row = {**COLUMNS, "name": lens.name, "attempts": attempt, "worker": _own_name()}
     part = part_of(Path(out), lens.name, attempt)
@@ -227,16 +242,30 @@ def _check_room(folder: Path) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
+#: Where the warnings of each thread go; what was there before, until the last of them has ended.
+_notes: dict[int, list[str]] = {}
+_before = contextlib.ExitStack()
+
+
 @contextlib.contextmanager
 def _noted(notes: list[str]) -> Iterator[None]:
-    """Collect warnings: nobody reads the log of a worker."""
-    with warnings.catch_warnings(record=True) as caught:
+    """Collect the warnings of this thread: nobody reads the log of a worker."""
+    if not _notes:
+        _before.enter_context(warnings.catch_warnings())
         warnings.simplefilter("always")
-        try:
-            yield
-        finally:
-            ours = [w for w in caught if not issubclass(w.category, DeprecationWarning)]
-            notes.extend(" ".join(str(w.message).split()) for w in ours)
+        warnings.showwarning = _note
+    _notes[threading.get_ident()] = notes
+    try:
+        yield
+    finally:
+        del _notes[threading.get_ident()]
+        if not _notes:
+            _before.close()
+
+
+def _note(message: Warning | str, category: type[Warning], *_where: Any, **_more: Any) -> None:
+    if not issubclass(category, DeprecationWarning):
+        _notes.get(threading.get_ident(), []).append(" ".join(str(message).split()))
 
 
 def _reason(error: BaseException) -> str:

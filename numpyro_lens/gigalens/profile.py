@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from numpyro_lens._precision import full_precision
 from numpyro_lens._types import Amplitudes, Array, Coordinates, Field, Vector
 from numpyro_lens.light import AbstractLight, basis
 from numpyro_lens.mass import AbstractMass
@@ -230,6 +231,7 @@ class _Basis(AbstractLight):
         """Each amplitude at one, ``(depth, ...)``."""
         return (self.light(x, y, **self.values),)
 
+    @full_precision
     def brightness(self, x: Coordinates, y: Coordinates) -> Field:
         return jnp.tensordot(jnp.asarray(self.amp), self.light(x, y, **self.values), axes=1)
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
+from numpyro_lens._precision import full_precision
 from numpyro_lens._types import Array, Image
 from numpyro_lens.coordinates import pixel_grid, pixel_matrix
 from numpyro_lens.density import map_batch
@@ -240,6 +241,7 @@ class LensSimulator(LensSimulatorInterface):
         return Solved(_unbatched(images, num), _unbatched(amplitudes, num), area)
 
 
+@full_precision
 def solved_image(
     phys_model: PhysicalModel, params: Params, observation: Observation, no_deflection: bool = False
 ) -> tuple[Image, Array, Array]:

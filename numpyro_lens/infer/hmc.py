@@ -1,6 +1,5 @@
 """Hamiltonian Monte Carlo from the VI Gaussian, until the chains agree."""
 
-import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ import numpy as np
 from numpyro.infer.mcmc import MCMCKernel
 
 from numpyro_lens._types import AnyArray
-from numpyro_lens.density import Target, evaluate, unplaced
+from numpyro_lens.density import Target, batch_size, compiled, evaluate, unplaced
 from numpyro_lens.infer import diagnostics, numpyro_kernels
 from numpyro_lens.infer.checkpoint import Checkpoint, Progress
 from numpyro_lens.infer.fingerprint import digest, fingerprint, plain
@@ -200,13 +199,16 @@ class _Chains:
         left = self.stage.num_burnin_steps - run.burn_in
         phase = "burn_in" if left else "sampling"
         steps = min(self.stage.block, left or self._still(_num_draws(run.blocks)))
+        # One function for both phases, unless several fits share it: those differ in `i`.
+        learns = bool(left) or batch_size() == 1
         state, block = unplaced(
             _advance(
                 self.kernel,
                 self.target.log_density,
-                self.stage.num_burnin_steps,
+                self.stage.num_burnin_steps if learns else 0,
                 steps,
                 run.state,
+                int(run.state.i) if learns else None,
                 self.stage.batch_size,
             )
         )
@@ -251,16 +253,24 @@ def _joined(blocks: tuple[dict[str, np.ndarray], ...], name: str) -> np.ndarray:
     return np.concatenate([block[name] for block in blocks]).swapaxes(0, 1)
 
 
-@functools.partial(jax.jit, static_argnames=("settings", "num_warmup", "num_steps", "batch_size"))
+@compiled(
+    static_argnames=("settings", "num_warmup", "num_steps", "batch_size"), equal_argnames=("i",)
+)
 def _advance(
     settings: CrossChain,
     log_density: Callable,
     num_warmup: int,
     num_steps: int,
     state: Any,
+    i: AnyArray | None,
     batch_size: int | None,
 ) -> tuple[Any, dict[str, AnyArray]]:
-    """The state after some transitions, and what each of them drew (draw, chain, ...)."""
+    """The state after some transitions, and what each of them drew (draw, chain, ...).
+
+    The number ``i`` of transitions before decides when the map is fitted anew. ``None``, that of
+    the state, is for a state that learns no more: several of them may differ in it.
+    """
+    state = state if i is None else state._replace(i=i)
 
     def step(state: Any, _: None) -> tuple[Any, dict[str, AnyArray]]:
         state = transition(settings, log_density, num_warmup, state, batch_size)

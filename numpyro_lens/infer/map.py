@@ -15,6 +15,7 @@ from numpyro.optim import optax_to_numpyro
 from numpyro_lens._types import AnyArray, ArrayLike
 from numpyro_lens.density import (
     Target,
+    compiled,
     evaluate,
     flat_model,
     flat_site,
@@ -280,20 +281,20 @@ def _merge(one: _Found, two: _Found) -> _Found:
     return _Found(**both, hessian=hessian, num_gradients=one.num_gradients + two.num_gradients)
 
 
-@jax.jit
+@compiled()
 def prior_draws(target: Target, keys: AnyArray) -> AnyArray:
     """Draws from the prior as unconstrained vectors (n, d), one for each key."""
     return jax.vmap(target.prior_draw)(keys)
 
 
-@jax.jit
+@compiled()
 def _draws_given(target: Target, keys: AnyArray, given: dict[str, AnyArray]) -> AnyArray:
     """Prior draws (n, each, d) of the sites that are not given (n, ...)."""
     one = jax.vmap(target.prior_draw, in_axes=(0, None))
     return jax.vmap(one)(keys, given)
 
 
-@jax.jit
+@compiled()
 def _improbability(target: Target, z: AnyArray, key: AnyArray) -> AnyArray:
     """By how many standard deviations the data are less probable than replicates at a point."""
     sites = list(observed_sites(target.trace(z)).values())
@@ -337,13 +338,13 @@ def _svi(target: Target, optimizer: Any) -> SVI:
     return prepared(SVI(flat_model, guide, optax_to_numpyro(optimizer), Trace_ELBO()), target)
 
 
-@functools.partial(jax.jit, static_argnames="optimizer")
+@compiled(static_argnames=("optimizer",))
 def _begin(target: Target, optimizer: Any, z: AnyArray) -> Any:
     svi, key = _svi(target, optimizer), jax.random.key(0)  # AutoDelta draws nothing
     return jax.vmap(lambda start: svi.init(key, target, init_params={"z_auto_loc": start}))(z)
 
 
-@functools.partial(jax.jit, static_argnames=("optimizer", "num_steps", "batch_size"))
+@compiled(static_argnames=("optimizer", "num_steps", "batch_size"))
 def _advance(
     target: Target, optimizer: Any, num_steps: int, states: Any, batch_size: int | None
 ) -> tuple[Any, AnyArray, AnyArray]:

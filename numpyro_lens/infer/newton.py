@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from numpyro_lens._types import AnyArray
-from numpyro_lens.density import Target, map_batch
+from numpyro_lens.density import Target, compiled, map_batch
 
 
 class Expansion(NamedTuple):
@@ -44,7 +44,7 @@ class Ascent(NamedTuple):
     done: AnyArray
 
 
-@functools.partial(jax.jit, static_argnames="max_steps")
+@compiled(static_argnames=("max_steps",))
 def ascend(target: Target, z: AnyArray, max_steps: int = 20) -> Ascent:
     """Damped Newton ascent of each row of ``z`` (n, d).
 

@@ -15,7 +15,15 @@ from numpyro.infer.autoguide import AutoMultivariateNormal
 from numpyro.optim import optax_to_numpyro
 
 from numpyro_lens._types import AnyArray, ArrayLike
-from numpyro_lens.density import Target, evaluate, flat_model, flat_site, map_batch, unplaced
+from numpyro_lens.density import (
+    Target,
+    compiled,
+    evaluate,
+    flat_model,
+    flat_site,
+    map_batch,
+    unplaced,
+)
 from numpyro_lens.infer.diagnostics import pareto_k
 from numpyro_lens.infer.optimisation import in_blocks, prepared, updated
 from numpyro_lens.infer.results import SVIResult
@@ -184,7 +192,7 @@ class SVI:
             bar=bar,
         )
         loc, tril = _gaussian(target, optimizer, elbo, state, frame)
-        return Affine(frame(loc[None])[0], frame.scale_tril @ tril), losses
+        return frame.after(Affine(loc, tril)), losses
 
     def _settled(self, losses: list[float]) -> bool:
         window = self.patience
@@ -207,7 +215,7 @@ def _svi(target: Target, optimizer: Any, elbo: ELBO, frame: Affine) -> numpyro.i
     return numpyro.infer.SVI(model, guide, optax_to_numpyro(optimizer), elbo)
 
 
-@functools.partial(jax.jit, static_argnames=("optimizer", "elbo"))
+@compiled(static_argnames=("optimizer", "elbo"))
 def _begin(
     target: Target, optimizer: Any, elbo: ELBO, key: AnyArray, frame: Affine, first: AnyArray
 ) -> Any:
@@ -215,14 +223,14 @@ def _begin(
     return svi.init(key, target, init_params={"auto_scale_tril": first})
 
 
-@functools.partial(jax.jit, static_argnames=("optimizer", "elbo", "num_steps"))
+@compiled(static_argnames=("optimizer", "elbo", "num_steps"))
 def _advance(
     target: Target, optimizer: Any, elbo: ELBO, num_steps: int, state: Any, frame: Affine
 ) -> tuple[Any, AnyArray]:
     return updated(prepared(_svi(target, optimizer, elbo, frame), target), num_steps, state, target)
 
 
-@functools.partial(jax.jit, static_argnames=("optimizer", "elbo"))
+@compiled(static_argnames=("optimizer", "elbo"))
 def _gaussian(
     target: Target, optimizer: Any, elbo: ELBO, state: Any, frame: Affine
 ) -> tuple[AnyArray, AnyArray]:

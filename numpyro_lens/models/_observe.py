@@ -9,6 +9,7 @@ import numpyro
 import numpyro.distributions as dist
 from numpyro.distributions import constraints
 
+from numpyro_lens._precision import full_precision
 from numpyro_lens._types import Array, Image, Mask, Scaling
 from numpyro_lens.density import AbstractMarginal, Sites
 from numpyro_lens.light import Lights
@@ -221,6 +222,7 @@ class MarginalImage(AbstractMarginal):
         """Log density of an image (ny, nx)."""
         return log_marginal(self.image, value, self.sigma, self.used)
 
+    @full_precision
     def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
         """Images with amplitudes drawn from their prior, and noise."""
         key_amplitudes, key_noise = jax.random.split(key)
@@ -248,6 +250,7 @@ class MarginalImage(AbstractMarginal):
         loc = self.image.loc
         return self.image.named(loc + self.image.scale * jax.random.normal(key, loc.shape))
 
+    @full_precision
     def conditional(self, value: Image, key: Array | None = None) -> dict[str, Array]:
         """Amplitudes given the image, by name: a draw, or without a key their mean."""
         mean, factor = conditional_amplitudes(self.image, value, self.sigma, self.used)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
 from jax.scipy.linalg import solve_triangular
 
+from numpyro_lens._precision import full_precision
 from numpyro_lens._types import Array
 
 # JAX's LAPACK is OpenBLAS, which gives larger matrices than these to threads of its own, beside
@@ -46,12 +47,14 @@ def inverse_cholesky(matrix: Array) -> Array:
 
 
 @inverse_cholesky.defjvp
+@full_precision
 def _inverse_cholesky_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
     root = inverse_cholesky(*primals)
     change = root @ tangents[0] @ root.T
     return root, -(jnp.tril(change) - 0.5 * jnp.diag(jnp.diag(change))) @ root
 
 
+@full_precision
 def _factorised(matrix: Array) -> Array:
     return _factors(matrix)[1]
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from numpyro_lens._types import Array
-from numpyro_lens.density import evaluate, values_and_gradients
+from numpyro_lens.density import compiled, evaluate, values_and_gradients
 from numpyro_lens.sampler.adaptation import Adaptation, first_adaptation, learn, plan, refit
 from numpyro_lens.sampler.maps import AbstractMap, strongly_typed
 from numpyro_lens.sampler.settings import CrossChain
@@ -105,12 +105,12 @@ def begin(
     return state, len(start) + settings.num_fit_draws
 
 
-@jax.jit
+@compiled()
 def _apply(map, u):
     return map(u)
 
 
-@jax.jit
+@compiled()
 def _fit(map, z, gradient):
     return map.fit(z, gradient)
 

@@ -10,6 +10,7 @@ import numpy as np
 from jax.tree_util import Partial
 from numpyro.infer.mcmc import MCMCKernel
 
+from numpyro_lens._precision import full_precision
 from numpyro_lens._types import Array
 from numpyro_lens.density import Target, evaluate
 from numpyro_lens.sampler.crosschain import CrossChainState, begin, transition
@@ -75,6 +76,7 @@ class CrossChainHMC(MCMCKernel):
         """The NumPyro model function."""
         return self._model
 
+    @full_precision
     def init(
         self,
         rng_key: Array,
@@ -112,6 +114,7 @@ class CrossChainHMC(MCMCKernel):
             )
         return _prior_draws(target, keys, self.batch_size)
 
+    @full_precision
     def sample(
         self,
         state: CrossChainState,

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 
+from numpyro_lens._precision import full_precision
 from numpyro_lens._types import Array
 
 T = TypeVar("T")
@@ -64,6 +65,7 @@ class Affine(AbstractMap):
     loc: Array
     scale_tril: Array
 
+    @full_precision
     def __call__(self, u: Array) -> Array:
         """Unconstrained vectors of whitened ones (..., d)."""
         return u @ self.scale_tril.T + jnp.broadcast_to(self.loc, u.shape)
@@ -79,6 +81,7 @@ class Affine(AbstractMap):
         constant = log_volume + 0.5 * z.shape[-1] * math.log(2 * math.pi)
         return -0.5 * jnp.sum(self.whiten(z) ** 2, axis=-1) - constant
 
+    @full_precision
     def after(self, first: "Affine") -> "Affine":
         """The map that applies ``first``, then this one."""
         return Affine(self(first.loc[None])[0], self.scale_tril @ first.scale_tril)

@@ -1,0 +1,207 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from numpyro_lens.density.dynamic_batching import DynamicBatch, batch_size, compiled, run_batched
+
+
+@pytest.fixture
+def power():
+    """A compiled function, and the shapes that it was traced with."""
+    traced = []
+
+    @compiled(static_argnames=("power",), equal_argnames=("i",))
+    def function(x, power=2, i=None):
+        traced.append((jnp.shape(x), power))
+        return {"value": x**power, "sum": jnp.sum(x) + (0 if i is None else i)}
+
+    function.traced = traced
+    return function
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """How many calls were evaluated at once, each time."""
+    sizes = []
+    evaluate = DynamicBatch._evaluate_most
+
+    def counting(self):
+        before = len(self._waiting)
+        evaluate(self)
+        sizes.append(before - len(self._waiting))
+
+    monkeypatch.setattr(DynamicBatch, "_evaluate_most", counting)
+    return sizes
+
+
+@pytest.mark.parametrize("size", [1, 3, 8])
+def test_each_gets_its_own_result(power, size):
+    def three_calls(x):
+        first = power(jnp.full(4, x))
+        return first["sum"], power(first["value"], power=3)["value"][0]
+
+    found = run_batched(three_calls, [1.0, 2.0, 3.0, 4.0, 5.0], size)
+    np.testing.assert_allclose(found, [(4 * x, x**6) for x in (1, 2, 3, 4, 5)], rtol=1e-6)
+
+
+def test_equal_calls_are_evaluated_at_once_and_compiled_once(power, counted):
+    run_batched(lambda x: power(power(jnp.full(2, x))["value"]), [1.0, 2.0, 3.0, 4.0], 4)
+    assert counted == [4, 4]
+    assert power.traced == [((2,), 2)]
+
+
+def test_the_next_takes_the_place_of_one_that_ended(power, counted):
+    def calls(number):
+        for _ in range(number):
+            power(jnp.ones(2))
+        return number
+
+    assert run_batched(calls, [1, 3, 2], 2) == [1, 3, 2]
+    assert counted == [2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [{"x": jnp.ones(2)}, {"x": jnp.ones(3)}],
+        [{"x": jnp.ones(2)}, {"x": jnp.ones(2, int)}],
+        [{"x": jnp.ones(2)}, {"x": jnp.ones(2), "power": 3}],
+        [{"x": jnp.ones(2), "i": 1}, {"x": jnp.ones(2), "i": 2}],
+    ],
+    ids=["shape", "dtype", "static", "equal"],
+)
+def test_what_differs_is_evaluated_apart(power, counted, given):
+    found = run_batched(lambda arguments: power(**arguments), given, 2)
+    assert counted == [1, 1]
+    for result, arguments in zip(found, given, strict=True):
+        np.testing.assert_array_equal(result["sum"], power(**arguments)["sum"])
+
+
+def test_a_condition_on_what_is_equal_stays_a_condition():
+    @compiled(equal_argnames=("i",))
+    def one_branch(x, i):
+        return jax.lax.cond(i > 0, lambda x: x + 1.0, lambda x: x - 1.0, x)
+
+    batch = ({"x": jnp.zeros(2)}, {"x": jnp.zeros(2)})
+    jaxpr = str(jax.make_jaxpr(lambda i: one_branch.together(batch, {"i": i}))(1))
+    assert "cond[" in jaxpr
+    assert "select_n" not in jaxpr
+    found = run_batched(lambda i: one_branch(jnp.zeros(2), i)[0], [1, 1, 0], 3)
+    np.testing.assert_array_equal(found, [1.0, 1.0, -1.0])
+
+
+def test_an_error_of_one_lets_the_others_end(power):
+    ended = []
+
+    def fail_at_two(x):
+        value = power(jnp.full(2, x))["sum"]
+        if x == 2.0:
+            raise RuntimeError("two")
+        ended.append(float(power(value[None])["sum"]))
+        return x
+
+    with pytest.raises(RuntimeError, match="two"):
+        run_batched(fail_at_two, [1.0, 2.0, 3.0], 3)
+    assert sorted(ended) == [2.0, 6.0]
+
+
+def test_an_error_of_the_function_reaches_all_that_called_it():
+    @compiled()
+    def wrong(x):
+        raise ValueError("wrong shape")
+
+    def caught(x):
+        with pytest.raises(ValueError, match="wrong shape"):
+            wrong(jnp.full(2, x))
+        return x
+
+    assert run_batched(caught, [1.0, 2.0], 2) == [1.0, 2.0]
+
+
+def test_a_call_inside_of_another_is_part_of_it(power, counted):
+    @compiled()
+    def outer(x):
+        return power(x)["value"] + 1.0
+
+    found = run_batched(lambda x: outer(jnp.full(2, x))[0], [1.0, 2.0], 2)
+    np.testing.assert_array_equal(found, [2.0, 5.0])
+    assert counted == [2]
+
+
+def test_precision_and_size_are_those_of_the_caller(power, double):
+    def look(x):
+        return str(power(jnp.full(2, x))["sum"].dtype), batch_size()
+
+    assert run_batched(look, [1.0, 2.0], 2) == [("float64", 2)] * 2
+    assert batch_size() == 1
+
+
+def test_keys_and_none_are_arguments_too():
+    @compiled()
+    def drawn(key, nothing):
+        assert nothing is None
+        return jax.random.normal(key, (3,))
+
+    keys = list(jax.random.split(jax.random.key(1), 3))
+    found = run_batched(lambda key: drawn(key, None), keys, 3)
+    np.testing.assert_allclose(found, [jax.random.normal(key, (3,)) for key in keys], rtol=1e-6)
+
+
+def test_a_batch_holds_something():
+    with pytest.raises(ValueError, match="size=0"):
+        DynamicBatch(0)
+
+
+FITS = """
+import sys
+import jax
+jax.config.update("jax_num_cpu_devices", int(sys.argv[1]))
+jax.config.update("jax_enable_x64", True)
+import jax.numpy as jnp, numpy as np
+from gaussians import gaussian
+from numpyro_lens import infer
+from numpyro_lens.density import run_batched
+settings = {
+    "map": infer.MAP(num_starts=6, num_screened=30, num_steps=50, num_polished=2),
+    "hmc": infer.HMC(num_chains=6, num_burnin_steps=60, num_results=50, max_results=50),
+}
+def fit(data):
+    return infer.fit(gaussian, data, progress=False, **settings)
+data = [jnp.arange(5.0), 0.1 * jnp.ones(5), jnp.linspace(-1.0, 1.0, 5)]
+size = int(sys.argv[3])
+fits = run_batched(fit, data, size) if size > 1 else [fit(each) for each in data]
+np.savez(
+    sys.argv[2], z=np.array([fit.z for fit in fits]), svi=np.array([fit.svi.mean for fit in fits]),
+    gradients=np.array([sum(fit.num_gradients.values()) for fit in fits]),
+)
+"""
+
+
+def fits(num_devices, size, path):
+    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+    run = subprocess.run(
+        [sys.executable, "-c", FITS, str(num_devices), str(path), str(size)],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[1],
+        env=environment,
+    )
+    assert run.returncode == 0, run.stderr
+    return np.load(path)
+
+
+@pytest.mark.slow
+def test_fits_in_a_batch_are_those_alone(tmp_path):
+    """Three fits alone, and two at a time on eight devices; the third takes a place."""
+    alone, batched = fits(1, 1, tmp_path / "alone.npz"), fits(8, 2, tmp_path / "batched.npz")
+    spread = alone["z"].std(axis=(1, 2), keepdims=True)
+    np.testing.assert_array_equal(batched["gradients"], alone["gradients"])
+    np.testing.assert_allclose(batched["svi"], alone["svi"], atol=1e-6)
+    # Sums are taken in another order, and a trajectory amplifies what they round off.
+    np.testing.assert_allclose(batched["z"] / spread, alone["z"] / spread, atol=1e-4)
