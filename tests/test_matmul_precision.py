@@ -76,15 +76,15 @@ def svi_steps():
 
 
 def chains():
-    density, map = Partial(normal), Quadratic.of(Affine(jnp.zeros(DIM), jnp.eye(DIM)))
+    density, quadratic = Partial(normal), Quadratic.of(Affine(jnp.zeros(DIM), jnp.eye(DIM)))
     start, settings = jnp.ones((4, DIM)), CrossChain(num_fit_draws=0)
-    state, _ = crosschain.begin(settings, density, start, map, 60, jax.random.key(0))
+    state, _ = crosschain.begin(settings, density, start, quadratic, 60, jax.random.key(0))
     return lambda state: hmc._advance.alone(settings, density, 60, 2, state, 0, None), state
 
 
 def map_fit():
-    map, z = Quadratic.of(Affine(jnp.zeros(DIM), jnp.eye(DIM))), jnp.ones((40, DIM))
-    return lambda z: crosschain._fit.alone(map, z, -z), z
+    quadratic, z = Quadratic.of(Affine(jnp.zeros(DIM), jnp.eye(DIM))), jnp.ones((40, DIM))
+    return lambda z: crosschain._fit.alone(quadratic, z, -z), z
 
 
 @pytest.mark.parametrize(
