@@ -61,7 +61,7 @@ ALLOWED = {
 
 #: A module imports only from those before it.
 INSIDE = {
-    "density": ["transforms", "arguments", "model", "dynamic_batching", "batching"],
+    "density": ["transforms", "arguments", "model", "memory", "dynamic_batching", "batching"],
     "sampler": [
         "maps",
         "trajectory",

@@ -1,8 +1,8 @@
 """The one place that decides how a batch is spread over devices and memory.
 
 On the CPU a loop over single samples keeps the arrays of one image in the cache, and is two to
-three times faster than ``vmap``; on an accelerator ``vmap`` fills the device. Over several local
-devices the batch is sharded.
+three times faster than ``vmap``; on an accelerator ``vmap`` fills the device, in chunks that its
+memory holds. Over several local devices the batch is sharded.
 """
 
 from collections.abc import Callable
@@ -17,6 +17,7 @@ from jax.sharding import AxisType, PartitionSpec
 from numpyro_lens._types import AnyArray, ArrayLike
 from numpyro_lens.density import dynamic_batching
 from numpyro_lens.density.dynamic_batching import compiled
+from numpyro_lens.density.memory import samples_at_once
 
 
 def map_batch(function: Callable, batch: Any, shared: Any, *, batch_size: int | None = None) -> Any:
@@ -26,8 +27,8 @@ def map_batch(function: Callable, batch: Any, shared: Any, *, batch_size: int | 
         function: of one sample and of what all of them share.
         batch: pytree of arrays with the same leading axis n.
         shared: pytree, the same for every sample.
-        batch_size: samples evaluated at once on a device; by default 1 on a CPU, all of them
-        elsewhere.
+        batch_size: samples evaluated at once on a device; by default 1 on a CPU, elsewhere as many
+            as the memory of the device holds.
 
     Returns:
         The results, stacked along a leading axis of length n.
@@ -41,7 +42,7 @@ def map_batch(function: Callable, batch: Any, shared: Any, *, batch_size: int | 
     # All devices or one: arrays spread over all of them cannot enter a computation over some.
     num_devices = jax.local_device_count() if size > 1 else 1
     if batch_size is None:
-        batch_size = 1 if jax.default_backend() == "cpu" else size
+        batch_size = 1 if jax.default_backend() == "cpu" else _at_once(function, batch, shared)
     run = partial(_map_on_device, function, batch_size=batch_size)
     if num_devices == 1:
         return run(batch, shared)
@@ -52,6 +53,11 @@ def map_batch(function: Callable, batch: Any, shared: Any, *, batch_size: int | 
         run, mesh=mesh, in_specs=(over_batch, replicated), out_specs=over_batch, check_vma=False
     )
     return jax.tree.map(lambda leaf: leaf[:size], sharded(padded, shared))
+
+
+def _at_once(function: Callable, batch: Any, shared: Any) -> int:
+    sample = jax.tree.map(lambda leaf: leaf[0], batch)
+    return samples_at_once(function, sample, shared, others=dynamic_batching.batch_size())
 
 
 def _map_on_device(function: Callable, batch: Any, shared: Any, *, batch_size: int) -> Any:

@@ -1,8 +1,3 @@
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -156,52 +151,3 @@ def test_keys_and_none_are_arguments_too():
 def test_a_batch_holds_something():
     with pytest.raises(ValueError, match="size=0"):
         DynamicBatch(0)
-
-
-FITS = """
-import sys
-import jax
-jax.config.update("jax_num_cpu_devices", int(sys.argv[1]))
-jax.config.update("jax_enable_x64", True)
-import jax.numpy as jnp, numpy as np
-from gaussians import gaussian
-from numpyro_lens import infer
-from numpyro_lens.density import run_batched
-settings = {
-    "map": infer.MAP(num_starts=6, num_screened=30, num_steps=50, num_polished=2),
-    "hmc": infer.HMC(num_chains=6, num_burnin_steps=60, num_results=50, max_results=50),
-}
-def fit(data):
-    return infer.fit(gaussian, data, progress=False, **settings)
-data = [jnp.arange(5.0), 0.1 * jnp.ones(5), jnp.linspace(-1.0, 1.0, 5)]
-size = int(sys.argv[3])
-fits = run_batched(fit, data, size) if size > 1 else [fit(each) for each in data]
-np.savez(
-    sys.argv[2], z=np.array([fit.z for fit in fits]), svi=np.array([fit.svi.mean for fit in fits]),
-    gradients=np.array([sum(fit.num_gradients.values()) for fit in fits]),
-)
-"""
-
-
-def fits(num_devices, size, path):
-    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
-    run = subprocess.run(
-        [sys.executable, "-c", FITS, str(num_devices), str(path), str(size)],
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parents[1],
-        env=environment,
-    )
-    assert run.returncode == 0, run.stderr
-    return np.load(path)
-
-
-@pytest.mark.slow
-def test_fits_in_a_batch_are_those_alone(tmp_path):
-    """Three fits alone, and two at a time on eight devices; the third takes a place."""
-    alone, batched = fits(1, 1, tmp_path / "alone.npz"), fits(8, 2, tmp_path / "batched.npz")
-    spread = alone["z"].std(axis=(1, 2), keepdims=True)
-    np.testing.assert_array_equal(batched["gradients"], alone["gradients"])
-    np.testing.assert_allclose(batched["svi"], alone["svi"], atol=1e-6)
-    # Sums are taken in another order, and a trajectory amplifies what they round off.
-    np.testing.assert_allclose(batched["z"] / spread, alone["z"] / spread, atol=1e-4)
