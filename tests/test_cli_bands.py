@@ -76,6 +76,24 @@ def test_fit_of_several_bands(bands, stopped_fit, model, where):
         assert [float(band.image[0, 0]) for band in values] == [1.0, 2.0]
 
 
+def test_a_band_has_options_of_its_own(bands, stopped_fit):
+    fits.PrimaryHDU(np.ones((3, 3))).writeto(bands / "psf_blue.fits")
+    answer = run(
+        *("fit", f"{bands}/two.py:by_name", bands / "RED.fits", "--band", bands / "BLUE.fits"),
+        *("--noise", "RMS", "--pixel-scale", 0.1, "--out", bands / "out", "--supersampling", 1),
+        *("--band-option", f"BLUE.psf={bands / 'psf_blue.fits'}"),
+        *("--band-option", "BLUE.supersampling=3", "--band-option", "RED.mask-radius=0.5"),
+        *("--checkpoint", bands / "kept"),
+    )
+    assert answer.exit_code == 130, answer.output
+    assert run("resume", bands / "kept").exit_code == 130
+    for (data,) in stopped_fit:
+        assert [data[name].supersampling for name in ("RED", "BLUE")] == [1, 3]
+        assert data["RED"].psf is None
+        assert data["BLUE"].psf.kernel.shape == (3, 3)
+        assert int(data["RED"].mask.sum()) < int(data["BLUE"].mask.sum()) == 24 * 24
+
+
 @pytest.mark.parametrize("where", ["one file", "two files"])
 def test_look_at_several_bands(bands, where):
     images = {
@@ -97,6 +115,11 @@ def test_look_at_several_bands(bands, where):
         (("--band", "BLUE.fits", "--bands", "RED,BLUE"), "got --band and --bands"),
         (("--band", "both.fits"), "each band has the name of its file"),
         (("--bands", "GREEN"), "The image of the band 'GREEN'"),
+        (("--bands", "RED", "--band-option", "BLUE.psf=PSF"), "one of the bands RED; got 'BLUE"),
+        (("--bands", "RED", "--band-option", "RED.psf"), "BAND.OPTION=VALUE"),
+        (("--bands", "RED", "--band-option", "RED.seed=3"), "psf_sampling; got 'seed'"),
+        (("--bands", "RED", "--band-option", "RED.cutout=x"), "cutout of a band is a number"),
+        (("--band-option", "RED.psf=PSF"), "(none: give --band or --bands)"),
     ],
 )
 def test_wrong_bands_are_named(bands, stopped_fit, options, message):

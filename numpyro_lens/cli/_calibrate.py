@@ -12,6 +12,7 @@ import typer
 from numpyro_lens.cli._call import absolute_model
 from numpyro_lens.cli._images import (
     BandOption,
+    BandSettingOption,
     BandsOption,
     described,
     images_of_call,
@@ -36,7 +37,6 @@ from numpyro_lens.cli._reading import (
     Supersampling,
     VarianceOption,
     WeightOption,
-    reading_of,
 )
 from numpyro_lens.cli._shared import (
     CacheOption,
@@ -67,6 +67,7 @@ def calibrate(
     image: ImageArgument,
     band: BandOption = None,
     bands: BandsOption = None,
+    band_option: BandSettingOption = None,
     image_ext: ImageExt = None,
     psf: PsfOption = None,
     noise: NoiseOption = None,
@@ -120,7 +121,7 @@ def calibrate(
 
 def _run(given: dict[str, Any]) -> "Calibration":
     """Read the image and calibrate, as the options of a call say."""
-    call = images_of_call(given["image"], given["band"], given["bands"], reading_of(given))
+    call = images_of_call(given)
     with one_line_warnings():
         images = read_images(call)
     if not given["json"]:

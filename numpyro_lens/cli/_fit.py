@@ -11,6 +11,7 @@ import typer
 from numpyro_lens.cli._call import absolute_model, holds_call, keep_call
 from numpyro_lens.cli._images import (
     BandOption,
+    BandSettingOption,
     BandsOption,
     described,
     images_of_call,
@@ -36,7 +37,6 @@ from numpyro_lens.cli._reading import (
     Supersampling,
     VarianceOption,
     WeightOption,
-    reading_of,
 )
 from numpyro_lens.cli._shared import (
     CacheOption,
@@ -104,6 +104,7 @@ def fit(
     image: ImageArgument,
     band: BandOption = None,
     bands: BandsOption = None,
+    band_option: BandSettingOption = None,
     image_ext: ImageExt = None,
     psf: PsfOption = None,
     noise: NoiseOption = None,
@@ -153,7 +154,7 @@ def _call(given: dict[str, Any]) -> dict[str, Any]:
     return {
         "command": "fit",
         "model": absolute_model(given["model"]),
-        **images_of_call(given["image"], given["band"], given["bands"], reading_of(given)),
+        **images_of_call(given),
         "out": str(given["out"].resolve()),
         **{name: given[name] for name in ("seed", "target_ess", "x64")},
     }

@@ -7,6 +7,7 @@ import typer
 
 from numpyro_lens.cli._images import (
     BandOption,
+    BandSettingOption,
     BandsOption,
     described,
     images_of_call,
@@ -32,7 +33,6 @@ from numpyro_lens.cli._reading import (
     Supersampling,
     VarianceOption,
     WeightOption,
-    reading_of,
 )
 from numpyro_lens.cli._shared import DebugOption, one_line_errors, one_line_warnings
 
@@ -41,6 +41,7 @@ def look(
     image: ImageArgument,
     band: BandOption = None,
     bands: BandsOption = None,
+    band_option: BandSettingOption = None,
     image_ext: ImageExt = None,
     psf: PsfOption = None,
     noise: NoiseOption = None,
@@ -72,7 +73,7 @@ def look(
     with one_line_errors(debug), one_line_warnings():
         from numpyro_lens.plot import plot_data
 
-        data = read_images(images_of_call(image, band, bands, reading_of(given)))
+        data = read_images(images_of_call(given))
         typer.echo(described(data).rstrip())
         out.parent.mkdir(parents=True, exist_ok=True)
         plot_data(data)[0].savefig(out, dpi=120)

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from numpyro_lens.cli._shared import InputError
+
 ImageArgument = Annotated[
     Path, typer.Argument(help="The FITS file, or file.fits[EXTENSION].", metavar="IMAGE.fits")
 ]
@@ -66,10 +68,12 @@ FluxUnit = Annotated[
 ]
 
 _COMPANIONS = ("psf", "noise", "weight", "variance", "exposure", "mask")
-_PLAIN = (
-    *("image_ext", "background_rms", "exposure_time", "pixel_scale", "center", "cutout"),
-    *("flags", "mask_radius", "supersampling", "psf_sampling", "flux_unit"),
-)
+_PLAIN: dict[str, type] = {
+    **dict.fromkeys(("image_ext", "center", "flags"), str),
+    **dict.fromkeys(("background_rms", "exposure_time", "pixel_scale"), float),
+    **dict.fromkeys(("mask_radius", "flux_unit"), float),
+    **dict.fromkeys(("cutout", "supersampling", "psf_sampling"), int),
+}
 
 
 def reading_of(given: dict[str, Any]) -> dict[str, Any]:
@@ -84,6 +88,35 @@ def reading_of(given: dict[str, Any]) -> dict[str, Any]:
     if given.get("regions") is not None:
         found["regions"] = str(given["regions"].resolve())
     return found
+
+
+def reading_of_band(option: str, text: str) -> dict[str, Any]:
+    """One argument of `read_fits` as a command line names it, like those of `reading_of`.
+
+    Args:
+        option: its name, with or without dashes.
+        text: its value.
+
+    Raises:
+        InputError: there is no such option, or the value is no number.
+
+    Example:
+        >>> reading_of_band("psf-sampling", "2")
+        {'psf_sampling': 2}
+    """
+    name = option.strip().lstrip("-").replace("-", "_")
+    known = [*_COMPANIONS, "regions", *_PLAIN]
+    if name not in known:
+        raise InputError(
+            f"a band has options of its own for how it is read: {', '.join(known)}; got {option!r}."
+        )
+    try:
+        value = _PLAIN.get(name, str)(text)
+    except ValueError:
+        raise InputError(f"{name} of a band is a number; got {text!r}.") from None
+    if name == "regions":
+        value = Path(text)
+    return reading_of({name: value})
 
 
 def _absolute(spec: str | None) -> str | None:

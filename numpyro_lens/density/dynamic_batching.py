@@ -224,7 +224,7 @@ def run_batched(function: Callable[[T], R], items: Sequence[T], size: int) -> li
         >>> [int(x) for x in run_batched(double, [jnp.array(1), jnp.array(2)], size=2)]
         [2, 4]
     """
-    batch, x64 = DynamicBatch(size), jax.dtypes.canonicalize_dtype(float) == float
+    batch, x64 = DynamicBatch(size), jax.dtypes.canonicalize_dtype(float).itemsize == 8
     places = min(size, len(items))
     waiting, results = iter(enumerate(items)), [Future[R]() for _ in items]
 
