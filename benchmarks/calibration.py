@@ -201,8 +201,8 @@ def draw(pairs, folder):
     folder.mkdir(parents=True, exist_ok=True)
     for model, name in pairs:
         found = nl.load_calibration(path_of(model, name))
-        found.plot().savefig(folder / f"{model}_{name}.png", dpi=120)
-        found.vi.plot().savefig(folder / f"{model}_{name}_vi.png", dpi=120)
+        found.plot().savefig(folder / f"{model}_{name}.png", dpi=80)
+        found.vi.plot().savefig(folder / f"{model}_{name}_vi.png", dpi=80)
 
 
 def main():

@@ -1,23 +1,20 @@
-"""Real lenses in several bands: each band alone, all together, and with the neighbours' masses.
+"""Real lenses in several bands: each band alone, and all together.
 
     python benchmarks/real_bands.py                    # the fits that real_bands.jsonl lacks
     python benchmarks/real_bands.py --only 102020532
-    python benchmarks/real_bands.py --only 102018665 --kinds VIS NIR_H all members
+    python benchmarks/real_bands.py --only 102018665 --kinds VIS NIR_H all
     python benchmarks/real_bands.py --only dolphin_two_band --quick --file trial.jsonl
     python benchmarks/real_bands.py --table            # the table so far
 
 Two lenses of Euclid Q1, 102020532 in four bands and 102018665 in eight, and a lens of dolphin in
 two, each by `nl.fit_galaxy` with its defaults; nothing depends on the lens. A fit of `all` bands
 has one mass and one shape of lens and source; the first band is the reference, and the offset and
-rotation of every other band are parameters. `members`, of the lens whose neighbours are masked, is
-the fit of `all` with a mass for each of them: one Einstein radius of the brightest, and those of
-the others follow the root of their flux in the first band. It starts from the fit of `all` in
-`--out`.
+rotation of every other band are parameters.
 
 A line for each fit is appended with the commit that it was made with; the last one counts, and a
 fit that fails is a line as well. Pictures, tables and posteriors go to the folder `--out`. The fits
 of `all` bands take long: two processes may write to the same file, one of them with
-`--kinds all members`.
+`--kinds all`.
 """
 
 import argparse
@@ -29,10 +26,7 @@ import traceback
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import numpyro.distributions as dist
-from scipy import ndimage
 
 import numpyro_lens as nl
 from numpyro_lens import models
@@ -42,8 +36,6 @@ DATA = ROOT.parent / "shared" / "data"
 RESULTS = Path(__file__).with_suffix(".jsonl")
 EIGHT = DATA / "euclid_q1_102018665"
 MASK = EIGHT / "mask_extra_galaxies.fits"
-#: Pixels that belong to one neighbour, at least.
-MIN_PIXELS = 9
 
 
 def main():
@@ -61,7 +53,7 @@ def main():
 def parsed():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--only", nargs="*", choices=LENSES, default=list(LENSES))
-    parser.add_argument("--kinds", nargs="*", help="bands, all, members; all of them by default")
+    parser.add_argument("--kinds", nargs="*", help="bands, all; every one of them by default")
     parser.add_argument("--table", action="store_true")
     parser.add_argument(
         "--quick", action="store_true", help="a trial of the script, on two small bands"
@@ -76,7 +68,7 @@ def wanted(given):
     """Lens and kind of the fits that are missing, those of single bands first."""
     done = rows(given.file)
     for lens in given.only:
-        kinds = [*LENSES[lens][1], "all", *(["members"] if lens == "102018665" else [])]
+        kinds = [*LENSES[lens][1], "all"]
         for kind in kinds:
             if kind in (given.kinds or kinds) and (lens, kind) not in done:
                 yield lens, kind
@@ -115,37 +107,7 @@ LENSES = {
 }
 
 
-def neighbours():
-    """Centres [arcsec] and fluxes in VIS, over that of the brightest, of the masked galaxies."""
-    vis = eight_bands(["VIS"], mask=None)["VIS"]
-    x, y, image = (np.asarray(v, dtype=float) for v in (vis.x, vis.y, vis.image))
-    labels, _ = ndimage.label(nl.read_fits(MASK, pixel_scale=0.1, background_rms=1.0).image > 0)
-    sizes = np.bincount(labels.ravel())
-    each = [k for k in np.arange(1, len(sizes)) if sizes[k] >= MIN_PIXELS]
-    light = np.maximum(image, 0.0)
-    flux = ndimage.sum_labels(light, labels, each)
-    at = {
-        f"center_{n}": ndimage.sum_labels(light * v, labels, each) / flux
-        for n, v in (("x", x), ("y", y))
-    }
-    return {"luminosity": flux / flux.max(), **at}
-
-
-# --- models --------------------------------------------------------------------------------------
-
-
-def with_members(bands, members, order=9, num_gaussians=10):
-    """`models.galaxy` with the masses of its neighbours."""
-    bands = nl.align(bands)
-    front = models.galaxy_light(bands, num_gaussians)
-    lens = models.galaxy_mass(next(iter(front.values()))[0], gamma=dist.Normal(2.0, 0.3))
-    reference = nl.sample("member", nl.mass.SIS, theta_E=dist.LogNormal(-2.0, 1.0))
-    group = nl.mass.scaling_relation(reference, **members)
-    smooth = models.galaxy_source(bands)
-    detail = models.free_form_source(bands, smooth, order)
-    for name, band in bands.items():
-        source = [smooth[name], detail[name]]
-        nl.observe(name, band, mass=lens + group, source=source, lens_light=front[name])
+# --- fits ----------------------------------------------------------------------------------------
 
 
 SMALL = {"order": 3, "num_gaussians": 2}
@@ -161,24 +123,11 @@ def fitted(lens, kind, given):
     read, bands = LENSES[lens]
     bands = bands[:2] if given.quick else bands
     settings = {"seed": given.seed, "progress": False, **(SHORT if given.quick else {})}
-    if kind == "members":
-        return fitted_members(given.out / f"{lens}_all.nc", settings, given.quick)
     data = read(bands if kind == "all" else [kind])
     if given.quick:
         small = {name: nl.cutout(band, 1.2) for name, band in data.items()}
         return nl.fit(functools.partial(models.galaxy, **SMALL), small, **settings)
     return nl.fit_galaxy(data, **settings)
-
-
-def fitted_members(path, settings, quick):
-    """On the data of the fit of all bands, and from its best draw."""
-    before = nl.load(path, model=functools.partial(models.galaxy, **(SMALL if quick else {})))
-    members = {name: jnp.asarray(values) for name, values in neighbours().items()}
-    model = functools.partial(with_members, **(SMALL if quick else {}))
-    short = nl.infer.MAP(num_starts=8, num_screened=64, num_steps=150, num_polished=1)
-    hmc = nl.infer.HMC(num_burnin_steps=150, num_results=300)
-    (bands,) = before.args
-    return nl.fit(model, bands, members, start=before, **({"map": short, "hmc": hmc} | settings))
 
 
 # --- lines ---------------------------------------------------------------------------------------
@@ -204,7 +153,7 @@ def measured(lens, kind, given):
 
 def summarised(result):
     verdict = result.verdict
-    kept = ("lens.theta_E", "lens.gamma", "member.theta_E")
+    kept = ("lens.theta_E", "lens.gamma")
     moved = [name for name in result.samples if name.endswith((".dx", ".dy", ".rotation"))]
     shear = np.hypot(*(result.samples[f"shear.gamma{i}"] for i in (1, 2)))
     return {
@@ -259,7 +208,7 @@ def table(found):
     lines += ["", "| " + " | ".join(names) + " |", "|---" * len(names) + "|"]
     together = {k: r for k, r in found.items() if k[1] == "all" and "error" not in r}
     lines += [one for (lens, _), row in together.items() for one in offsets(lens, row["sites"])]
-    return "\n".join([*lines, *with_neighbours(found)])
+    return "\n".join(lines)
 
 
 def line(lens, kind, row):
@@ -281,13 +230,6 @@ def offsets(lens, sites):
         step = [pair(sites[f"{band}.{name}"], 1000.0, 1) for name in ("dx", "dy")]
         angle = pair(sites[f"{band}.rotation"], 180.0 / np.pi)
         yield f"| {lens} | {band} | {' | '.join([*step, angle])} |"
-
-
-def with_neighbours(found):
-    for (lens, _), row in found.items():
-        if "member.theta_E" in row.get("sites", {}):
-            radius = pair(row["sites"]["member.theta_E"])
-            yield f"\nEinstein radius of the brightest neighbour of {lens}: {radius} arcsec."
 
 
 def pair(values, unit=1.0, digits=3):

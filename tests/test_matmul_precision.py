@@ -79,7 +79,7 @@ def chains():
     density, quadratic = Partial(normal), Quadratic.of(Affine(jnp.zeros(DIM), jnp.eye(DIM)))
     start, settings = jnp.ones((4, DIM)), CrossChain(num_fit_draws=0)
     state, _ = crosschain.begin(settings, density, start, quadratic, 60, jax.random.key(0))
-    return lambda state: hmc._advance.alone(settings, density, 60, 2, state, 0, None), state
+    return lambda state: hmc._advance.alone(settings, density, 60, 2, 2, state, None), state
 
 
 def map_fit():

@@ -133,7 +133,7 @@ class _Call:
 
 
 def compiled(
-    *, static_argnames: Sequence[str] = (), equal_argnames: Sequence[str] = ()
+    *, static_argnames: Sequence[str] = ()
 ) -> Callable[[Callable[..., R]], Callable[..., R]]:
     """Compile a function; in a `DynamicBatch`, evaluate it for several threads at once.
 
@@ -141,8 +141,6 @@ def compiled(
 
     Args:
         static_argnames: as of ``jax.jit``.
-        equal_argnames: arguments, whole numbers or ``None``, that have to be equal to be evaluated
-            together: ``vmap`` would evaluate both branches of a condition on what differs.
 
     Example:
         >>> import jax.numpy as jnp
@@ -166,9 +164,7 @@ def compiled(
                 return alone(*args, **kwargs)
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
-            return batch.evaluate(
-                _call_of(together, bound.arguments, static_argnames, equal_argnames)
-            )
+            return batch.evaluate(_call_of(together, bound.arguments, static_argnames))
 
         call.alone, call.together = alone, together  # type: ignore[attr-defined]
         return call
@@ -177,31 +173,26 @@ def compiled(
 
 
 def _together(function: Callable, static_argnames: Sequence[str]) -> Callable:
-    """The results of many calls, of their arguments that differ and of those that do not."""
+    """The results of many calls, of their arguments."""
 
     @functools.partial(jax.jit, static_argnames=static_argnames)
-    def together(batch: tuple, equal: dict[str, Any], **static: Any) -> tuple[Any, ...]:
+    def together(batch: tuple[dict[str, Any], ...], **static: Any) -> tuple[Any, ...]:
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *batch)
-        results = jax.vmap(lambda own: function(**own, **equal, **static))(stacked)
+        results = jax.vmap(lambda own: function(**own, **static))(stacked)
         return tuple(_entry(results, index) for index in range(len(batch)))
 
     return together
 
 
 def _call_of(
-    together: Callable,
-    arguments: dict[str, Any],
-    static_argnames: Sequence[str],
-    equal_argnames: Sequence[str],
+    together: Callable, arguments: dict[str, Any], static_argnames: Sequence[str]
 ) -> _Call:
-    static, equal = (
-        {name: arguments[name] for name in names} for names in (static_argnames, equal_argnames)
-    )
-    own = {name: value for name, value in arguments.items() if name not in {*static, *equal}}
+    static = {name: arguments[name] for name in static_argnames}
+    own = {name: value for name, value in arguments.items() if name not in static}
     leaves, tree = jax.tree.flatten(own)
     shapes = tuple((jnp.shape(leaf), str(getattr(leaf, "dtype", type(leaf)))) for leaf in leaves)
-    kind = (together, *static.values(), *equal.values(), tree, shapes)
-    return _Call(kind, own, functools.partial(together, equal=equal, **static))
+    kind = (together, *static.values(), tree, shapes)
+    return _Call(kind, own, functools.partial(together, **static))
 
 
 def run_batched(function: Callable[[T], R], items: Sequence[T], size: int) -> list[R]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpyro.infer.mcmc import MCMCKernel
 
 from numpyro_lens._types import AnyArray
-from numpyro_lens.density import Target, batch_size, compiled, evaluate, unplaced
+from numpyro_lens.density import Target, compiled, evaluate, unplaced
 from numpyro_lens.infer import diagnostics, numpyro_kernels
 from numpyro_lens.infer.checkpoint import Checkpoint, Progress
 from numpyro_lens.infer.fingerprint import digest, fingerprint, plain
@@ -20,7 +20,17 @@ from numpyro_lens.infer.numpyro_kernels import Draws
 from numpyro_lens.infer.posterior import HMCResult
 from numpyro_lens.infer.results import MAPResult, SVIResult
 from numpyro_lens.infer.stage import Bar, progress_bar, timed
-from numpyro_lens.sampler import AbstractMap, Affine, CrossChain, Quadratic, begin, transition
+from numpyro_lens.sampler import (
+    AbstractMap,
+    Affine,
+    CrossChain,
+    CrossChainState,
+    Quadratic,
+    begin,
+    move,
+    refitted,
+    windows,
+)
 
 #: Per-draw statistics, by the name ArviZ gives them.
 _STATISTICS = {
@@ -196,28 +206,28 @@ class _Chains:
 
     def _advance(self, run: Progress, bar: Bar) -> Progress:
         """One block of burn-in or of sampling."""
-        left = self.stage.num_burnin_steps - run.burn_in
+        num_warmup, block = self.stage.num_burnin_steps, self.stage.block
+        left = self._until_fit(run.burn_in)
         phase = "burn_in" if left else "sampling"
-        steps = min(self.stage.block, left or self._still(_num_draws(run.blocks)))
-        # One function for both phases, unless several fits share it: those differ in `i`.
-        learns = bool(left) or batch_size() == 1
-        state, block = unplaced(
-            _advance(
-                self.kernel,
-                self.target.log_density,
-                self.stage.num_burnin_steps if learns else 0,
-                steps,
-                run.state,
-                int(run.state.i) if learns else None,
-                self.stage.batch_size,
-            )
+        steps = min(block, left or self._still(_num_draws(run.blocks)))
+        density, batch_size = self.target.log_density, self.stage.batch_size
+        state, rows = unplaced(
+            _advance(self.kernel, density, num_warmup, block, steps, run.state, batch_size)
         )
-        _show(bar, steps, block, phase)
-        spent = run.gradients[phase] + int(np.sum(block["num_steps"]))
+        state = unplaced(refitted(self.kernel, num_warmup, state))
+        drawn = {name: row[:steps] for name, row in rows.items()}
+        _show(bar, steps, drawn, phase)
+        spent = run.gradients[phase] + int(np.sum(drawn["num_steps"]))
         run = run._replace(state=state, gradients=run.gradients | {phase: spent})
         if left:
             return run._replace(burn_in=run.burn_in + steps)
-        return run._replace(blocks=(*run.blocks, block))
+        return run._replace(blocks=(*run.blocks, drawn))
+
+    def _until_fit(self, done: int) -> int:
+        """Transitions of burn-in until its end, or until the map is fitted anew."""
+        num_warmup = self.stage.num_burnin_steps
+        ends = (*windows(self.kernel, num_warmup)[0], num_warmup)
+        return min((end for end in ends if end > done), default=done) - done
 
     def _still(self, drawn: int) -> int:
         """Draws that are still to come: up to ``num_results``, and then up to ``max_results``."""
@@ -253,43 +263,43 @@ def _joined(blocks: tuple[dict[str, np.ndarray], ...], name: str) -> np.ndarray:
     return np.concatenate([block[name] for block in blocks]).swapaxes(0, 1)
 
 
-@compiled(
-    static_argnames=("settings", "num_warmup", "num_steps", "batch_size"), equal_argnames=("i",)
-)
+@compiled(static_argnames=("settings", "num_warmup", "block", "batch_size"))
 def _advance(
     settings: CrossChain,
     log_density: Callable,
     num_warmup: int,
-    num_steps: int,
-    state: Any,
-    i: AnyArray | None,
+    block: int,
+    num_steps: AnyArray | int,
+    state: CrossChainState,
     batch_size: int | None,
-) -> tuple[Any, dict[str, AnyArray]]:
-    """The state after some transitions, and what each of them drew (draw, chain, ...).
+) -> tuple[CrossChainState, dict[str, AnyArray]]:
+    """The state after some transitions, and what each of them drew (block, chain, ...).
 
-    The number ``i`` of transitions before decides when the map is fitted anew. ``None``, that of
-    the state, is for a state that learns no more: several of them may differ in it.
+    Any number up to ``block`` is one compiled function; the rows after it are zero.
     """
-    state = state if i is None else state._replace(i=i)
 
-    def step(state: Any, _: None) -> tuple[Any, dict[str, AnyArray]]:
-        state = transition(settings, log_density, num_warmup, state, batch_size)
-        return state, {name: getattr(state, name) for name in ("z", *_STATISTICS.values())}
+    def drawn(state: CrossChainState) -> dict[str, AnyArray]:
+        return {name: getattr(state, name) for name in ("z", *_STATISTICS.values())}
 
-    return jax.lax.scan(step, state, length=num_steps)
+    def step(i: AnyArray, carry: Any) -> Any:
+        state = move(settings, log_density, num_warmup, carry[0], batch_size)
+        rows = jax.tree.map(lambda row, new: row.at[i].set(new), carry[1], drawn(state))
+        return state, rows
+
+    rows = jax.tree.map(lambda leaf: jnp.zeros((block, *leaf.shape), leaf.dtype), drawn(state))
+    return jax.lax.fori_loop(0, num_steps, step, (state, rows))
 
 
 def _starts(target: Target, key: AnyArray, svi: SVIResult, num_chains: int) -> AnyArray:
     """Draws from the Gaussian where the density is finite; others are drawn towards the mean."""
-    z = svi.sample(key, (num_chains,))
-    mean = jnp.broadcast_to(jnp.asarray(svi.mean), z.shape)
+    z, mean = np.asarray(svi.sample(key, (num_chains,))), np.asarray(svi.mean)[None]
     for _ in range(8):
-        finite = jnp.isfinite(evaluate(target.log_density, z)[0])
-        if bool(jnp.all(finite)):
+        finite = np.isfinite(evaluate(target.log_density, z)[0])
+        if finite.all():
             return z
-        z = jnp.where(finite[:, None], z, 0.5 * (z + mean))
+        z = np.where(finite[:, None], z, z.dtype.type(0.5) * (z + mean))
     raise ValueError(
-        f"{int(jnp.sum(~finite))} of {num_chains} chains start at a log density that is not "
+        f"{int(np.sum(~finite))} of {num_chains} chains start at a log density that is not "
         "finite, even close to the mean of the VI Gaussian. Check `result.svi`, or start SVI from "
         "another MAP."
     )

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 
 from numpyro_lens import light, mass, priors
-from numpyro_lens._types import AnyArray
+from numpyro_lens._types import AnyArray, ArrayLike
 from numpyro_lens.light import (
     HSGP,
     AbstractLight,
@@ -23,7 +23,12 @@ from numpyro_lens.models._sample import place, sample
 from numpyro_lens.observation import Observation
 
 
-def galaxy(observation: Data, order: int = 9, num_gaussians: int = 10) -> None:
+def galaxy(
+    observation: Data,
+    order: int = 9,
+    num_gaussians: int = 10,
+    members: Mapping[str, ArrayLike] | None = None,
+) -> None:
     """A galaxy lensed by a galaxy: Gaussians in front, a power law, a free-form source.
 
     The light of the lens is two sets of Gaussians and one of dipoles about a common centre; the
@@ -36,6 +41,10 @@ def galaxy(observation: Data, order: int = 9, num_gaussians: int = 10) -> None:
         observation: the data; or those of each band by its name, the reference first.
         order: of the Gaussian process, see `light.hsgp_orders`: 9 has 54 modes.
         num_gaussians: in each of the two sets.
+        members: neighbours that deflect too, isothermal spheres of a scaling relation:
+            ``luminosity``, ``center_x`` and ``center_y`` [arcsec], (n,) each. Sampled is the
+            Einstein radius ``member.theta_E`` of luminosity 1; see `mass.scaling_relation`. Their
+            light is to be masked.
 
     Example:
         >>> import numpyro_lens as nl
@@ -48,6 +57,10 @@ def galaxy(observation: Data, order: int = 9, num_gaussians: int = 10) -> None:
     bands = align(as_bands(observation))
     front = galaxy_light(bands, num_gaussians)
     lens = galaxy_mass(next(iter(front.values()))[0], gamma=dist.Normal(2.0, 0.3))
+    if members is not None:
+        reference = sample("member", mass.SIS, theta_E=dist.LogNormal(-2.0, 1.0))
+        at = {name: members[name] for name in ("center_x", "center_y")}
+        lens = lens + mass.scaling_relation(reference, members["luminosity"], **at)
     smooth = galaxy_source(bands)
     _observe(bands, front, lens, smooth, free_form_source(bands, smooth, order))
 

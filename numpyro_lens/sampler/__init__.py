@@ -1,8 +1,11 @@
 """Hamiltonian Monte Carlo whose chains adapt together, for any NumPyro model or log density."""
 
+from numpyro_lens.sampler.adaptation import windows as windows
 from numpyro_lens.sampler.additive import Additive as Additive
 from numpyro_lens.sampler.crosschain import CrossChainState as CrossChainState
 from numpyro_lens.sampler.crosschain import begin as begin
+from numpyro_lens.sampler.crosschain import move as move
+from numpyro_lens.sampler.crosschain import refitted as refitted
 from numpyro_lens.sampler.crosschain import transition as transition
 from numpyro_lens.sampler.kernel import CrossChainHMC as CrossChainHMC
 from numpyro_lens.sampler.maps import AbstractMap as AbstractMap

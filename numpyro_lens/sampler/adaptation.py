@@ -10,7 +10,6 @@ import optax
 from numpyro.infer.hmc_util import dual_averaging
 
 from numpyro_lens._types import Array
-from numpyro_lens.sampler.maps import AbstractMap
 from numpyro_lens.sampler.settings import CrossChain
 from numpyro_lens.sampler.trajectory import Attempts, Point
 
@@ -147,25 +146,30 @@ def _log_length_bounds(settings):
     return math.log(0.3), math.log(math.pi / (1.0 + settings.jitter))
 
 
-def refit(
-    settings: CrossChain, num_warmup: int, i: Array, map: AbstractMap, adaptation: Adaptation
-) -> tuple[AbstractMap, Adaptation]:
-    """Map fitted anew at the ends of the windows of the burn-in, all of one length."""
+def windows(settings: CrossChain, num_warmup: int) -> tuple[tuple[int, ...], int]:
+    """Transitions of the burn-in after which the map is fitted anew, and to how many of them.
+
+    Args:
+        settings: see ``CrossChain``.
+        num_warmup: transitions of the burn-in.
+    """
     ends = [int(fraction * num_warmup) for fraction in settings.metric_updates]
     window = min((end - start for start, end in itertools.pairwise([0, *ends])), default=0)
-    if window == 0:  # a burn-in too short to learn from
-        return map, adaptation
+    return (tuple(ends), window) if window else ((), 0)  # a burn-in too short to learn from
 
-    def fit(map, adaptation):
-        z, gradient = (
-            jax.lax.dynamic_slice_in_dim(leaf, i + 1 - window, window).reshape(-1, leaf.shape[-1])
-            for leaf in (adaptation.z, adaptation.gradient)
-        )
-        restarted = adaptation._replace(step_size=_restarted(adaptation.step_size[1]))
-        return map.fit(z, gradient), restarted
 
-    at_end = jnp.any(i + 1 == jnp.array(ends))
-    return jax.lax.cond(at_end, fit, lambda *same: same, map, adaptation)
+def window_before(adaptation: Adaptation, end: Array | int, window: int) -> tuple[Array, Array]:
+    """Draws of the window that ends there, of all chains (n, d), and their gradients."""
+    z, gradient = (
+        jax.lax.dynamic_slice_in_dim(leaf, end - window, window).reshape(-1, leaf.shape[-1])
+        for leaf in (adaptation.z, adaptation.gradient)
+    )
+    return z, gradient
+
+
+def restarted(adaptation: Adaptation) -> Adaptation:
+    """With the search for the step size begun again from its mean, for another map."""
+    return adaptation._replace(step_size=_restarted(adaptation.step_size[1]))
 
 
 def _dual_averaging():

@@ -11,10 +11,19 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from numpyro_lens._types import Array
-from numpyro_lens.density import compiled, evaluate, values_and_gradients
-from numpyro_lens.sampler.adaptation import Adaptation, first_adaptation, learn, plan, refit
+from numpyro_lens.density import compiled, evaluate, unplaced, values_and_gradients
+from numpyro_lens.sampler.adaptation import (
+    Adaptation,
+    first_adaptation,
+    learn,
+    plan,
+    restarted,
+    window_before,
+    windows,
+)
 from numpyro_lens.sampler.maps import AbstractMap, strongly_typed
 from numpyro_lens.sampler.settings import CrossChain
 from numpyro_lens.sampler.trajectory import Point, attempt, integrate
@@ -83,11 +92,18 @@ def begin(
     key_fit, key = jax.random.split(key)
     map, start = strongly_typed(map), strongly_typed(start)
     if settings.num_fit_draws:
-        u = jax.random.normal(key_fit, (settings.num_fit_draws, start.shape[1]), start.dtype)
-        z = _apply(map, u)
-        map = _fit(map, z, evaluate(log_density, z, batch_size)[1])
-    value, gradient = evaluate(log_density, start, batch_size)
-    state = CrossChainState(
+        z = _drawn(map, key_fit, (settings.num_fit_draws, *start.shape[1:]), start.dtype)
+        gradient = evaluate(log_density, z, batch_size)[1]
+        map = _fitted(settings, num_warmup, len(start), map, z, gradient)
+    at_start = evaluate(log_density, start, batch_size)
+    state = _first_state(settings, num_warmup, start, *at_start, map, key)
+    return state, len(start) + settings.num_fit_draws
+
+
+# One function to compile, instead of a dozen operations.
+@compiled(static_argnames=("settings", "num_warmup"))
+def _first_state(settings, num_warmup, start, value, gradient, map, key):
+    return CrossChainState(
         z=start,
         log_density=value,
         gradient=gradient,
@@ -102,17 +118,41 @@ def begin(
         adaptation=first_adaptation(settings, num_warmup, start),
         rng_key=key,
     )
-    return state, len(start) + settings.num_fit_draws
 
 
-@compiled()
-def _apply(map, u):
-    return map(u)
+@compiled(static_argnames=("shape", "dtype"))
+def _drawn(map, key, shape, dtype):
+    return map(jax.random.normal(key, shape, dtype))
+
+
+def _fitted(settings, num_warmup, num_chains, map, z, gradient):
+    """The map fitted anew, with the number of draws of all fits of a run: it compiles once."""
+    num_draws = max(settings.num_fit_draws, windows(settings, num_warmup)[1] * num_chains)
+    padding = ((0, num_draws - len(z)), (0, 0))
+    # Draws without a finite gradient are left out.
+    z = np.pad(z, padding, mode="edge")
+    return _fit(unplaced(map), z, np.pad(gradient, padding, constant_values=np.nan))
 
 
 @compiled()
 def _fit(map, z, gradient):
     return map.fit(z, gradient)
+
+
+def refitted(settings: CrossChain, num_warmup: int, state: CrossChainState) -> CrossChainState:
+    """The map fitted anew where a window of the burn-in has ended; elsewhere the same state.
+
+    Args:
+        settings: how the chains move and adapt.
+        num_warmup: transitions of the burn-in.
+        state: after ``move``.
+    """
+    ends, window = windows(settings, num_warmup)
+    if int(state.i) not in ends:
+        return state
+    z, gradient = unplaced(window_before(state.adaptation, state.i, window))
+    map = _fitted(settings, num_warmup, len(state.z), state.map, z, gradient)
+    return state._replace(map=map, adaptation=restarted(state.adaptation))
 
 
 def transition(
@@ -123,6 +163,37 @@ def transition(
     batch_size: int | None = None,
 ) -> CrossChainState:
     """One transition of all chains, and during burn-in one step of adaptation.
+
+    ``move`` and then ``refitted``, in a function that can be compiled.
+
+    Args:
+        settings: how the chains move and adapt.
+        log_density: as of ``begin``.
+        num_warmup: transitions of the burn-in.
+        state: of the chains.
+        batch_size: as of ``begin``.
+    """
+    state = move(settings, log_density, num_warmup, state, batch_size)
+    ends, window = windows(settings, num_warmup)
+    if not ends:
+        return state
+
+    def fit(map, adaptation):
+        return map.fit(*window_before(adaptation, state.i, window)), restarted(adaptation)
+
+    at_end = jnp.any(state.i == jnp.array(ends))
+    map, adaptation = jax.lax.cond(at_end, fit, lambda *same: same, state.map, state.adaptation)
+    return state._replace(map=map, adaptation=adaptation)
+
+
+def move(
+    settings: CrossChain,
+    log_density: Callable,
+    num_warmup: int,
+    state: CrossChainState,
+    batch_size: int | None = None,
+) -> CrossChainState:
+    """One transition of all chains; during burn-in one step of adaptation, the map as it is.
 
     Args:
         settings: how the chains move and adapt.
@@ -145,7 +216,6 @@ def transition(
     new, energy_error = tried.settle(
         jax.random.uniform(key_accept, (2, len(state.z)), state.z.dtype)
     )
-    map, adaptation = _learned(settings, num_warmup, state, tried, new, planned.jitter)
     return CrossChainState(
         z=new.z,
         log_density=new.log_density,
@@ -157,8 +227,8 @@ def transition(
         trajectory_length=jnp.full_like(new.log_density, planned.length),
         diverging=energy_error > settings.max_energy_error,
         i=state.i + 1,
-        map=map,
-        adaptation=adaptation,
+        map=state.map,
+        adaptation=_learned(settings, num_warmup, state, tried, new, planned.jitter),
         rng_key=key,
     )
 
@@ -179,13 +249,12 @@ def _start(state, key):
 
 
 def _learned(settings, num_warmup, state, tried, new, jitter):
-    """Map and adaptation after a transition: unchanged after burn-in."""
+    """Adaptation after a transition: unchanged after burn-in."""
     if num_warmup == 0:
-        return state.map, state.adaptation
-    adaptation = jax.lax.cond(
+        return state.adaptation
+    return jax.lax.cond(
         state.i < num_warmup,
         lambda adaptation: learn(settings, adaptation, state.i, tried, new, jitter),
         lambda adaptation: adaptation,
         state.adaptation,
     )
-    return refit(settings, num_warmup, state.i, state.map, adaptation)

@@ -146,7 +146,7 @@ def _moments(x, weight, prior_count):
     mean = weight @ x
     offset = x - mean[None]
     covariance = (offset * weight[:, None]).T @ offset
-    shrink = prior_count / (x.shape[0] + prior_count)
+    shrink = prior_count / (jnp.sum(weight > 0.0) + prior_count)
     return mean, (1.0 - shrink) * covariance + shrink * jnp.eye(x.shape[1])
 
 

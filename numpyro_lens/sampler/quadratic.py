@@ -292,7 +292,7 @@ def _fit_along(direction, u, score, weight):
 
     The problem of ``fit_coefficients`` for one direction, small enough to be solved directly.
     """
-    number, dim = u.shape
+    number, dim = jnp.sum(weight > 0.0), u.shape[1]
     across = jnp.eye(dim) - jnp.outer(direction, direction)
     along, residual, score_across = u @ direction, score + u, score @ across
     square, slope = jax.vmap(jax.value_and_grad(lambda s: _products(s[None])[0]))(along)

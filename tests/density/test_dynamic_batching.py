@@ -11,10 +11,10 @@ def power():
     """A compiled function, and the shapes that it was traced with."""
     traced = []
 
-    @compiled(static_argnames=("power",), equal_argnames=("i",))
-    def function(x, power=2, i=None):
+    @compiled(static_argnames=("power",))
+    def function(x, power=2):
         traced.append((jnp.shape(x), power))
-        return {"value": x**power, "sum": jnp.sum(x) + (0 if i is None else i)}
+        return {"value": x**power, "sum": jnp.sum(x)}
 
     function.traced = traced
     return function
@@ -67,9 +67,8 @@ def test_the_next_takes_the_place_of_one_that_ended(power, counted):
         [{"x": jnp.ones(2)}, {"x": jnp.ones(3)}],
         [{"x": jnp.ones(2)}, {"x": jnp.ones(2, int)}],
         [{"x": jnp.ones(2)}, {"x": jnp.ones(2), "power": 3}],
-        [{"x": jnp.ones(2), "i": 1}, {"x": jnp.ones(2), "i": 2}],
     ],
-    ids=["shape", "dtype", "static", "equal"],
+    ids=["shape", "dtype", "static"],
 )
 def test_what_differs_is_evaluated_apart(power, counted, given):
     found = run_batched(lambda arguments: power(**arguments), given, 2)
@@ -78,17 +77,14 @@ def test_what_differs_is_evaluated_apart(power, counted, given):
         np.testing.assert_array_equal(result["sum"], power(**arguments)["sum"])
 
 
-def test_a_condition_on_what_is_equal_stays_a_condition():
-    @compiled(equal_argnames=("i",))
-    def one_branch(x, i):
-        return jax.lax.cond(i > 0, lambda x: x + 1.0, lambda x: x - 1.0, x)
+def test_loops_of_different_lengths_are_evaluated_together(counted):
+    @compiled()
+    def doubled(x, times):
+        return jax.lax.fori_loop(0, times, lambda _, x: 2.0 * x, x)
 
-    batch = ({"x": jnp.zeros(2)}, {"x": jnp.zeros(2)})
-    jaxpr = str(jax.make_jaxpr(lambda i: one_branch.together(batch, {"i": i}))(1))
-    assert "cond[" in jaxpr
-    assert "select_n" not in jaxpr
-    found = run_batched(lambda i: one_branch(jnp.zeros(2), i)[0], [1, 1, 0], 3)
-    np.testing.assert_array_equal(found, [1.0, 1.0, -1.0])
+    found = run_batched(lambda times: doubled(jnp.ones(2), times)[0], [1, 3, 0], 3)
+    np.testing.assert_array_equal(found, [2.0, 8.0, 1.0])
+    assert counted == [3]
 
 
 def test_an_error_of_one_lets_the_others_end(power):

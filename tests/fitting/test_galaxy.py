@@ -74,6 +74,29 @@ def test_bands_share_the_mass_and_have_their_own_amplitudes():
     assert {"NIR.lens_light.amp", "NIR.halo.amp", "NIR.sky.amp", "NIR.detail.amp"} <= names
 
 
+def test_neighbours_deflect_as_their_light_says():
+    members = {
+        "luminosity": np.array([1.0, 0.25]),
+        "center_x": np.array([2.0, -1.5]),
+        "center_y": np.array([0.5, 1.0]),
+    }
+    target = Target.of(nl.models.galaxy, lens((30, 30), 0.16), 3, 2, members)
+    trace = target.trace(jax.jit(target.prior_draw)(jax.random.key(0)))
+    (near, _) = nl.models.scenes(trace)["image"].planes
+    fields = ("theta_E", "gamma", "e1", "e2", "center_x", "center_y")
+    alone = nl.mass.EPL(**{name: trace[f"lens.{name}"]["value"] for name in fields})
+    alone = alone + nl.mass.Shear(*(trace[f"shear.gamma{i}"]["value"] for i in (1, 2)))
+    radius = trace["member.theta_E"]["value"]
+    spheres = [
+        nl.mass.SIS(radius * share, x, y) for share, x, y in ((1.0, 2.0, 0.5), (0.5, -1.5, 1.0))
+    ]
+    x, y = jnp.array([0.7, -1.1]), jnp.array([0.2, 0.9])
+    for found, *each in zip(
+        near.mass.deflection(x, y), *(m.deflection(x, y) for m in (alone, *spheres)), strict=True
+    ):
+        np.testing.assert_allclose(found, sum(each), rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.slow
 def test_it_finds_a_mock():
     """Search, cutout and the free-form step end at the truth, without a hand."""

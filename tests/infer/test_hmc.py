@@ -8,7 +8,7 @@ import pytest
 from gaussians import COVARIANCE, gaussian
 
 from numpyro_lens import infer
-from numpyro_lens.infer import HMC
+from numpyro_lens.infer import HMC, hmc
 from numpyro_lens.infer.diagnostics import ess, r_hat
 from numpyro_lens.infer.numpyro_kernels import setup
 
@@ -98,6 +98,16 @@ def test_exactly_as_many_draws_as_were_asked_for(gaussian_fit, num_results, bloc
     assert found.shape == (num_results, 2, len(COVARIANCE))
     np.testing.assert_allclose(found.z, expected.z, rtol=1e-8)
     assert found.num_gradients == expected.num_gradients
+
+
+def test_blocks_of_any_length_are_one_compiled_function(gaussian_fit):
+    """Of 20, 4, 20, 4 transitions: a window of the burn-in ends amid a block."""
+    settings = HMC(num_chains=2, num_burnin_steps=80, num_results=30, max_results=30, block=20)
+    with jax.enable_x64(True):
+        before = hmc._advance.alone._cache_size()
+        key = jax.random.key(7)
+        settings.run(gaussian_fit.target, key, svi=gaussian_fit.svi, progress=False)
+    assert hmc._advance.alone._cache_size() == before + 1
 
 
 def test_draws_go_on_until_the_target(gaussian_fit):

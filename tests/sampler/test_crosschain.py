@@ -10,7 +10,18 @@ from jax.tree_util import Partial
 from known import ARGS, correlated, funnel
 
 from numpyro_lens.density import Target, unplaced
-from numpyro_lens.sampler import Additive, Affine, CrossChain, Quadratic, begin, transition
+from numpyro_lens.sampler import (
+    Additive,
+    Affine,
+    CrossChain,
+    Quadratic,
+    begin,
+    crosschain,
+    move,
+    refitted,
+    transition,
+    windows,
+)
 from numpyro_lens.sampler.adaptation import van_der_corput
 
 UNFITTED = CrossChain(num_fit_draws=0)
@@ -77,6 +88,34 @@ def test_a_second_block_does_not_compile_again():
     for _ in range(3):
         state = unplaced(step(unplaced(state)))
     assert step._cache_size() == 1
+
+
+def test_the_host_fits_the_map_where_a_compiled_transition_does():
+    z = jax.random.normal(jax.random.key(0), (8, 2))
+    log_density, state = start(UNFITTED, 10, z)
+    assert windows(UNFITTED, 10) == ((3, 6), 3)
+    inside = jax.jit(functools.partial(transition, UNFITTED, log_density, 10))
+    moved = jax.jit(functools.partial(move, UNFITTED, log_density, 10))
+    one = other = state
+    for i in range(1, 6):
+        one, other = inside(one), refitted(UNFITTED, 10, unplaced(moved(other)))
+        has_fitted = bool(jnp.any(other.map.metric.loc != state.map.metric.loc)) or bool(
+            jnp.any(other.map.layers.coefficients != 0.0)
+        )
+        assert has_fitted == (i >= 3)
+        for a, b in zip(jax.tree.leaves(one.map), jax.tree.leaves(other.map), strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-3)
+        np.testing.assert_allclose(one.z, other.z, atol=1e-3)
+        np.testing.assert_allclose(one.step_size, other.step_size, rtol=1e-3)
+
+
+def test_all_fits_of_a_run_are_one_compiled_function():
+    """The first is to fewer draws than a window holds, or to as many."""
+    before = crosschain._fit.alone._cache_size()
+    for settings in (CrossChain(num_fit_draws=12), CrossChain(num_fit_draws=18)):
+        _, state = start(settings, 10, jnp.ones((6, 2)))
+        refitted(settings, 10, unplaced(state._replace(i=jnp.asarray(3))))
+    assert crosschain._fit.alone._cache_size() == before + 1
 
 
 def test_chains_leave_a_neck_that_their_steps_are_too_long_for():

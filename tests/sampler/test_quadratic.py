@@ -34,6 +34,21 @@ def test_a_curved_valley_is_straightened():
     assert divergence(twisted, fitted) < 0.2 * divergence(twisted, start)
 
 
+@pytest.mark.parametrize(
+    "make", [lambda metric: metric, lambda metric: Quadratic.of(metric, (2,), 1)]
+)
+def test_draws_without_a_finite_gradient_are_as_if_they_were_not_there(make):
+    """Padding to a common number of draws changes no fit."""
+    start = make(Affine(jnp.zeros(DIM), jnp.eye(DIM)))
+    z = jax.random.normal(jax.random.key(3), (64, DIM))
+    gradient = jax.vmap(jax.grad(gaussian))(z)
+    padded = jnp.concatenate([z, z[-1:], z[-1:]])
+    missing = jnp.concatenate([gradient, jnp.full((2, DIM), jnp.nan)])
+    found, expected = start.fit(padded, missing), start.fit(z, gradient)
+    # The direction of a layer that does next to nothing has no sign of its own.
+    np.testing.assert_allclose(found(z), expected(z), atol=1e-2)
+
+
 def saddle(z):
     """A thin sheet over a plane: two layers in one direction make it, or one in two."""
     return -0.5 * (z[0] ** 2 + z[1] ** 2 + z[2] ** 2 + ((z[3] - 0.5 * z[0] * z[1]) / 0.05) ** 2)
