@@ -296,7 +296,7 @@ def _starts(target: Target, key: AnyArray, svi: SVIResult, num_chains: int) -> A
     for _ in range(8):
         finite = np.isfinite(evaluate(target.log_density, z)[0])
         if finite.all():
-            return z
+            return jnp.asarray(z)
         z = np.where(finite[:, None], z, z.dtype.type(0.5) * (z + mean))
     raise ValueError(
         f"{int(np.sum(~finite))} of {num_chains} chains start at a log density that is not "

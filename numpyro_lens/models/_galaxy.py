@@ -59,8 +59,8 @@ def galaxy(
     lens = galaxy_mass(next(iter(front.values()))[0], gamma=dist.Normal(2.0, 0.3))
     if members is not None:
         reference = sample("member", mass.SIS, theta_E=dist.LogNormal(-2.0, 1.0))
-        at = {name: members[name] for name in ("center_x", "center_y")}
-        lens = lens + mass.scaling_relation(reference, members["luminosity"], **at)
+        luminosity, x, y = (members[name] for name in ("luminosity", "center_x", "center_y"))
+        lens += mass.scaling_relation(reference, luminosity, center_x=x, center_y=y)
     smooth = galaxy_source(bands)
     _observe(bands, front, lens, smooth, free_form_source(bands, smooth, order))
 

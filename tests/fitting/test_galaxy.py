@@ -81,7 +81,7 @@ def test_neighbours_deflect_as_their_light_says():
         "center_y": np.array([0.5, 1.0]),
     }
     target = Target.of(nl.models.galaxy, lens((30, 30), 0.16), 3, 2, members)
-    trace = target.trace(jax.jit(target.prior_draw)(jax.random.key(0)))
+    trace = target.trace(jax.jit(lambda key: target.prior_draw(key))(jax.random.key(0)))
     (near, _) = nl.models.scenes(trace)["image"].planes
     fields = ("theta_E", "gamma", "e1", "e2", "center_x", "center_y")
     alone = nl.mass.EPL(**{name: trace[f"lens.{name}"]["value"] for name in fields})
