@@ -266,14 +266,17 @@ def _observations(target: Target, z: np.ndarray) -> dict[str, Observation]:
 
     def look(z: Array) -> list:
         found.update(observations(target.trace(z)))
-        return [leaf for leaf in jax.tree.leaves(found) if isinstance(leaf, jax.core.Tracer)]
+        # Not the leaves of the dict, whose names JAX sorts.
+        leaves = (leaf for each in found.values() for leaf in jax.tree.leaves(each))
+        return [leaf for leaf in leaves if isinstance(leaf, jax.core.Tracer)]
+
+    def known(leaf: Any) -> Any:
+        return next(values) if isinstance(leaf, jax.core.Tracer) else leaf
 
     if not jax.eval_shape(look, jnp.asarray(z)):
         return found
     values = iter(jax.jit(look)(jnp.asarray(z)))
-    return jax.tree.map(
-        lambda leaf: next(values) if isinstance(leaf, jax.core.Tracer) else leaf, found
-    )
+    return {name: jax.tree.map(known, each) for name, each in found.items()}
 
 
 def _layout(images: dict[str, Observation], names: set[str]) -> Layout:

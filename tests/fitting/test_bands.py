@@ -220,6 +220,7 @@ def test_a_dict_of_bands_keeps_its_order_on_disk_too(bands, tmp_path):
     fit = fitted(of_a_dict, dict(bands))
     assert list(bands) == ["vis", "nir"]
     assert fit.target.names == ("amp", "nir.dx")
+    assert list(fit.observations) == list(fit.views) == ["vis", "nir"]
     traced = jax.jit(lambda target, z: target.log_density(z))(fit.target, jnp.zeros(2))
     np.testing.assert_allclose(traced, fit.target.log_density(jnp.zeros(2)), rtol=1e-5)
     fit.save(tmp_path / "posterior.nc")
