@@ -140,10 +140,10 @@ def commit():
     return subprocess.run(described, capture_output=True, text=True, check=False).stdout.strip()
 
 
-def rows(path):
-    """The last line of each mock."""
+def rows(path, quick):
+    """The last line of each mock, of a trial or of the measurement."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return {row["seed"]: row for row in map(json.loads, lines)}
+    return {row["seed"]: row for row in map(json.loads, lines) if row["quick"] == quick}
 
 
 def table(found):
@@ -190,7 +190,7 @@ def parsed():
 def main():
     """Fit what is missing, and print the table."""
     given = parsed()
-    done = rows(given.file)
+    done = rows(given.file, given.quick)
     for seed in [] if given.table else range(given.first, given.num, given.step):
         if seed in done:
             continue
@@ -198,7 +198,7 @@ def main():
         with given.file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         print(json.dumps(row), flush=True)
-    print(table(rows(given.file)))
+    print(table(rows(given.file, given.quick)))
 
 
 if __name__ == "__main__":
