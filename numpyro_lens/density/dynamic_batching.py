@@ -12,7 +12,7 @@ import functools
 import inspect
 import threading
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -45,6 +45,7 @@ class DynamicBatch:
         self._counting = threading.Lock()
         self._arriving = self._members = 0
         self._waiting: list[_Call] = []
+        self._stopped = False
 
     def expect(self, number: int) -> None:
         """Let calls wait for threads that will become members.
@@ -75,14 +76,25 @@ class DynamicBatch:
                 self._members -= 1
                 self._turn.notify_all()
 
+    def stop(self) -> None:
+        """Let every further call raise, so that the threads end soon."""
+        with self._turn:
+            self._stopped = True
+            self._turn.notify_all()
+
     def evaluate(self, call: "_Call") -> Any:
         """The result of a call of this thread, evaluated with those of the others.
 
         Args:
             call: the function and its arguments.
+
+        Raises:
+            InterruptedError: the batch was stopped.
         """
         self._waiting.append(call)
         while not call.done:
+            if self._stopped:
+                raise InterruptedError("the batch was stopped")
             if len(self._waiting) < self._members:
                 self._turn.wait()
             elif self._arriving:
@@ -229,8 +241,12 @@ def run_batched(function: Callable[[T], R], items: Sequence[T], size: int) -> li
 
     batch.expect(places)
     with ThreadPoolExecutor(max(places, 1)) as pool:
-        for _ in range(places):
-            pool.submit(fill_a_place)
+        filled = [pool.submit(fill_a_place) for _ in range(places)]
+        try:
+            wait(filled)
+        except BaseException:  # Ctrl-C
+            batch.stop()
+            raise
     return [result.result() for result in results]
 
 

@@ -1,8 +1,11 @@
+import threading
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from numpyro_lens.density import dynamic_batching
 from numpyro_lens.density.dynamic_batching import DynamicBatch, batch_size, compiled, run_batched
 
 
@@ -142,6 +145,23 @@ def test_keys_and_none_are_arguments_too():
     keys = list(jax.random.split(jax.random.key(1), 3))
     found = run_batched(lambda key: drawn(key, None), keys, 3)
     np.testing.assert_allclose(found, [jax.random.normal(key, (3,)) for key in keys], rtol=1e-6)
+
+
+def test_an_interrupt_ends_all_of_them(power, monkeypatch):
+    begun = threading.Event()
+
+    def interrupt(_):
+        begun.wait()
+        raise KeyboardInterrupt
+
+    def without_end(x):
+        begun.set()
+        while True:
+            power(jnp.full(2, x))
+
+    monkeypatch.setattr(dynamic_batching, "wait", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run_batched(without_end, [1.0, 2.0], 2)
 
 
 def test_a_batch_holds_something():
