@@ -34,19 +34,8 @@ def begin(path: Path, header: dict[str, Any]) -> dict[int, dict[str, Any]]:
 
 
 def add(path: Path, line: dict[str, Any]) -> None:
-    """Add the line of a fit; it is on disk when this returns.
-
-    Numbers have nine digits, as many as single precision can tell apart.
-    """
-    _append(path, _shortened(line))
-
-
-def _shortened(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _shortened(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_shortened(each) for each in value]
-    return float(f"{value:.9g}") if isinstance(value, float) else value
+    """Add the line of a fit; it is on disk when this returns."""
+    _append(path, line)
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[int, dict[str, Any]]]:

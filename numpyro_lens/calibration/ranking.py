@@ -78,7 +78,8 @@ def line_of(problem: Problem, number: int) -> dict[str, Any]:
 
     Returns:
         Its line: the truth, ranks, means and standard deviations under HMC and under the Gaussian
-        of VI, and how the fit went. Of a fit that failed, the error.
+        of VI, and how the fit went. Of a fit that failed, the error. Numbers have nine digits, as
+        many as single precision can tell apart.
     """
     began = time.perf_counter()
     mock = problem.mock(number)
@@ -90,7 +91,15 @@ def line_of(problem: Problem, number: int) -> dict[str, Any]:
         line |= _how_it_went(result) | _ranked(problem, number, mock, result)
     except (ValueError, RuntimeError) as error:
         line["error"] = f"{type(error).__name__}: {error}"
-    return line | {"seconds": round(time.perf_counter() - began, 1)}
+    return _shortened(line) | {"seconds": round(time.perf_counter() - began, 1)}
+
+
+def _shortened(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _shortened(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_shortened(each) for each in value]
+    return float(f"{value:.9g}") if isinstance(value, float) else value
 
 
 def flat(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
