@@ -48,7 +48,7 @@ for draws, mean, variance in (
     far = known.distances(draws, mean, variance)
     assert far.max() < 4.0, far
 loaded = {name.split(".")[1] for name in sys.modules if name.startswith("numpyro_lens.")}
-assert loaded == {"_types", "sampler", "density"}, loaded
+assert loaded == {"_types", "_precision", "sampler", "density"}, loaded
 """
 
 
