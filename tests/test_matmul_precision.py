@@ -44,7 +44,8 @@ def galaxy():
     camera = nl.Observation.blank(
         (20, 20), pixel_scale=0.1, noise=nl.NoiseMap(1.0), psf=nl.PSF(jnp.ones((3, 3)))
     )
-    return Target.of(nl.models.galaxy, nl.mock(camera, jax.random.key(0), mass=nl.mass.SIS(1.0)))
+    data = nl.mock(camera, jax.random.key(0), mass=nl.mass.SIS(1.0))
+    return Target.of(nl.models.galaxy, data, 3, 2)  # of order 3, with few Gaussians
 
 
 def gradient():
