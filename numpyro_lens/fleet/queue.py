@@ -36,6 +36,10 @@ _LATE = (
     "it took longer than timeout={:g} seconds, and its worker was started anew. Give a longer "
     "timeout and call again."
 )
+_NOBODY = (
+    "no worker has been there for {:g} seconds, and lenses wait. Look at the log of the workers, "
+    "and call again: what is finished is kept."
+)
 _NO_RETURN = (
     "{} did not come back after a lens that took longer than timeout allows: a worker is started "
     "anew by Dask's nanny. Start `dask worker` without --no-nanny."
@@ -186,6 +190,7 @@ def dispatch(
     at_once: int = 1,
     attempts: int = 3,
     timeout: float | None = None,
+    patience: float = float("inf"),
     watch: Callable[[Event], Any] = lambda _event: None,
 ) -> Iterator[Row]:
     """Fit lenses on the workers of a client.
@@ -198,18 +203,27 @@ def dispatch(
         at_once: lenses of each worker at the same time, on threads of it.
         attempts: how often a lens is begun whose worker dies.
         timeout: seconds after which a lens is given up; None is never.
+        patience: seconds without any worker after which to give up; by default they may take as
+            long to come as they like.
         watch: told of every event, and called with the event ``"waits"`` now and then.
 
     Yields:
         The row of each lens, as they end.
+
+    Raises:
+        RuntimeError: there was no worker for longer than that.
     """
     state = Dispatch(iter(lenses), at_once=at_once)
     ended: queue.Queue[Future] = queue.Queue()
+    seen = time.monotonic()
     try:
         while state.any_wait() or state.running:
             if timeout is not None:
                 yield from _after_timeout(state, client, out, timeout, watch)
             present = set(client.nthreads())
+            seen = time.monotonic() if present else seen
+            if time.monotonic() - seen > patience:
+                raise RuntimeError(_NOBODY.format(patience))
             yield from _after_losses(state, present, out, attempts, watch)
             _begin_where_idle(state, client, present, stored, out, ended, watch)
             yield from _next_rows(state, ended, out, watch, len(present))

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from distributed import Client
 
 
+#: Seconds that workers of this machine may take to be started anew: Dask's nanny can fail to.
+_PATIENCE = 180.0
+
+
 def fit_many(
     model: Callable | str,
     observations: Any,
@@ -82,6 +86,7 @@ def fit_many(
 
     Raises:
         ImportError: the extra ``fleet`` is not installed.
+        RuntimeError: no worker of this machine could be started, or started anew.
         ValueError: the table lacks a column, the folder holds another fleet, ``timeout`` or
             ``lenses_per_worker`` is not positive, or workers have fewer threads than that.
 
@@ -103,12 +108,14 @@ def fit_many(
     missing = [lens for lens in found if not is_fitted(rows[lens.name])]
     with _tables(out, found, rows), ExitStack() as stack:
         if missing:
+            patience = _PATIENCE if client is None else float("inf")
             at_once = lenses_per_worker or default_at_once(client)
             client = client or stack.enter_context(local_client(workers, cores, threads=at_once))
             check_threads(client, at_once)
             state = Progress(len(found), len(found) - len(missing), client.dashboard_link)
             watch = stack.enter_context(shown(state, progress))
             limits: dict[str, Any] = {"attempts": attempts, "timeout": timeout, "at_once": at_once}
+            limits["patience"] = patience
             for row in dispatch(client, missing, stored, out, watch=watch, **limits):
                 rows[row["name"]] = row
     return table_of(_in_order(found, rows))

@@ -122,6 +122,14 @@ def test_a_worker_that_nobody_starts_anew_is_told(tmp_path, monkeypatch):
         list(dispatch(client, [lens("a", 4)], None, tmp_path, timeout=0.05))
 
 
+def test_a_fleet_without_workers_does_not_wait_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(queue, "_INTERVAL", 0.01)
+    client = Workers(hangs="a")
+    monkeypatch.setattr(client, "nthreads", dict)
+    with pytest.raises(RuntimeError, match=r"for 0\.05 seconds, and lenses wait\. Look"):
+        list(dispatch(client, [lens("a", 4)], None, tmp_path, patience=0.05))
+
+
 def test_the_shape_is_that_of_the_cutout_or_of_the_file(tmp_path):
     for name, size in (("a", 8), ("b", 8), ("c", 9)):
         fits.PrimaryHDU(np.zeros((size, size))).writeto(tmp_path / f"{name}.fits")
