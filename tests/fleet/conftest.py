@@ -42,7 +42,7 @@ def client():
         processes=False,
         n_workers=1,
         threads_per_worker=1,
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",  # 8787 may be taken by another process
         set_as_default=False,
     ) as client:
         yield client

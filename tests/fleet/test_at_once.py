@@ -29,7 +29,7 @@ def three_threads():
         processes=False,
         n_workers=1,
         threads_per_worker=3,
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",  # 8787 may be taken by another process
         set_as_default=False,
     ) as client:
         yield client
