@@ -73,12 +73,9 @@ def judged(verdict):
 def lenses(options):
     """Lenses an hour, several at once; the first places of the batch compile."""
     mocks = [mock(number, 60) for number in range(options.lenses)]
-    began, ends = time.perf_counter(), []
 
     def one(data):
-        verdict = fit(nl.models.epl_shear_sersic, data, progress=False).verdict
-        ends.append(time.perf_counter() - began)
-        return verdict
+        return fit(nl.models.epl_shear_sersic, data, progress=False).verdict
 
     for words in ("cold", "warm"):
         began = time.perf_counter()

@@ -18,7 +18,8 @@ _GUARD = (
     "Workers are spawned, and each imports your script first. Put what the script does under "
     '`if __name__ == "__main__":`, the call of fit_many included.'
 )
-#: A gradient of so many lenses takes as long as that of one (benchmarks/device.py).
+#: A gradient of eight chains of so many takes as long as that of one lens on an H200
+#: (benchmarks/device.py --only gradient --batch 8 128).
 _LENSES_OF_ACCELERATOR = 16
 _PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin")
 

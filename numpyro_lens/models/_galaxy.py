@@ -46,6 +46,9 @@ def galaxy(
             Einstein radius ``member.theta_E`` of luminosity 1; see `mass.scaling_relation`. Their
             light is to be masked.
 
+    Raises:
+        ValueError: ``members`` has other names.
+
     Example:
         >>> import numpyro_lens as nl
         >>> from numpyro.handlers import seed, trace
@@ -59,10 +62,20 @@ def galaxy(
     lens = galaxy_mass(next(iter(front.values()))[0], gamma=dist.Normal(2.0, 0.3))
     if members is not None:
         reference = sample("member", mass.SIS, theta_E=dist.LogNormal(-2.0, 1.0))
-        luminosity, x, y = (members[name] for name in ("luminosity", "center_x", "center_y"))
+        luminosity, x, y = _checked_members(members)
         lens += mass.scaling_relation(reference, luminosity, center_x=x, center_y=y)
     smooth = galaxy_source(bands)
     _observe(bands, front, lens, smooth, free_form_source(bands, smooth, order))
+
+
+def _checked_members(members: Mapping[str, ArrayLike]) -> tuple[ArrayLike, ...]:
+    names = ("luminosity", "center_x", "center_y")
+    if set(members) != set(names):
+        raise ValueError(
+            f"Members have {', '.join(names)}, an array each; got {', '.join(members)}. Write "
+            'members={"luminosity": ..., "center_x": ..., "center_y": ...}.'
+        )
+    return tuple(members[name] for name in names)
 
 
 def galaxy_sersic(observation: Data, num_gaussians: int = 10) -> None:

@@ -152,6 +152,14 @@ def windows(settings: CrossChain, num_warmup: int) -> tuple[tuple[int, ...], int
     Args:
         settings: see ``CrossChain``.
         num_warmup: transitions of the burn-in.
+
+    Returns:
+        The numbers of those transitions, none in a burn-in too short to learn from, and the length
+        of a window.
+
+    Example:
+        >>> windows(CrossChain(metric_updates=(0.3, 0.6)), 10)
+        ((3, 6), 3)
     """
     ends = [int(fraction * num_warmup) for fraction in settings.metric_updates]
     window = min((end - start for start, end in itertools.pairwise([0, *ends])), default=0)

@@ -146,6 +146,9 @@ def refitted(settings: CrossChain, num_warmup: int, state: CrossChainState) -> C
         settings: how the chains move and adapt.
         num_warmup: transitions of the burn-in.
         state: after ``move``.
+
+    Returns:
+        The state, with the search for the step size begun again where the map is new.
     """
     ends, window = windows(settings, num_warmup)
     if int(state.i) not in ends:
@@ -196,11 +199,10 @@ def move(
     """One transition of all chains; during burn-in one step of adaptation, the map as it is.
 
     Args:
-        settings: how the chains move and adapt.
-        log_density: as of ``begin``.
-        num_warmup: transitions of the burn-in.
-        state: of the chains.
-        batch_size: as of ``begin``.
+        settings, log_density, num_warmup, state, batch_size: as of ``transition``.
+
+    Returns:
+        The state after it.
     """
     key, key_momentum, key_accept = jax.random.split(state.rng_key, 3)
     planned = plan(settings, state.adaptation, state.i, state.i < num_warmup)

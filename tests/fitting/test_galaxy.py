@@ -97,6 +97,11 @@ def test_neighbours_deflect_as_their_light_says():
         np.testing.assert_allclose(found, sum(each), rtol=1e-4, atol=1e-6)
 
 
+def test_members_have_their_names():
+    with pytest.raises(ValueError, match="got luminosity, x"):
+        Target.of(nl.models.galaxy, lens((30, 30), 0.16), 3, 2, {"luminosity": 1.0, "x": 2.0})
+
+
 @pytest.mark.slow
 def test_it_finds_a_mock():
     """Search, cutout and the free-form step end at the truth, without a hand."""

@@ -33,18 +33,30 @@ def fake_fit(monkeypatch):
     return behaviour
 
 
+def in_threads(number):
+    """A client of one worker, in so many threads of this process."""
+    from distributed import Client
+
+    return Client(
+        processes=False,
+        n_workers=1,
+        threads_per_worker=number,
+        dashboard_address="127.0.0.1:0",  # 8787 may be taken by another process
+        set_as_default=False,
+    )
+
+
 @pytest.fixture(scope="session")
 def client():
     """One worker, in a thread of this process."""
-    from distributed import Client
+    with in_threads(1) as client:
+        yield client
 
-    with Client(
-        processes=False,
-        n_workers=1,
-        threads_per_worker=1,
-        dashboard_address="127.0.0.1:0",  # 8787 may be taken by another process
-        set_as_default=False,
-    ) as client:
+
+@pytest.fixture
+def three_threads():
+    """One worker, in three threads of this process."""
+    with in_threads(3) as client:
         yield client
 
 

@@ -20,21 +20,6 @@ def model(observation):
     raise AssertionError("a stand-in fits")
 
 
-@pytest.fixture
-def three_threads():
-    """A client with one worker of three threads, in this process."""
-    from distributed import Client
-
-    with Client(
-        processes=False,
-        n_workers=1,
-        threads_per_worker=3,
-        dashboard_address="127.0.0.1:0",  # 8787 may be taken by another process
-        set_as_default=False,
-    ) as client:
-        yield client
-
-
 @compiled()
 def _brightest(image):
     return jnp.max(image)
