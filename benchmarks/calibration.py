@@ -31,6 +31,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
@@ -47,14 +48,16 @@ RMS, EXPOSURE = 0.2, 100.0  # those of the demo
 
 @functools.cache
 def example():
-    """Prior and profiles of the demo."""
-    return runpy.run_path(str(ROOT / "examples" / "gigalens_demo.py"))
+    """Prior and profiles of the demo, first asked for while the model is traced."""
+    with jax.ensure_compile_time_eval():
+        return runpy.run_path(str(ROOT / "examples" / "gigalens_demo.py"))
 
 
 @functools.cache
 def forward():
     """Its prior as a NumPyro model places it, `lenses.0.theta_E` and so on."""
-    return nl.ForwardProbModel(example()["prior"], np.zeros((60, 60)), RMS, EXPOSURE)
+    with jax.ensure_compile_time_eval():
+        return nl.ForwardProbModel(example()["prior"], np.zeros((60, 60)), RMS, EXPOSURE)
 
 
 def demo(observation):

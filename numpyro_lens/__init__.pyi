@@ -43,6 +43,7 @@ from .io import write_fits as write_fits
 from .linear import Linear as Linear
 from .models import align as align
 from .models import observe as observe
+from .models import observe_exposures as observe_exposures
 from .models import observe_image as observe_image
 from .models import sample as sample
 from .models import sample_bands as sample_bands

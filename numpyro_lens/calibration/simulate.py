@@ -17,6 +17,7 @@ from numpyro_lens.density import (
     Sites,
     Target,
     base_distribution,
+    integrated,
     map_batch,
     merged,
     observed_sites,
@@ -118,16 +119,17 @@ def _truths(target: Target, keys: AnyArray) -> dict[str, AnyArray]:
 def _drawn(key: AnyArray, target: Target) -> tuple[dict[str, AnyArray], dict[str, AnyArray]]:
     key_prior, key_integrated, key_data = jax.random.split(key, 3)
     trace = target.trace(target.prior_draw(key_prior))
-    integrated: dict[str, dict[str, AnyArray]] = {}
+    sites = observed_sites(trace)
+    variables = integrated(
+        sites, lambda fn, _, index: fn.prior(jax.random.fold_in(key_integrated, index))
+    )
     data: dict[str, AnyArray] = {}
-    for index, (name, site) in enumerate(observed_sites(trace).items()):
-        fn, integrated[name] = site["fn"], {}
-        if isinstance(fn, AbstractMarginal):
-            integrated[name] = fn.prior(jax.random.fold_in(key_integrated, index))
-            fn = fn.given(integrated[name])
-        data[name] = _as_seen(site, fn.sample(jax.random.fold_in(key_data, index)))
+    for index, (name, site) in enumerate(sites.items()):
+        fn = site["fn"]
+        pixels = fn.given(variables[name]) if isinstance(fn, AbstractMarginal) else fn
+        data[name] = _as_seen(site, pixels.sample(jax.random.fold_in(key_data, index)))
     latent = {site.name: trace[site.name]["value"] for site in target.sites}
-    return latent | merged(integrated), data
+    return latent | merged(variables), data
 
 
 def _as_seen(site: dict[str, Any], value: AnyArray) -> AnyArray:

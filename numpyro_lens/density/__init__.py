@@ -15,6 +15,7 @@ from numpyro_lens.density.model import base_distribution as base_distribution
 from numpyro_lens.density.model import conditioned as conditioned
 from numpyro_lens.density.model import flat_model as flat_model
 from numpyro_lens.density.model import flat_site as flat_site
+from numpyro_lens.density.model import integrated as integrated
 from numpyro_lens.density.model import merged as merged
 from numpyro_lens.density.model import observed_sites as observed_sites
 from numpyro_lens.density.transforms import NormalQuantileTransform as NormalQuantileTransform

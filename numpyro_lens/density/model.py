@@ -33,7 +33,16 @@ Sites: TypeAlias = dict[str, dict[str, Any]]
 
 
 class AbstractMarginal(dist.Distribution):
-    """A distribution with variables integrated out, which can be had back given the data."""
+    """A distribution with variables integrated out, which can be had back given the data.
+
+    Sites of one ``shared`` name have these variables in common. They are drawn once for all, from
+    the distribution of the last of them, which is conditional on the others.
+    """
+
+    @property
+    def shared(self) -> str | None:
+        """Name of the first site with the same variables; none where they are its own."""
+        return None
 
     @abc.abstractmethod
     def conditional(self, value: AnyArray, key: AnyArray | None = None) -> dict[str, AnyArray]:
@@ -265,31 +274,58 @@ def conditioned(
     Returns:
         The sites, and for each of them its variables by name.
     """
-    out: Sites = {}
-    variables: dict[str, dict[str, AnyArray]] = {}
-    for index, (name, site) in enumerate(sites.items()):
-        out[name], variables[name] = site, {}
-        if isinstance(site["fn"], AbstractMarginal):
-            own_key = None if key is None else jax.random.fold_in(key, index)
-            variables[name] = site["fn"].conditional(site["value"], own_key)
-            out[name] = site | {"fn": site["fn"].given(variables[name])}
+
+    def given_data(fn: AbstractMarginal, site: dict[str, Any], index: int) -> dict[str, AnyArray]:
+        own_key = None if key is None else jax.random.fold_in(key, index)
+        return fn.conditional(site["value"], own_key)
+
+    variables = integrated(sites, given_data)
+    marginals = {n for n, site in sites.items() if isinstance(site["fn"], AbstractMarginal)}
+    out = {
+        name: site | {"fn": site["fn"].given(variables[name])} if name in marginals else site
+        for name, site in sites.items()
+    }
     return out, variables
+
+
+def integrated(
+    sites: Sites, draw: Callable[[AbstractMarginal, dict[str, Any], int], dict[str, AnyArray]]
+) -> dict[str, dict[str, AnyArray]]:
+    """For each site the variables that it integrates out; those in common are one object.
+
+    Args:
+        sites: observed sites of a trace.
+        draw: the variables of a distribution, its site, and the place of the site.
+
+    Returns:
+        Variables by name, of each site by its name; empty where nothing is integrated out.
+    """
+    marginals = {n: s for n, s in sites.items() if isinstance(s["fn"], AbstractMarginal)}
+    # The last of those that share variables is the one that knows the values of all.
+    last = {site["fn"].shared or name: name for name, site in marginals.items()}
+    order = list(sites)
+    drawn = {
+        key: draw(sites[name]["fn"], sites[name], order.index(name)) for key, name in last.items()
+    }
+    return {n: drawn[s["fn"].shared or n] if n in marginals else {} for n, s in sites.items()}
 
 
 def merged(variables: dict[str, dict[str, AnyArray]]) -> dict[str, AnyArray]:
     """Variables of all sites; a name that several sites use has the name of its site in front.
 
     Args:
-        variables: for each site its variables by name, as of `conditioned`.
+        variables: for each site its variables by name, as of `conditioned`; those that sites have
+            in common are one object, and have their own names.
 
     Example:
         >>> sorted(merged({"vis": {"sky": 1.0, "disc": 2.0}, "nir": {"sky": 3.0}}))
         ['disc', 'nir.sky', 'vis.sky']
     """
-    names = [name for own in variables.values() for name in own]
+    distinct = {id(own): (site, own) for site, own in variables.items()}.values()
+    names = [name for _, own in distinct for name in own]
     return {
         name if names.count(name) == 1 else f"{site}.{name}": value
-        for site, own in variables.items()
+        for site, own in distinct
         for name, value in own.items()
     }
 

@@ -16,6 +16,7 @@ from numpyro_lens.models._loading import load_model as load_model
 from numpyro_lens.models._observe import MarginalImage as MarginalImage
 from numpyro_lens.models._observe import observations as observations
 from numpyro_lens.models._observe import observe as observe
+from numpyro_lens.models._observe import observe_exposures as observe_exposures
 from numpyro_lens.models._observe import observe_image as observe_image
 from numpyro_lens.models._observe import scenes as scenes
 from numpyro_lens.models._ready import READY as READY

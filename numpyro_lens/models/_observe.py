@@ -1,7 +1,7 @@
 """The likelihood of an observation: what a NumPyro model of a lens ends in."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ import numpyro.distributions as dist
 from numpyro.distributions import constraints
 
 from numpyro_lens._precision import full_precision
-from numpyro_lens._types import Array, Image, Mask, Scaling
+from numpyro_lens._types import Array, Image, Mask, Scaling, Vector
 from numpyro_lens.density import AbstractMarginal, Sites
 from numpyro_lens.light import Lights
 from numpyro_lens.linear import (
@@ -21,6 +21,7 @@ from numpyro_lens.linear import (
     log_marginal,
 )
 from numpyro_lens.mass import Masses
+from numpyro_lens.models._bands import as_bands
 from numpyro_lens.noise import AbstractNoise
 from numpyro_lens.observation import Observation
 from numpyro_lens.scene import Plane, Scene
@@ -75,11 +76,61 @@ def observe(
         mass=mass, source=source, lens_light=lens_light, planes=planes, scaling=scaling
     )
     seen = observation if noise is None else observation.with_noise(noise)
-    if has_linear(scene):
-        sigma = seen.noise.sigma(seen.image)
-        pixels: dist.Distribution = MarginalImage(linear_image(seen, scene), sigma, seen.mask)
-    else:
-        pixels = _normal_pixels(render_scene(seen, scene), seen)
+    pixels: dist.Distribution = (
+        _marginal_pixels(seen, scene)
+        if has_linear(scene)
+        else _normal_pixels(render_scene(seen, scene), seen)
+    )
+    return _placed(name, pixels, seen, scene)
+
+
+def observe_exposures(exposures: Mapping[str, Observation], **scene: Any) -> dict[str, Image]:
+    r"""Place the likelihood of several exposures, which show one scene in the same units.
+
+    .. math:: p(d_1, \ldots, d_n) = \int \prod_i N(d_i;\, F_i + U_i^T a,\, \sigma_i^2)\;
+              N(a; \mu, s^2)\, da
+
+    Each has its own pixels, PSF, noise and mask, and a site, whose density is conditional on the
+    exposures before it. Amplitudes that are `Linear` are common to all of them, whereas `observe`
+    gives each image its own; without such amplitudes this is `observe` of each exposure.
+
+    Args:
+        exposures: the observations, by the name of their site.
+        **scene: ``mass, source, lens_light``, or ``planes, scaling``, as in `render`.
+
+    Returns:
+        The observed images (ny, nx), by name.
+
+    Raises:
+        TypeError: an argument is not of its kind.
+        ValueError: planes and scaling do not fit together, or two linear amplitudes share a name.
+
+    Example:
+        >>> import numpyro, numpyro_lens as nl
+        >>> blank = nl.Observation.blank((5, 5), pixel_scale=0.1, noise=nl.NoiseMap(0.1))
+        >>> sky = nl.light.Uniform(amp=nl.Linear(scale=10.0, name="sky.amp"))
+        >>> with numpyro.handlers.trace() as trace:
+        ...     images = observe_exposures({"first": blank, "second": blank}, lens_light=sky)
+        >>> list(trace)
+        ['first', 'second']
+    """
+    exposures = as_bands(exposures)
+    if not has_linear(Scene.of(**scene)):
+        return {name: observe(name, exposure, **scene) for name, exposure in exposures.items()}
+    first, before, values = next(iter(exposures)), None, {}
+    for name, exposure in exposures.items():
+        pixels = _marginal_pixels(exposure, Scene.of(**scene), before=before, shared=first)
+        values[name] = _placed(name, pixels, exposure, Scene.of(**scene))
+        before = pixels.up_to(values[name])
+    return values
+
+
+def _marginal_pixels(observation: Observation, scene: Scene, **earlier: Any) -> "MarginalImage":
+    sigma = observation.noise.sigma(observation.image)
+    return MarginalImage(linear_image(observation, scene), sigma, observation.mask, **earlier)
+
+
+def _placed(name: str, pixels: dist.Distribution, seen: Observation, scene: Scene) -> Image:
     return numpyro.sample(name, pixels, obs=seen.image, infer={_OBSERVATION: seen, _SCENE: scene})
 
 
@@ -191,21 +242,54 @@ def _kept(trace: Sites, key: str) -> dict[str, Any]:
     }
 
 
+class SeenPixels(NamedTuple):
+    """Pixels that linear amplitudes explain.
+
+    Attributes:
+        image: the image as a function of its amplitudes.
+        data: (ny, nx).
+        sigma: (ny, nx) standard deviation of each pixel.
+        used: (ny, nx), True uses the pixel.
+    """
+
+    image: LinearImage
+    data: Image
+    sigma: Image
+    used: Mask
+
+    def with_more(self, more: "SeenPixels") -> "SeenPixels":
+        """These and others that the same amplitudes explain, all in one row."""
+        joined = jax.tree.map(
+            lambda one, other: jnp.concatenate([_in_one_row(one), _in_one_row(other)], axis=-1),
+            (self.image.fixed, self.image.basis, *self[1:]),
+            (more.image.fixed, more.image.basis, *more[1:]),
+        )
+        return SeenPixels(LinearImage(*joined[:2], self.image.priors), *joined[2:])
+
+
+def _in_one_row(images: Array) -> Array:
+    return images.reshape(*images.shape[:-2], 1, -1)
+
+
 class MarginalImage(AbstractMarginal):
     r"""Distribution of an image whose amplitudes are integrated out.
 
     .. math:: d \sim N(F + U^T \mu,\; \mathrm{diag}\,\sigma^2 + U^T \mathrm{diag}(s^2)\, U)
 
-    inside the mask, for amplitudes :math:`a \sim N(\mu, s^2)` of images U.
+    inside the mask, for amplitudes :math:`a \sim N(\mu, s^2)` of images U; or for what earlier
+    images have left of them.
 
     Args:
         image: the image as a function of its amplitudes.
         sigma: (ny, nx) standard deviation of each pixel.
         used: (ny, nx), True uses the pixel.
+        before: earlier images that the same amplitudes explain; none by default.
+        shared: name of the site of the first of these.
     """
 
     support = constraints.real_matrix
-    pytree_data_fields = ("image", "sigma", "used")
+    pytree_data_fields = ("image", "sigma", "used", "before")
+    pytree_aux_fields = ("_shared",)
 
     def __init__(
         self,
@@ -213,36 +297,56 @@ class MarginalImage(AbstractMarginal):
         sigma: Image,
         used: Mask,
         *,
+        before: SeenPixels | None = None,
+        shared: str | None = None,
         validate_args: bool | None = None,
     ) -> None:
         self.image, self.sigma, self.used = image, sigma, used
+        self.before, self._shared = before, shared
         super().__init__((), image.fixed.shape, validate_args=validate_args)
 
+    @property
+    def shared(self) -> str | None:
+        """Name of the first site with the same amplitudes; none where they are its own."""
+        return self._shared
+
+    def up_to(self, value: Image) -> SeenPixels:
+        """The earlier images, and an image (ny, nx) of this distribution."""
+        own = SeenPixels(self.image, value, self.sigma, self.used)
+        return own if self.before is None else self.before.with_more(own)
+
     def log_prob(self, value: Image) -> Array:
-        """Log density of an image (ny, nx)."""
-        return log_marginal(self.image, value, self.sigma, self.used)
+        """Log density of an image (ny, nx), given the earlier ones."""
+        joint = log_marginal(*self.up_to(value))
+        return joint if self.before is None else joint - log_marginal(*self.before)
+
+    def _amplitudes(self) -> tuple[Vector, Array]:
+        """Mean (num,) and a factor (num, num) of the covariance, before this image is seen."""
+        if self.before is None:
+            return self.image.loc, jnp.diag(self.image.scale)
+        return conditional_amplitudes(*self.before)
 
     @full_precision
     def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
-        """Images with amplitudes drawn from their prior, and noise."""
+        """Images with amplitudes drawn, and noise."""
         key_amplitudes, key_noise = jax.random.split(key)
-        loc, scale = self.image.loc, self.image.scale
-        z = jax.random.normal(key_amplitudes, (*sample_shape, loc.size), loc.dtype)
-        amplitudes = jnp.broadcast_to(loc, z.shape) + jnp.broadcast_to(scale, z.shape) * z
-        images = jnp.tensordot(amplitudes, self.image.basis, axes=1)
-        noise = jax.random.normal(key_noise, images.shape, loc.dtype)
-        fixed, sigma = (jnp.broadcast_to(v, images.shape) for v in (self.image.fixed, self.sigma))
-        return fixed + images + sigma * noise
+        mean, factor = self._amplitudes()
+        z = jax.random.normal(key_amplitudes, (*sample_shape, mean.size), mean.dtype)
+        images = jnp.tensordot(z @ factor.T, self.image.basis, axes=1)
+        noise = jax.random.normal(key_noise, images.shape, mean.dtype)
+        center, sigma = (jnp.broadcast_to(v, images.shape) for v in (self.mean, self.sigma))
+        return center + images + sigma * noise
 
     @property
     def mean(self) -> Image:
-        """The image of the prior means."""
-        return self.image(self.image.loc)
+        """The image of the mean amplitudes."""
+        return self.image(self._amplitudes()[0])
 
     @property
+    @full_precision
     def variance(self) -> Image:
         """Variance of each pixel, noise and amplitudes together."""
-        scaled = self.image.basis * self.image.scale[:, None, None]
+        scaled = jnp.tensordot(self._amplitudes()[1].T, self.image.basis, axes=1)
         return self.sigma**2 + jnp.sum(scaled**2, axis=0)
 
     def prior(self, key: Array) -> dict[str, Array]:
@@ -252,8 +356,8 @@ class MarginalImage(AbstractMarginal):
 
     @full_precision
     def conditional(self, value: Image, key: Array | None = None) -> dict[str, Array]:
-        """Amplitudes given the image, by name: a draw, or without a key their mean."""
-        mean, factor = conditional_amplitudes(self.image, value, self.sigma, self.used)
+        """Amplitudes given the image and the earlier ones: a draw, or without a key their mean."""
+        mean, factor = conditional_amplitudes(*self.up_to(value))
         z = jnp.zeros_like(mean) if key is None else jax.random.normal(key, mean.shape, mean.dtype)
         return self.image.named(mean + factor @ z)
 
