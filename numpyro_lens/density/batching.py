@@ -137,5 +137,6 @@ def evaluate(
         values_and_gradients(log_density, padded[i : i + block], batch_size)
         for i in range(0, len(padded), block)
     ]
-    value, gradient = (jnp.concatenate(parts) for parts in zip(*pieces, strict=True))
-    return value[: len(z)], gradient[: len(z)]
+    # Put together on the host: spread over devices, they would make what follows compile for these.
+    value, gradient = (np.concatenate(parts)[: len(z)] for parts in zip(*pieces, strict=True))
+    return jnp.asarray(value), jnp.asarray(gradient)

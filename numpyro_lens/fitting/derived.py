@@ -74,7 +74,7 @@ def polar(samples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
             partner = f"{owner}.{second}"
             scalar = np.ndim(samples[site]) == 1
             if owner and field == first and partner in samples and scalar:
-                size, angle = convert(*(jnp.asarray(samples[s]) for s in (site, partner)))
+                size, angle = jax.jit(convert)(samples[site], samples[partner])
                 out[f"{owner}.{names[0]}"] = np.asarray(size)
                 out[f"{owner}.{names[1]}"] = _unwrapped(np.asarray(angle, dtype=float))
     return out

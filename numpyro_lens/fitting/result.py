@@ -62,7 +62,7 @@ class LensFit(AbstractPosterior):
         return tuple(
             residuals_of(
                 name,
-                np.asarray(view.observation.residuals(jnp.asarray(view.image))),
+                np.asarray(_residuals(view.observation, view.image)),
                 np.asarray(view.observation.mask),
             )
             for name, view in self.views.items()
@@ -246,6 +246,9 @@ def _check_has_source(name: str, scene: Scene, plane: int) -> None:
             f"{name!r}, which has light in {', '.join(map(str, shining)) or 'none'} of its planes "
             f"1 to {last}. Choose one, or give it light: nl.observe(..., source=...)."
         )
+
+
+_residuals = jax.jit(Observation.residuals)
 
 
 @jax.jit

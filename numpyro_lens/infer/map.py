@@ -24,7 +24,7 @@ from numpyro_lens.density import (
     unplaced,
 )
 from numpyro_lens.infer.newton import ascend
-from numpyro_lens.infer.optimisation import in_blocks, prepared, updated
+from numpyro_lens.infer.optimisation import in_blocks, prepared, updated, with_model
 from numpyro_lens.infer.results import Basin, MAPResult
 from numpyro_lens.infer.stage import Bar, progress_bar, timed
 from numpyro_lens.infer.start import Start, is_named, starts_from
@@ -145,14 +145,14 @@ class MAP:
         """One set of starts, optimised and polished."""
         z, losses = self._descend(target, start, bar)
         bar.set_postfix_str("polishing, which compiles the first time")
-        log_density, gradient = evaluate(target.log_density, z, self.batch_size)
-        failed = ~_finite(log_density, gradient)
+        at_ends = evaluate(target.log_density, z, self.batch_size)
+        ends = _Ends(np.array(z), *(np.array(each) for each in at_ends))
+        failed = ~_finite(ends.log_density, ends.gradient)
         _check_any_finite(failed)
-        ends = _Ends(np.array(z), np.array(log_density), np.array(gradient))
         ends, hessian, num_polishing = self._polish(target, ends, failed)
         bar.set_postfix_str(f"best log density {np.nanmax(ends.log_density):.2f}")
         num_gradients = (len(losses) + 1) * len(z) + num_polishing
-        return _Found(*ends, np.asarray(failed), np.asarray(losses), hessian, num_gradients)
+        return _Found(*ends, failed, np.asarray(losses), hessian, num_gradients)
 
     @property
     def _num_draws(self) -> int:
@@ -185,10 +185,12 @@ class MAP:
     def _ranked(self, target: Target, draws: AnyArray, num: int) -> AnyArray:
         """The most probable draws of each group (groups, each, d), all in one array (n, d)."""
         if self.num_screened is not None:
+            draws = np.asarray(draws)
             flat = draws.reshape(-1, target.dim)
-            value = evaluate(target.log_density, flat, self.batch_size)[0].reshape(draws.shape[:2])
-            best = jnp.argsort(jnp.where(jnp.isfinite(value), -value, jnp.inf), axis=1)
-            draws = jnp.take_along_axis(draws, best[:, :, None], axis=1)
+            value = np.asarray(evaluate(target.log_density, flat, self.batch_size)[0])
+            value = value.reshape(draws.shape[:2])
+            best = np.argsort(np.where(np.isfinite(value), -value, np.inf), axis=1, kind="stable")
+            draws = np.take_along_axis(draws, best[:, :, None], axis=1)
         return draws[:, :num].reshape(-1, target.dim)
 
     def _descend(self, target: Target, z: AnyArray, bar: Bar) -> tuple[AnyArray, list[float]]:
@@ -335,7 +337,7 @@ def one_component(target: Target, key: AnyArray, number: int) -> AnyArray:
 def _svi(target: Target, optimizer: Any) -> SVI:
     origin = init_to_value(values={"z": jnp.zeros(target.dim)})
     guide = AutoDelta(flat_site, init_loc_fn=origin)
-    return prepared(SVI(flat_model, guide, optax_to_numpyro(optimizer), Trace_ELBO()), target)
+    return prepared(SVI(flat_site, guide, optax_to_numpyro(optimizer), Trace_ELBO()), target)
 
 
 @compiled(static_argnames=("optimizer",))
@@ -348,7 +350,7 @@ def _begin(target: Target, optimizer: Any, z: AnyArray) -> Any:
 def _advance(
     target: Target, optimizer: Any, num_steps: int, states: Any, batch_size: int | None
 ) -> tuple[Any, AnyArray, AnyArray]:
-    svi = _svi(target, optimizer)
+    svi = with_model(_svi(target, optimizer), flat_model)
 
     def one_start(state: Any, target: Target) -> tuple[Any, AnyArray, AnyArray]:
         state, losses = updated(svi, num_steps, state, target)
@@ -368,8 +370,8 @@ def _checked(start: Any, target: Target) -> AnyArray:
     return start
 
 
-def _check_any_finite(failed: AnyArray) -> None:
-    if bool(jnp.all(failed)):
+def _check_any_finite(failed: np.ndarray) -> None:
+    if failed.all():
         raise ValueError(
             f"None of the {failed.size} starts reached a finite log density and gradient. Check "
             "the image and the noise for bad pixels, and that the model is finite over its prior: "
@@ -377,8 +379,8 @@ def _check_any_finite(failed: AnyArray) -> None:
         )
 
 
-def _finite(value: AnyArray, gradient: AnyArray) -> AnyArray:
-    return jnp.isfinite(value) & jnp.all(jnp.isfinite(gradient), axis=-1)
+def _finite(value: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+    return np.isfinite(value) & np.all(np.isfinite(gradient), axis=-1)
 
 
 def _count_nonfinite(value: np.ndarray, gradient: np.ndarray) -> dict[str, int]:

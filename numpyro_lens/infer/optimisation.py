@@ -1,5 +1,6 @@
 """What the two stages of optimisation share: NumPyro's SVI, advanced in blocks."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,18 @@ def prepared(svi: SVI, *args: Any) -> SVI:
         *args: of its model.
     """
     svi.init(jax.random.key(0), *args)
+    return svi
+
+
+def with_model(svi: SVI, model: Callable) -> SVI:
+    """The same SVI on another model: set up on one without a likelihood, it traces none for that.
+
+    Args:
+        svi: NumPyro's.
+        model: NumPyro model function with the site of the guide.
+    """
+    svi = copy.copy(svi)
+    svi.model = model
     return svi
 
 

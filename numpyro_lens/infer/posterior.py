@@ -142,8 +142,7 @@ class AbstractPosterior(abc.ABC):
     @cached_property
     def observed(self) -> dict[str, np.ndarray]:
         """Values of the observed sites."""
-        sites = observed_sites(self.target.trace(self.z[0, 0]))
-        return {name: np.asarray(site["value"]) for name, site in sites.items()}
+        return unplaced(_observed(self.target, self.z[0, 0]))
 
     @cached_property
     def best_z(self) -> np.ndarray:
@@ -335,6 +334,11 @@ def _for_each_draw(
         return values, merged(variables)
 
     return map_batch(one, (z, keys), target)
+
+
+@jax.jit
+def _observed(target: Target, z: AnyArray) -> dict[str, AnyArray]:
+    return {name: site["value"] for name, site in observed_sites(target.trace(z)).items()}
 
 
 @jax.jit

@@ -1,5 +1,6 @@
 """Whether single precision is enough for a posterior."""
 
+import functools
 import warnings
 from typing import Any
 
@@ -62,7 +63,8 @@ def check_precision(target: Target, z: ArrayLike, scale_tril: ArrayLike) -> None
         )
 
 
-@jax.jit
+# It runs once: what is not optimised compiles faster by more than it runs longer.
+@functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 def _gradients(target: Target, z: AnyArray) -> AnyArray:
     return jax.lax.map(jax.grad(target.log_density), z)
 

@@ -1,5 +1,6 @@
 """What each stage returns: frozen objects that carry everything and feed the next step."""
 
+import functools
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -26,6 +27,11 @@ class Basin(NamedTuple):
 def constrain(target: Target, z: ArrayLike) -> dict[str, np.ndarray]:
     """Site values of each row of ``z`` (n, d), stacked along a leading axis."""
     return unplaced(_constrain(target, z))
+
+
+@functools.partial(jax.jit, static_argnames="shape")
+def _drawn(gaussian: Affine, key: AnyArray, shape: tuple[int, ...]) -> AnyArray:
+    return gaussian(jax.random.normal(key, (*shape, len(gaussian.loc))))
 
 
 @jax.jit
@@ -148,8 +154,7 @@ class SVIResult:
 
     def sample(self, key: AnyArray, sample_shape: tuple[int, ...] = ()) -> AnyArray:
         """Draws of the unconstrained vector, ``(*sample_shape, d)``."""
-        noise = jax.random.normal(key, (*sample_shape, len(self.mean)))
-        return self.gaussian(noise)
+        return _drawn(self.gaussian, key, sample_shape)
 
     def log_prob(self, z: ArrayLike) -> AnyArray:
         """Log density of the Gaussian at ``z`` (..., d)."""

@@ -25,7 +25,7 @@ from numpyro_lens.density import (
     unplaced,
 )
 from numpyro_lens.infer.diagnostics import pareto_k
-from numpyro_lens.infer.optimisation import in_blocks, prepared, updated
+from numpyro_lens.infer.optimisation import in_blocks, prepared, updated, with_model
 from numpyro_lens.infer.results import SVIResult
 from numpyro_lens.infer.stage import Bar, progress_bar, timed
 from numpyro_lens.sampler import Affine
@@ -177,7 +177,7 @@ class SVI:
         """The fitted Gaussian, and the negative ELBO of each step."""
         optimizer = self.optimizer or adam(num_steps=self.num_steps)
         # The guide's density is that of whitened coordinates; the ELBO is that of the posterior.
-        log_volume = float(jnp.sum(jnp.log(jnp.diag(frame.scale_tril))))
+        log_volume = float(np.sum(np.log(np.diag(np.asarray(frame.scale_tril)))))
 
         def advance(state: Any, num_steps: int) -> tuple[Any, np.ndarray]:
             state, losses = _advance(target, optimizer, elbo, num_steps, state, frame)
@@ -185,14 +185,13 @@ class SVI:
 
         state, losses = in_blocks(
             advance,
-            unplaced(_begin(target, optimizer, elbo, key, frame, first)),
+            unplaced(_begin(target, optimizer, elbo, key, first)),
             num_steps=self.num_steps,
             block=self.block,
             stop=self._settled,
             bar=bar,
         )
-        loc, tril = _gaussian(target, optimizer, elbo, state, frame)
-        return frame.after(Affine(loc, tril)), losses
+        return _gaussian(target, optimizer, elbo, state, frame), losses
 
     def _settled(self, losses: list[float]) -> bool:
         window = self.patience
@@ -208,18 +207,15 @@ def _sticking_the_landing(num_particles: int, batch_size: int | None) -> Stickin
     return StickingTheLanding(num_particles, batch_size)
 
 
-def _svi(target: Target, optimizer: Any, elbo: ELBO, frame: Affine) -> numpyro.infer.SVI:
+def _svi(target: Target, optimizer: Any, elbo: ELBO) -> numpyro.infer.SVI:
     origin = init_to_value(values={"z": jnp.zeros(target.dim)})
     guide = AutoMultivariateNormal(flat_site, init_loc_fn=origin, init_scale=1.0)
-    model = functools.partial(flat_model, frame=frame)
-    return numpyro.infer.SVI(model, guide, optax_to_numpyro(optimizer), elbo)
+    return numpyro.infer.SVI(flat_site, guide, optax_to_numpyro(optimizer), elbo)
 
 
 @compiled(static_argnames=("optimizer", "elbo"))
-def _begin(
-    target: Target, optimizer: Any, elbo: ELBO, key: AnyArray, frame: Affine, first: AnyArray
-) -> Any:
-    svi = _svi(target, optimizer, elbo, frame)
+def _begin(target: Target, optimizer: Any, elbo: ELBO, key: AnyArray, first: AnyArray) -> Any:
+    svi = _svi(target, optimizer, elbo)
     return svi.init(key, target, init_params={"auto_scale_tril": first})
 
 
@@ -227,24 +223,32 @@ def _begin(
 def _advance(
     target: Target, optimizer: Any, elbo: ELBO, num_steps: int, state: Any, frame: Affine
 ) -> tuple[Any, AnyArray]:
-    return updated(prepared(_svi(target, optimizer, elbo, frame), target), num_steps, state, target)
+    svi = prepared(_svi(target, optimizer, elbo), target)
+    svi = with_model(svi, functools.partial(flat_model, frame=frame))
+    return updated(svi, num_steps, state, target)
 
 
 @compiled(static_argnames=("optimizer", "elbo"))
-def _gaussian(
-    target: Target, optimizer: Any, elbo: ELBO, state: Any, frame: Affine
-) -> tuple[AnyArray, AnyArray]:
-    svi = prepared(_svi(target, optimizer, elbo, frame), target)
+def _gaussian(target: Target, optimizer: Any, elbo: ELBO, state: Any, frame: Affine) -> Affine:
+    """The fitted Gaussian, in the coordinates that ``frame`` whitens."""
+    svi = prepared(_svi(target, optimizer, elbo), target)
     posterior = svi.guide.get_posterior(svi.get_params(state))
-    return posterior.loc, posterior.scale_tril
+    return frame.after(Affine(posterior.loc, posterior.scale_tril))
 
 
 def _importance_k(target: Target, key: AnyArray, fitted: Affine, settings: SVI) -> float:
-    noise = jax.random.normal(key, (settings.num_importance, target.dim))
-    log_p, _ = evaluate(target.log_density, fitted(noise), settings.batch_size)
+    z, noise = _drawn(fitted, key, settings.num_importance)
+    log_p, _ = evaluate(target.log_density, z, settings.batch_size)
     # The normalisation of the Gaussian is the same for every draw, and drops out of the tail.
-    log_weights = np.asarray(log_p + 0.5 * jnp.sum(noise**2, axis=1), dtype=float)
+    log_weights = np.asarray(log_p, dtype=float) + 0.5 * np.sum(np.square(noise), axis=1)
     return pareto_k(np.where(np.isfinite(log_weights), log_weights, -np.inf))
+
+
+@compiled(static_argnames=("num",))
+def _drawn(gaussian: Affine, key: AnyArray, num: int) -> tuple[AnyArray, AnyArray]:
+    """Draws (num, d), and the standard normal ones that they are made of."""
+    noise = jax.random.normal(key, (num, len(gaussian.loc)))
+    return gaussian(noise), noise
 
 
 def _checked(start: ArrayLike, scale_tril: ArrayLike, target: Target) -> tuple[AnyArray, AnyArray]:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import AsinhNorm, Normalize
@@ -97,7 +96,7 @@ def _draw_view(axes: np.ndarray, view: Any) -> None:
     _panel.outline(axes[1], observation, np.asarray(observation.mask))
     planes = _source_planes(scene)
     _critical_curves(axes[1], observation, scene, planes)
-    _residual_panel(axes[2], observation, jnp.asarray(model))
+    _residual_panel(axes[2], observation, model)
     for axis, plane in zip(axes[3:], planes, strict=False):
         axis.set_title("Source plane" if len(planes) == 1 else f"Source in plane {plane}")
         _source_panel(axis, observation, scene, plane)
@@ -125,7 +124,7 @@ def _source_planes(scene: Scene | None) -> list[int]:
 
 def _norm(observation: Observation, model: np.ndarray) -> Normalize:
     used = np.asarray(observation.mask)
-    sigma = np.asarray(observation.noise.sigma(jnp.asarray(model)))
+    sigma = np.asarray(_compared(observation, model)[0])
     return _panel.brightness_norm(np.asarray(observation.image)[used], sigma[used])
 
 
@@ -135,13 +134,14 @@ def _data_panel(axis: Axes, observation: Observation, norm: Normalize) -> None:
     _panel.compass(axis, observation)
 
 
-def _residual_panel(axis: Axes, observation: Observation, model: Array) -> None:
-    residuals = np.where(observation.mask, observation.residuals(model), np.nan)
+def _residual_panel(axis: Axes, observation: Observation, model: np.ndarray) -> None:
+    _, residuals, mean_square = _compared(observation, model)
+    residuals = np.where(observation.mask, residuals, np.nan)
     panel(
         axis,
         observation,
         residuals,
-        f"Normalised residuals  (mean square {float(observation.mean_square(model)):.2f})",
+        f"Normalised residuals  (mean square {float(mean_square):.2f})",
         label="(data $-$ model) / $\\sigma$",
         cmap=_panel.SIGNED,
         vmin=-5,
@@ -171,6 +171,13 @@ def _source_panel(axis: Axes, observation: Observation, scene: Scene | None, pla
     axis.set_xlim(*_panel.directed(x, -1.0 if right_to_left else 1.0))
     axis.set_ylim(y.min(), y.max())
     _panel.colour_bar(axis, mesh, "brightness per arcsec$^2$")
+
+
+@jax.jit
+def _compared(observation: Observation, model: Array) -> tuple[Array, Array, Array]:
+    """Noise of a model image, its normalised residuals and their mean square."""
+    residuals, mean_square = observation.residuals(model), observation.mean_square(model)
+    return observation.noise.sigma(model), residuals, mean_square
 
 
 @jax.jit
