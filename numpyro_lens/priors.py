@@ -74,8 +74,38 @@ def brightest(observation: Observation) -> Array:
         100.0
     """
     peak = jnp.max(jnp.where(observation.mask, observation.image, 0.0))
-    noise = jnp.max(observation.noise.sigma(jnp.zeros_like(observation.image)))
-    return jnp.maximum(peak, noise) / observation.pixel_area
+    noise = observation.noise.sigma(jnp.zeros_like(observation.image))
+    return jnp.maximum(peak, jnp.max(noise, where=observation.mask, initial=0.0)) / (
+        observation.pixel_area
+    )
+
+
+def isophote(observation: Observation, radius: Array) -> Array:
+    r"""Surface brightness of the isophotes that enclose the areas of circles, :math:`\pi r^2`.
+
+    The pixels are counted from the brightest downwards, wherever they are, so that neither the
+    centre of a galaxy nor its shape has to be known.
+
+    Args:
+        observation: the data.
+        radius: of the circles [arcsec], (n,).
+
+    Returns:
+        (n,), positive [flux per arcsec²]: no less than the mean noise of a pixel.
+
+    Example:
+        >>> import jax.numpy as jnp, numpy as np, numpyro_lens as nl
+        >>> image = np.array([[1.0, 2.0, 1.0], [2.0, 8.0, 2.0], [1.0, 2.0, 1.0]])
+        >>> observation = nl.Observation(image, pixel_scale=1.0, noise=nl.NoiseMap(0.1))
+        >>> isophote(observation, jnp.array([0.5, 1.0, 5.0])).tolist()
+        [8.0, 2.0, 1.0]
+    """
+    used, num = observation.mask, jnp.sum(observation.mask)
+    falling = jnp.sort(jnp.where(used, observation.image, -jnp.inf).reshape(-1), descending=True)
+    enclosed = (jnp.pi * radius**2 / observation.pixel_area).astype(int)
+    noise = jnp.broadcast_to(observation.noise.sigma(observation.image), used.shape)
+    floor = jnp.sum(jnp.where(used, noise, 0.0)) / num
+    return jnp.maximum(falling[jnp.clip(enclosed, 0, num - 1)], floor) / observation.pixel_area
 
 
 def __dir__() -> list[str]:

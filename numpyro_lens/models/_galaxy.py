@@ -128,9 +128,11 @@ def galaxy_light(
     The first two have the same centre and widths, and each its own ellipticity, so that the
     isophotes of the sum may turn and change their shape with radius; with the third, of the wider
     half of the widths, their centre may move. Widths go in equal ratios from half a pixel to the
-    edge of the image. An amplitude is a flux; it may be as large as that of the image, or as makes
-    the Gaussian five times as bright as the brightest pixel, whichever is less, and a tenth of that
-    in the dipoles, with either sign: only the sum has to be positive, where the data are.
+    edge of the image. An amplitude is a flux, with a normal prior about zero, since only the sum has
+    to be positive, where the data are: its width is half the flux that makes a Gaussian as bright as the
+    image is at its radius (`priors.isophote`), and a tenth of that in the dipoles. If amplitudes
+    could be much larger, two sets of almost the same ellipticity would do as well as any, and the
+    posterior would be narrow there.
 
     Args:
         bands: the observations, by the name of the band; the first sets the widths.
@@ -147,16 +149,14 @@ def galaxy_light(
     sigma = jnp.geomspace(0.5 * pixel, edge, num)
     wide = slice((num - 1) // 2, None)
 
-    def largest(band: Observation) -> AnyArray:
-        flux = jnp.sum(jnp.where(band.mask, jnp.abs(band.image), 0.0))
-        peak = 10.0 * jnp.pi * sigma**2 * priors.brightest(band)
-        return jnp.minimum(flux + priors.brightest(band) * band.pixel_area, peak)
+    def flux(band: Observation) -> AnyArray:
+        return 0.5 * priors.isophote(band, sigma) * (2.0 * jnp.pi * sigma**2 + _psf_area(band))
 
     def amp(band: Observation) -> Linear:
-        return Linear(scale=largest(band))
+        return Linear(scale=flux(band))
 
     def pairs(band: Observation) -> Linear:
-        return Linear(scale=0.1 * jnp.repeat(largest(band)[wide], 2))
+        return Linear(scale=0.1 * jnp.repeat(flux(band)[wide], 2))
 
     shape = {"amp": amp, "sigma": sigma, "e1": ellipticity, "e2": ellipticity}
     bulge = sample_bands(
@@ -170,6 +170,12 @@ def galaxy_light(
     )
     sky = sample_bands("sky", Uniform, bands, amp=lambda band: Linear(scale=priors.sky(band).scale))
     return {name: (bulge[name], halo[name], dipole[name], sky[name]) for name in bands}
+
+
+def _psf_area(band: Observation) -> AnyArray:
+    """Half the noise-equivalent area of the PSF, which for a Gaussian is two pi sigma squared."""
+    sharpness = 1.0 if band.psf is None else jnp.sum(band.psf.kernel**2) * band.sampling**2
+    return 0.5 * band.pixel_area / sharpness
 
 
 def galaxy_mass(
