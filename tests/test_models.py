@@ -82,6 +82,27 @@ def test_amplitude_prior_follows_the_units(observation):
     assert np.isfinite(float(nl.priors.amplitude(empty).loc))
 
 
+def test_masked_pixels_set_no_unit():
+    image, noise, mask = np.full((4, 5), 1e-3), np.full((4, 5), 1e-4), np.ones((4, 5), bool)
+    image[1, 1], noise[1, 1], mask[1, 1] = np.nan, 0.0, False
+    noise[2, 2], mask[2, 2] = 7.0, False
+    data = nl.Observation(image, pixel_scale=1.0, noise=nl.NoiseMap(noise), mask=mask)
+    assert float(nl.priors.brightest(data)) == pytest.approx(1e-3, rel=1e-6)
+    np.testing.assert_allclose(nl.priors.isophote(data, jnp.array([0.1, 9.0])), 1e-3, rtol=1e-6)
+
+
+def test_isophotes_need_no_centre():
+    """Of an ellipse whose radius is the product average they are those of its profile."""
+    camera = nl.Observation.blank((201, 201), pixel_scale=0.02, noise=nl.NoiseMap(1e-4))
+    galaxy = nl.light.Gaussian(1.0, 0.4, e1=0.2, e2=-0.1, center_x=0.3, center_y=-0.2)
+    radius = np.array([0.1, 0.3, 0.6])
+    found = nl.priors.isophote(
+        camera.with_image(nl.render(camera, lens_light=galaxy)), jnp.asarray(radius)
+    )
+    expected = np.exp(-0.5 * (radius / 0.4) ** 2) / (2 * np.pi * 0.4**2)
+    np.testing.assert_allclose(found, expected, rtol=0.01)
+
+
 @pytest.mark.parametrize(
     ("model", "dim"),
     [(nl.models.epl_shear_sersic, 22), (nl.models.epl_shear_shapelets, 17)],

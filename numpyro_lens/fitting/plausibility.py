@@ -10,7 +10,7 @@ from numpyro_lens.scene import Plane, Scene
 #: An external shear above this is rarer than one in a thousand lenses.
 _SHEAR_LIMIT = 0.2
 #: Distance of the mass from the light [arcsec].
-_OFFSET_LIMIT = 0.15
+_OFFSET_LIMIT = 0.1
 #: Modulus of the difference of the ellipticities of mass and light.
 _ELLIPTICITY_LIMIT = 0.4
 
@@ -18,7 +18,7 @@ _ELLIPTICITY_LIMIT = 0.4
 def doubts(scene: Scene) -> tuple[str, ...]:
     """Sentences about what is physically odd in a scene; none for a scene like others.
 
-    An external shear above 0.2; a deflector more than 0.15 arcsec off the nearest light of its
+    An external shear above 0.2; a deflector more than 0.1 arcsec off the nearest light of its
     plane, or with an ellipticity that differs from that light's by more than 0.4. Of several
     deflectors in a plane the one with the largest Einstein radius counts.
 
@@ -33,7 +33,7 @@ def doubts(scene: Scene) -> tuple[str, ...]:
         >>> for doubt in doubts(Scene.of(mass=lens, lens_light=light.Gaussian(1.0, 0.5))):
         ...     print(doubt)
         The external shear is 0.30, above 0.2
-        The mass is 0.30 arcsec off the light, more than 0.15
+        The mass is 0.30 arcsec off the light, more than 0.1
     """
     return tuple(doubt for plane in scene.planes for doubt in _of_plane(plane))
 

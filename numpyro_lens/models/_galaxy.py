@@ -128,11 +128,13 @@ def galaxy_light(
     The first two have the same centre and widths, and each its own ellipticity, so that the
     isophotes of the sum may turn and change their shape with radius; with the third, of the wider
     half of the widths, their centre may move. Widths go in equal ratios from half a pixel to the
-    edge of the image. An amplitude is a flux, with a normal prior about zero, since only the sum has
-    to be positive, where the data are: its width is half the flux that makes a Gaussian as bright as the
-    image is at its radius (`priors.isophote`), and a tenth of that in the dipoles. If amplitudes
-    could be much larger, two sets of almost the same ellipticity would do as well as any, and the
-    posterior would be narrow there.
+    edge of the image.
+
+    An amplitude is a flux, with a normal prior about zero, since only the sum has to be positive,
+    where the data are. Its width is half the flux that makes a Gaussian as bright as the image is
+    at its radius, see `priors.isophote`, and a tenth of that in the dipoles. If amplitudes could be
+    much larger, two sets of almost the same ellipticity would do as well as any, and the posterior
+    would be very narrow there.
 
     Args:
         bands: the observations, by the name of the band; the first sets the widths.

@@ -58,8 +58,30 @@ def test_the_mass_knows_the_light():
     draws = jax.vmap(target.prior_draw, (0, None))(keys, given)
     values = jax.vmap(target.constrain)(draws)
     np.testing.assert_allclose(np.mean(values["lens.center_x"]), 0.4, atol=4 * 0.03 / 500**0.5)
+    assert np.abs(values["lens.center_x"] - 0.4).max() <= 0.09 + 1e-6
     np.testing.assert_allclose(np.std(values["lens.e1"]), 0.12, rtol=0.15)
     np.testing.assert_allclose(np.mean(values["lens.e1"]), -0.3, atol=4 * 0.12 / 500**0.5)
+
+
+def test_gaussians_are_as_bright_as_the_image():
+    """Their prior follows its unit and its profile: it falls with radius as the galaxy does."""
+    data = lens((30, 30), 0.16)
+    bright = nl.Observation(
+        1e3 * data.image, pixel_scale=0.16, noise=nl.NoiseMap(20.0), psf=nl.GaussianPSF(fwhm=0.12)
+    )
+
+    def widths(observation):
+        seeded = handlers.seed(nl.models.galaxy_unlensed, jax.random.key(0))
+        pixels = handlers.trace(seeded).get_trace(observation)["image"]["fn"]
+        return {p.name: np.asarray(p.scale) for p in pixels.image.priors}
+
+    found, scaled = widths(data), widths(bright)
+    for name in ("lens_light.amp", "halo.amp", "dipole.amp"):
+        np.testing.assert_allclose(scaled[name], 1e3 * found[name], rtol=1e-5)
+    sigma = np.geomspace(0.08, 0.16 * 14.5, 10)
+    level = found["halo.amp"] / (np.pi * sigma**2)
+    assert (np.diff(level) <= 0.0).all()
+    assert level[0] > 20.0 * level[-1]
 
 
 def test_bands_share_the_mass_and_have_their_own_amplitudes():
