@@ -58,7 +58,9 @@ def test_the_mass_knows_the_light():
     draws = jax.vmap(target.prior_draw, (0, None))(keys, given)
     values = jax.vmap(target.constrain)(draws)
     np.testing.assert_allclose(np.mean(values["lens.center_x"]), 0.4, atol=4 * 0.03 / 500**0.5)
-    assert np.abs(values["lens.center_x"] - 0.4).max() <= 0.09 + 1e-6
+    far = jax.vmap(target.constrain)(jnp.full((1, target.dim), 6.0))
+    (offset,) = far["lens.center_x"] - far["lens_light.center_x"]
+    assert 0.08 < float(offset) <= 0.09 + 1e-6
     np.testing.assert_allclose(np.std(values["lens.e1"]), 0.12, rtol=0.15)
     np.testing.assert_allclose(np.mean(values["lens.e1"]), -0.3, atol=4 * 0.12 / 500**0.5)
 
