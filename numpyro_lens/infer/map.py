@@ -185,12 +185,12 @@ class MAP:
     def _ranked(self, target: Target, draws: AnyArray, num: int) -> AnyArray:
         """The most probable draws of each group (groups, each, d), all in one array (n, d)."""
         if self.num_screened is not None:
-            draws = np.asarray(draws)
-            flat = draws.reshape(-1, target.dim)
+            groups = np.asarray(draws)
+            flat = groups.reshape(-1, target.dim)
             value = np.asarray(evaluate(target.log_density, flat, self.batch_size)[0])
-            value = value.reshape(draws.shape[:2])
-            best = np.argsort(np.where(np.isfinite(value), -value, np.inf), axis=1, kind="stable")
-            draws = np.take_along_axis(draws, best[:, :, None], axis=1)
+            loss = np.where(np.isfinite(value), -value, np.inf).reshape(groups.shape[:2])
+            best = np.argsort(loss, axis=1, kind="stable")
+            draws = jnp.asarray(np.take_along_axis(groups, best[:, :, None], axis=1))
         return draws[:, :num].reshape(-1, target.dim)
 
     def _descend(self, target: Target, z: AnyArray, bar: Bar) -> tuple[AnyArray, list[float]]:
@@ -219,7 +219,7 @@ class MAP:
         return min(losses[: -self.patience]) - min(losses) < 0.1
 
     def _polish(
-        self, target: Target, ends: "_Ends", failed: AnyArray
+        self, target: Target, ends: "_Ends", failed: np.ndarray
     ) -> tuple["_Ends", np.ndarray, int]:
         """The ends, the best of them polished; the Hessian there; the gradients that took."""
         ranked = np.argsort(np.where(failed, np.inf, -ends.log_density), kind="stable")

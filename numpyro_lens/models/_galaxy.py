@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 
 from numpyro_lens import light, mass, priors
-from numpyro_lens._types import AnyArray, ArrayLike
+from numpyro_lens._types import AnyArray, ArrayLike, Scalar
 from numpyro_lens.light import (
     HSGP,
     AbstractLight,
@@ -218,7 +218,7 @@ def galaxy_mass(
     return power_law + sample("shear", mass.Shear, gamma1=width, gamma2=width)
 
 
-def _near(value: AnyArray, width: float) -> dist.Distribution:
+def _near(value: Scalar, width: float) -> dist.Distribution:
     """Normal, and no farther than three widths."""
     return dist.TruncatedNormal(value, width, low=value - 3.0 * width, high=value + 3.0 * width)
 

@@ -259,12 +259,14 @@ class SeenPixels(NamedTuple):
 
     def with_more(self, more: "SeenPixels") -> "SeenPixels":
         """These and others that the same amplitudes explain, all in one row."""
-        joined = jax.tree.map(
-            lambda one, other: jnp.concatenate([_in_one_row(one), _in_one_row(other)], axis=-1),
-            (self.image.fixed, self.image.basis, *self[1:]),
-            (more.image.fixed, more.image.basis, *more[1:]),
+        fixed, basis, *rest = (
+            jnp.concatenate([_in_one_row(one), _in_one_row(other)], axis=-1)
+            for one, other in zip(self._arrays(), more._arrays(), strict=True)
         )
-        return SeenPixels(LinearImage(*joined[:2], self.image.priors), *joined[2:])
+        return SeenPixels(LinearImage(fixed, basis, self.image.priors), *rest)
+
+    def _arrays(self) -> tuple[Array, ...]:
+        return self.image.fixed, self.image.basis, *self[1:]
 
 
 def _in_one_row(images: Array) -> Array:
