@@ -189,9 +189,9 @@ def galaxy_mass(
 ) -> AbstractMass:
     """An elliptical power law ``lens`` near the light, and an external ``shear``.
 
-    The centre of the mass lies within three widths of that of the light. A normal prior alone does
-    not keep it there: a mass beside the light makes a ring of a wide source, which takes the place
-    of the lens's light and explains more of the image than lensed arcs do.
+    Centre and ellipticity of the mass are those of the light to three widths at most. A normal prior
+    alone does not keep them there: a mass beside the light makes a ring of a wide source, which
+    takes the place of the lens's light and explains more of the image than lensed arcs do.
 
     Args:
         bulge: light whose centre and ellipticity the mass has, to the widths below.
@@ -209,8 +209,8 @@ def galaxy_mass(
         mass.EPL,
         theta_E=dist.LogNormal(0.1, 0.5),
         gamma=gamma,
-        e1=dist.Normal(bulge.e1, misalignment),
-        e2=dist.Normal(bulge.e2, misalignment),
+        e1=_near(bulge.e1, misalignment),
+        e2=_near(bulge.e2, misalignment),
         center_x=_near(bulge.center_x, offset),
         center_y=_near(bulge.center_y, offset),
     )
