@@ -72,7 +72,7 @@ def svi_steps():
     target, optimizer = galaxy(), svi.adam()
     elbo, frame = svi.StickingTheLanding(2), Affine(jnp.zeros(target.dim), jnp.eye(target.dim))
     key = jax.random.key(0)
-    state = svi._begin.alone(target, optimizer, elbo, key, frame, frame.scale_tril)
+    state = svi._begin.alone(target, optimizer, elbo, key, frame.scale_tril)
     return lambda state: svi._advance.alone(target, optimizer, elbo, 2, state, frame), state
 
 
