@@ -75,6 +75,7 @@ def nested(to_values, likelihood, dim, num_live, seed=0):
     """Evidence, its error, and the number of likelihoods."""
     from nautilus import Sampler
 
+    values = jax.jit(to_values)
     likelihoods = jax.jit(lambda points: jax.lax.map(likelihood, points))
 
     def padded(points):
@@ -82,13 +83,13 @@ def nested(to_values, likelihood, dim, num_live, seed=0):
         size = -(-len(points) // 256) * 256
         whole = np.concatenate([points, np.repeat(points[-1:], size - len(points), axis=0)])
         found = [likelihoods(whole[k : k + 256]) for k in range(0, size, 256)]
-        values = np.concatenate(found)[: len(points)].astype(float)
+        density = np.concatenate(found)[: len(points)].astype(float)
         # Where the likelihood is not a number, it is as good as zero.
-        return np.where(np.isnan(values), -1e30, values)
+        return np.where(np.isnan(density), -1e30, density)
 
     inside = np.finfo(np.float32).eps  # a quantile of one is infinite
     sampler = Sampler(
-        lambda cube: np.asarray(jax.jit(to_values)(np.clip(cube, inside, 1.0 - inside))),
+        lambda cube: np.asarray(values(np.clip(cube, inside, 1.0 - inside))),
         padded,
         n_dim=dim,
         n_live=num_live,

@@ -189,9 +189,9 @@ def galaxy_mass(
 ) -> AbstractMass:
     """An elliptical power law ``lens`` near the light, and an external ``shear``.
 
-    Centre and ellipticity of the mass are those of the light to three widths at most. A normal prior
-    alone does not keep them there: a mass beside the light makes a ring of a wide source, which
-    takes the place of the lens's light and explains more of the image than lensed arcs do.
+    Centre and ellipticity of the mass are those of the light to three widths at most. A normal
+    prior alone does not keep them there: a mass beside the light makes a ring of a wide source,
+    which takes the place of the lens's light and explains more of the image than lensed arcs do.
 
     Args:
         bulge: light whose centre and ellipticity the mass has, to the widths below.

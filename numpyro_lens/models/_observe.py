@@ -115,12 +115,13 @@ def observe_exposures(exposures: Mapping[str, Observation], **scene: Any) -> dic
         ['first', 'second']
     """
     exposures = as_bands(exposures)
-    if not has_linear(Scene.of(**scene)):
+    shown = Scene.of(**scene)
+    if not has_linear(shown):
         return {name: observe(name, exposure, **scene) for name, exposure in exposures.items()}
     first, before, values = next(iter(exposures)), None, {}
     for name, exposure in exposures.items():
-        pixels = _marginal_pixels(exposure, Scene.of(**scene), before=before, shared=first)
-        values[name] = _placed(name, pixels, exposure, Scene.of(**scene))
+        pixels = _marginal_pixels(exposure, shown, before=before, shared=first)
+        values[name] = _placed(name, pixels, exposure, shown)
         before = pixels.up_to(values[name])
     return values
 
@@ -336,7 +337,7 @@ class MarginalImage(AbstractMarginal):
         z = jax.random.normal(key_amplitudes, (*sample_shape, mean.size), mean.dtype)
         images = jnp.tensordot(z @ factor.T, self.image.basis, axes=1)
         noise = jax.random.normal(key_noise, images.shape, mean.dtype)
-        center, sigma = (jnp.broadcast_to(v, images.shape) for v in (self.mean, self.sigma))
+        center, sigma = (jnp.broadcast_to(v, images.shape) for v in (self.image(mean), self.sigma))
         return center + images + sigma * noise
 
     @property
