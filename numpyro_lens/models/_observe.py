@@ -21,7 +21,6 @@ from numpyro_lens.linear import (
     log_marginal,
 )
 from numpyro_lens.mass import Masses
-from numpyro_lens.models._bands import as_bands
 from numpyro_lens.noise import AbstractNoise
 from numpyro_lens.observation import Observation
 from numpyro_lens.scene import Plane, Scene
@@ -84,7 +83,12 @@ def observe(
     return _placed(name, pixels, seen, scene)
 
 
-def observe_exposures(exposures: Mapping[str, Observation], **scene: Any) -> dict[str, Image]:
+def observe_exposures(
+    exposures: Mapping[str, Observation],
+    *,
+    noise: Mapping[str, AbstractNoise] | None = None,
+    **scene: Any,
+) -> dict[str, Image]:
     r"""Place the likelihood of several exposures, which show one scene in the same units.
 
     .. math:: p(d_1, \ldots, d_n) = \int \prod_i N(d_i;\, F_i + U_i^T a,\, \sigma_i^2)\;
@@ -96,6 +100,7 @@ def observe_exposures(exposures: Mapping[str, Observation], **scene: Any) -> dic
 
     Args:
         exposures: the observations, by the name of their site.
+        noise: by name, instead of that of the observation; it may hold sampled values.
         **scene: ``mass, source, lens_light``, or ``planes, scaling``, as in `render`.
 
     Returns:
@@ -103,7 +108,8 @@ def observe_exposures(exposures: Mapping[str, Observation], **scene: Any) -> dic
 
     Raises:
         TypeError: an argument is not of its kind.
-        ValueError: planes and scaling do not fit together, or two linear amplitudes share a name.
+        ValueError: planes and scaling do not fit together, two linear amplitudes share a name, or
+            ``noise`` has a name that no exposure has.
 
     Example:
         >>> import numpyro, numpyro_lens as nl
@@ -114,16 +120,37 @@ def observe_exposures(exposures: Mapping[str, Observation], **scene: Any) -> dic
         >>> list(trace)
         ['first', 'second']
     """
-    exposures = as_bands(exposures)
+    seen = _checked_exposures(exposures, noise or {})
     shown = Scene.of(**scene)
     if not has_linear(shown):
-        return {name: observe(name, exposure, **scene) for name, exposure in exposures.items()}
-    first, before, values = next(iter(exposures)), None, {}
-    for name, exposure in exposures.items():
+        return {name: observe(name, exposure, **scene) for name, exposure in seen.items()}
+    first, before, values = next(iter(seen)), None, {}
+    for name, exposure in seen.items():
         pixels = _marginal_pixels(exposure, shown, before=before, shared=first)
         values[name] = _placed(name, pixels, exposure, shown)
         before = pixels.up_to(values[name])
     return values
+
+
+def _checked_exposures(
+    exposures: Mapping[str, Observation], noise: Mapping[str, AbstractNoise]
+) -> dict[str, Observation]:
+    """Each with its noise."""
+    if not isinstance(exposures, Mapping) or not exposures:
+        raise TypeError(
+            "nl.observe_exposures takes exposures by the name of their site; got "
+            f"{'none' if isinstance(exposures, Mapping) else type(exposures).__name__}. "
+            'Write nl.observe_exposures({"first": first, "second": second}, mass=..., source=...).'
+        )
+    for exposure in exposures.values():
+        _check_is_observation("observe_exposures", exposure, ())
+    if unknown := sorted(set(noise) - set(exposures)):
+        raise ValueError(
+            f"`noise` has the names of exposures, {', '.join(exposures)}; got "
+            f"{', '.join(unknown)}. Write noise={{{next(iter(exposures))!r}: ...}}."
+        )
+    replaced = {name: exposures[name].with_noise(value) for name, value in noise.items()}
+    return dict(exposures) | replaced
 
 
 def _marginal_pixels(observation: Observation, scene: Scene, **earlier: Any) -> "MarginalImage":

@@ -139,6 +139,29 @@ def test_sampled_amplitudes_are_those_of_observe():
     assert found == alone
 
 
+@pytest.mark.parametrize("scene", [lights(), lights((20.0, 1.5))], ids=["linear", "given"])
+def test_noise_may_be_replaced_by_name(scene):
+    given, noise = exposures(2), nl.NoiseMap(0.3)
+    found = placed(nl.observe_exposures, given, noise={"b": noise}, **scene)
+    expected = placed(nl.observe_exposures, given | {"b": given["b"].with_noise(noise)}, **scene)
+    assert answers(found)[0] == answers(expected)[0]
+    assert answers(found)[0]["b"] != answers(placed(nl.observe_exposures, given, **scene))[0]["b"]
+
+
+@pytest.mark.parametrize(
+    ("given", "noise", "error", "text"),
+    [
+        (exposures(1)["a"], None, TypeError, "by the name of their site; got Observation. Write"),
+        ({}, None, TypeError, "by the name of their site; got none. Write"),
+        ({"a": np.ones((3, 3))}, None, TypeError, "compares with an Observation; got ndarray"),
+        (exposures(2), {"c": nl.NoiseMap(0.1)}, ValueError, "names of exposures, a, b; got c. "),
+    ],
+)
+def test_errors_say_what_to_write(given, noise, error, text):
+    with pytest.raises(error, match=text):
+        nl.observe_exposures(given, noise=noise, **lights())
+
+
 def model(given):
     lens = nl.sample("lens", nl.mass.SIS, theta_E=dist.LogNormal(-0.7, 0.2))
     source = nl.sample(
