@@ -1,11 +1,18 @@
 """What is rare among galaxies, and common where a fit has gone astray."""
 
+import functools
+from collections.abc import Iterator
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from numpyro_lens import light, mass
+from numpyro_lens._types import Array
+from numpyro_lens.observation import Observation
 from numpyro_lens.scene import Plane, Scene
+from numpyro_lens.simulate import render_scene
 
 #: An external shear above this is rarer than one in a thousand lenses.
 _SHEAR_LIMIT = 0.2
@@ -13,17 +20,23 @@ _SHEAR_LIMIT = 0.2
 _OFFSET_LIMIT = 0.1
 #: Modulus of the difference of the ellipticities of mass and light.
 _ELLIPTICITY_LIMIT = 0.4
+#: Signal-to-noise ratio of an image of a source, below which its flux is not looked at.
+_SIGNAL_LIMIT = 10.0
 
 
-def doubts(scene: Scene) -> tuple[str, ...]:
+def doubts(scene: Scene, observation: Observation | None = None) -> tuple[str, ...]:
     """Sentences about what is physically odd in a scene; none for a scene like others.
 
     An external shear above 0.2; a deflector more than 0.1 arcsec off the nearest light of its
     plane, or with an ellipticity that differs from that light's by more than 0.4. Of several
     deflectors in a plane the one with the largest Einstein radius counts.
 
+    In an observation also a source that is well seen and whose flux is negative, or smaller with
+    the lens than without: matter magnifies (Schneider 1984, A&A 140, 119).
+
     Args:
         scene: planes of mass and light, of numbers.
+        observation: that shows it; without one, sources are not looked at.
 
     Returns:
         A sentence for each.
@@ -35,7 +48,32 @@ def doubts(scene: Scene) -> tuple[str, ...]:
         The external shear is 0.30, above 0.2
         The mass is 0.30 arcsec off the light, more than 0.1
     """
-    return tuple(doubt for plane in scene.planes for doubt in _of_plane(plane))
+    found = [doubt for plane in scene.planes for doubt in _of_plane(plane)]
+    if observation is not None:
+        found += _of_sources(scene, observation)
+    return tuple(found)
+
+
+def _of_sources(scene: Scene, observation: Observation) -> Iterator[str]:
+    for number, plane in enumerate(scene.planes[1:], start=1):
+        if plane.light is None:
+            continue
+        own, lensed, signal = map(float, _fluxes(scene, observation, number))
+        if signal > _SIGNAL_LIMIT and min(own, lensed) < 0.0:
+            yield "The flux of the source is negative"
+        elif signal > _SIGNAL_LIMIT and lensed < own:
+            yield f"The magnification of the source is {lensed / own:.2f}, below 1"
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _fluxes(scene: Scene, observation: Observation, plane: int) -> tuple[Array, Array, Array]:
+    """Flux of a source without the lens and with it, and its signal-to-noise ratio with it."""
+    source = scene.planes[plane].light
+    own = render_scene(observation, Scene.of(source=source))
+    lensed = render_scene(observation, Scene.of(mass=scene.deflector(plane), source=source))
+    signal = lensed / observation.noise.sigma(observation.image)
+    squared = jnp.sum(jnp.square(signal), where=observation.mask)
+    return jnp.sum(own), jnp.sum(lensed), jnp.sqrt(squared)
 
 
 def _of_plane(plane: Plane) -> list[str]:

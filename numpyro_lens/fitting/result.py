@@ -71,8 +71,13 @@ class LensFit(AbstractPosterior):
     @cached_property
     def doubts(self) -> tuple[str, ...]:
         """What is odd in a scene at the best draw; see `fitting.plausibility.doubts`."""
-        scenes = (view.scene for view in self.views.values() if view.scene is not None)
-        return tuple(dict.fromkeys(doubt for scene in scenes for doubt in doubts(scene)))
+        found = [
+            doubt
+            for view in self.views.values()
+            if view.scene is not None
+            for doubt in doubts(view.scene, view.observation)
+        ]
+        return tuple(dict.fromkeys(found))
 
     def _views(self, z: np.ndarray) -> dict[str, View]:
         images, placed = jax.tree.map(np.asarray, _look(self.target, jnp.asarray(z)))

@@ -36,6 +36,26 @@ def test_what_few_galaxies_have(placed, found):
     assert all(text.startswith(start) for text, start in zip(said, found, strict=True))
 
 
+CAMERA = nl.Observation.blank((60, 60), pixel_scale=0.1, noise=nl.NoiseMap(0.01))
+
+
+@pytest.mark.parametrize(
+    ("amp", "lens", "found"),
+    [
+        (1.0, SIE(**PLAIN), ()),
+        (-1.0, SIE(**PLAIN), ("The flux of the source is negative",)),
+        (-1e-3, SIE(**PLAIN), ()),  # lost in the noise
+        # Stretched by a matrix without convergence: fainter than without it.
+        (1.0, Shear(gamma1=0.0, gamma2=1.6), ("The magnification of the source is 0.64, below 1",)),
+        (1.0, None, ()),
+    ],
+)
+def test_a_source_that_no_matter_makes(amp, lens, found):
+    source = Gaussian(amp, 0.2, center_x=0.1)
+    said = doubts(nl.Scene.of(mass=lens, source=source), CAMERA)
+    assert [text for text in said if "shear" not in text] == list(found)
+
+
 def test_the_nearest_light_and_the_heaviest_galaxy_count():
     small = SIE(**PLAIN | {"theta_E": 0.1, "center_x": 3.0})
     lights = [Gaussian(1.0, 0.5, center_x=9.0), GALAXY]
