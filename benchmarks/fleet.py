@@ -36,7 +36,9 @@ SIGMA, EXPOSURE = 0.2, 100.0
 READ = {"pixel_scale": 0.065, "background_rms": SIGMA, "exposure_time": EXPOSURE, "psf": "PSF"}
 MODEL = "epl-shear-sersic"
 SHORT = {
-    "map": nl.infer.MAP(num_starts=4, num_screened=40, num_steps=30, num_polished=1),
+    "map": nl.infer.MAP(
+        num_starts=4, num_screened=40, num_steps=30, num_polished=0, max_searches=1
+    ),
     "svi": nl.infer.SVI(num_particles=4, num_steps=20, num_importance=32),
     "hmc": nl.infer.HMC(num_chains=2, num_burnin_steps=20, num_results=50, max_results=50),
 }

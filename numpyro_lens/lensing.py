@@ -1,5 +1,6 @@
 """What is true of any lens: everything here follows from its deflection."""
 
+from collections.abc import Callable
 from typing import Any
 
 import contourpy
@@ -13,6 +14,9 @@ from numpyro_lens.mass import AbstractMass, convergence_of
 from numpyro_lens.numerics.safe import as_float
 from numpyro_lens.scene import Lens, as_deflector
 from numpyro_lens.scene import ray_trace as ray_trace
+
+#: Points of a curve that are traced at once.
+_CURVE_BLOCK = 1000
 
 
 def deflection_jacobian(
@@ -148,7 +152,7 @@ def critical_curves(
     offsets = np.linspace(-half_width, half_width, num) + 0.137 * half_width / num
     x, y = center[0] + offsets, center[1] + offsets
     x_grid, y_grid = np.meshgrid(x, y)
-    values = _in_blocks(mass, x_grid, y_grid, num**2)
+    values = _in_blocks(_inverse_magnification, mass, x_grid, y_grid, num**2)
     step = 2.0 * half_width / (num - 1)
     contours = map(np.asarray, contourpy.contour_generator(x, y, values).lines(0.0))
     large = [c for c in contours if np.ptp(c, axis=0).max() > 3.0 * step]
@@ -159,14 +163,24 @@ def critical_curves(
 _inverse_magnification = jax.jit(inverse_magnification)
 
 
-def _in_blocks(mass: AbstractMass, x: np.ndarray, y: np.ndarray, block: int) -> np.ndarray:
-    """Inverse magnification of any number of points, by one compiled function of a fixed size."""
+@jax.jit
+def _traced(mass: AbstractMass, x: Array, y: Array) -> Array:
+    return jnp.stack(ray_trace(mass, x, y))
+
+
+def _in_blocks(
+    function: Callable, mass: AbstractMass, x: np.ndarray, y: np.ndarray, block: int
+) -> np.ndarray:
+    """A compiled function of any number of points, which it only ever sees in blocks of one size.
+
+    Each new size would be compiled anew, for every curve of every lens.
+    """
     blocks = -(-x.size // block)
     # The last block is filled up by repeating points.
     x_blocks, y_blocks = (np.resize(v, (blocks, block)) for v in (x, y))
     pairs = zip(x_blocks, y_blocks, strict=True)
-    values = np.concatenate([_inverse_magnification(mass, *pair) for pair in pairs])
-    return values[: x.size].reshape(x.shape).astype(float)
+    values = np.concatenate([function(mass, *pair) for pair in pairs], axis=-1)
+    return values[..., : x.size].reshape(*values.shape[:-1], *x.shape).astype(float)
 
 
 def _polished(mass: AbstractMass, curve: np.ndarray, step: float, block: int) -> np.ndarray:
@@ -176,7 +190,8 @@ def _polished(mass: AbstractMass, curve: np.ndarray, step: float, block: int) ->
     stencil = h * np.array([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]])
     for _ in range(3):
         points = curve.T[:, None] + stencil.T[:, :, None]
-        value, right, left, up, down = _in_blocks(mass, points[0], points[1], block)
+        values = _in_blocks(_inverse_magnification, mass, points[0], points[1], block)
+        value, right, left, up, down = values
         dx, dy = (right - left) / (2.0 * h), (up - down) / (2.0 * h)
         slope = dx**2 + dy**2
         move = np.stack([dx, dy], axis=1) * (value / np.maximum(slope, 1e-12))[:, None]
@@ -206,8 +221,9 @@ def caustics(mass: Lens, **search: Any) -> list[np.ndarray]:
         >>> curve.shape[1]
         2
     """
+    mass = as_deflector(mass)
     curves = critical_curves(mass, **search)
-    return [np.stack(ray_trace(mass, *map(jnp.asarray, c.T)), axis=1) for c in curves]
+    return [_in_blocks(_traced, mass, *curve.T, _CURVE_BLOCK).T for curve in curves]
 
 
 def einstein_radius(mass: Lens, **search: Any) -> float:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from numpyro_lens import lensing
+from numpyro_lens.infer.stage import timed
 from numpyro_lens.mass import EPL, NFW, SIE, SIS, PointMass, Shear
 
 X, Y = np.array([0.5, -1.4, 2.0]), np.array([0.7, 0.9, -0.2])
@@ -34,7 +35,22 @@ def test_critical_curve_is_where_the_magnification_diverges(double):
     assert len(curves) == 2
     for curve in curves:
         assert np.abs(lensing.inverse_magnification(lens, *curve.T)).max() < 1e-5
-    assert [c.shape for c in lensing.caustics(lens)] == [c.shape for c in curves]
+    caustics = lensing.caustics(lens)
+    assert len(caustics) == 2
+    for curve, caustic in zip(curves, caustics, strict=True):
+        traced = np.stack(lensing.ray_trace(lens, *curve.T), axis=1)
+        np.testing.assert_allclose(caustic, traced, atol=1e-12)
+
+
+def test_curves_of_another_length_compile_nothing():
+    """What is compiled for the curves of a lens would never be used again, and stay in memory."""
+    lengths = []
+    for theta_E in (1.0, 1.3):
+        with timed() as timing:
+            curves = lensing.caustics(SIE(theta_E, 0.1, 0.05))
+        lengths.append(len(curves[0]))
+    assert lengths[0] != lengths[1]
+    assert timing.compile_s == 0.0
 
 
 @pytest.mark.parametrize("gamma", [1.7, 2.0, 2.3])
