@@ -223,7 +223,7 @@ def caustics(mass: Lens, **search: Any) -> list[np.ndarray]:
     """
     mass = as_deflector(mass)
     curves = critical_curves(mass, **search)
-    return [_in_blocks(_traced, mass, *curve.T, _CURVE_BLOCK).T for curve in curves]
+    return [_in_blocks(_traced, mass, x, y, _CURVE_BLOCK).T for x, y in (c.T for c in curves)]
 
 
 def einstein_radius(mass: Lens, **search: Any) -> float:
