@@ -67,12 +67,17 @@ def local_client(
         yield client
 
 
+#: Dask's profiler keeps the calls of every second: some megabytes for each lens.
+_WORKERS = {"distributed": {"worker": {"profile": {"enabled": False}}}}
+
+
 def _cluster(workers: int | None, cores: int, threads: int) -> Any:
     import dask
     from distributed import Nanny, Scheduler, SpecCluster
 
     options: dict[str, Any] = {"nthreads": threads, "memory_limit": 0, "host": "127.0.0.1"}
     options |= {"silence_logs": logging.CRITICAL}  # what happens is told as events
+    options |= {"config": dask.config.merge(dask.config.config, _WORKERS)}
     specs = {
         name: {"cls": Nanny, "options": options | {"env": environment}}
         for name, environment in environments(workers, cores).items()
