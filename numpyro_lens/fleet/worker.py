@@ -349,7 +349,7 @@ def _own_name() -> str:
 
 
 def give_back_memory() -> None:
-    """Return to the system what was freed and glibc keeps: after compiling two fifths of a worker."""
+    """Return to the system what was freed and glibc keeps: two fifths of a worker."""
     with contextlib.suppress(AttributeError):  # another C library
         ctypes.CDLL(None).malloc_trim(0)
 
