@@ -66,14 +66,14 @@ def draw(seed, side):
     """Truth and data of a mock."""
     rng = np.random.default_rng(seed)
     truth = {"lens.theta_E": rng.lognormal(0.0, 0.15), "source.R_sersic": rng.lognormal(-1.5, 0.3)}
-    for names, width in (("lens.e1 lens.e2", 0.15), ("lens.center_x lens.center_y", 0.1)):
-        truth |= dict(zip(names.split(), rng.normal(0.0, width, 2), strict=True))
-    truth |= dict(zip(("source.center_x", "source.center_y"), rng.normal(0.0, 0.1, 2), strict=True))
+    truth |= {f"lens.{k}": rng.normal(0.0, 0.15) for k in ("e1", "e2")}
+    for site in ("lens", "source"):
+        truth |= {f"{site}.center_{axis}": rng.normal(0.0, 0.1) for axis in "xy"}
     truth |= {f"nir.{k}": rng.uniform(-OFFSET, OFFSET) for k in ("dx", "dy")}
     truth["nir.rotation"] = rng.uniform(-ROTATION, ROTATION)
 
     def values_of(site):
-        return {k.removeprefix(f"{site}."): v for k, v in truth.items() if k.startswith(site)}
+        return {k.removeprefix(f"{site}."): v for k, v in truth.items() if k.startswith(f"{site}.")}
 
     lens = nl.mass.SIE(**values_of("lens"))
     bands = {}
@@ -121,7 +121,7 @@ def lines(path):
 
 
 def print_table(records):
-    """Coverage and pulls of each kind of model."""
+    """Coverage and pulls of each kind of model, and what the verdicts say."""
     columns = ("offset", "parameter", "mocks", "inside 68 %", "mean pull", "spread")
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for kind in MODELS:
@@ -133,6 +133,10 @@ def print_table(records):
                 f"| {kind} | {name} | {len(pulls)} | {inside:.0f} % | {pulls.mean():.2f} "
                 f"± {pulls.std() / np.sqrt(len(pulls)):.2f} | {pulls.std():.2f} |"
             )
+    for kind in MODELS:
+        own = [record for record in records if record["kind"] == kind]
+        counts = (sum(record[name] for record in own) for name in ("converged", "explained"))
+        print("\n{}: of {} fits {} converged, {} explain the data".format(kind, len(own), *counts))
 
 
 def main():

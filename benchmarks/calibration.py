@@ -185,16 +185,24 @@ def print_tables(pairs):
     for model, name in pairs:
         found = nl.load_calibration(path_of(model, name))
         print(f"\n## {model}, {name}\n\n{found}\n\n{found.table.to_string(float_format='%.3g')}")
-        print(f"\n{found.coverage([0.68, 0.95])['found'].unstack().to_string(float_format='%.3f')}")
+        shares = found.coverage([0.68, 0.95])["found"].unstack()
+        print(f"\n{shares.to_string(float_format='%.3f')}")
+        mean = shares.drop(["joint", "log density"]).mean()
+        print(f"\nmean of the parameters\n{mean.to_string(float_format='%.3f')}")
         print(f"\n{spent(found.ranked)}")
         print(f"\nOf the VI Gaussian:\n{found.vi}\n\n{found.vi.table.to_string()}")
 
 
 def spent(lines):
     """What the fits took, and the worst of their diagnostics."""
-    gradients = [line["num_gradients"] for line in lines]
+    gradients = np.array([line["num_gradients"] for line in lines])
+    failed = [line for line in lines if not line["converged"]]
+    divergent = ", ".join(f"{line['num_divergent']}" for line in failed) or "none"
     return (
-        f"gradients: median {np.median(gradients):,.0f}, most {max(gradients):,}; largest R-hat "
+        f"gradients: median {np.median(gradients):,.0f}, most {max(gradients):,}, "
+        f"{np.sum(gradients > 200_000)} fits above 200,000; median seconds "
+        f"{np.median([line['seconds'] for line in lines]):.0f}; divergent transitions of the fits "
+        f"that did not converge: {divergent}; largest R-hat "
         f"{max(line['max_r_hat'] for line in lines):.4f}, smallest effective sample size "
         f"{min(line['min_ess'] for line in lines):.0f}"
     )

@@ -59,9 +59,11 @@ def _of_sources(scene: Scene, observation: Observation) -> Iterator[str]:
         if plane.light is None:
             continue
         own, lensed, signal = map(float, _fluxes(scene, observation, number))
-        if signal > _SIGNAL_LIMIT and min(own, lensed) < 0.0:
+        if not signal > _SIGNAL_LIMIT:
+            continue
+        if min(own, lensed) < 0.0:
             yield "The flux of the source is negative"
-        elif signal > _SIGNAL_LIMIT and lensed < own:
+        elif lensed < own:
             yield f"The magnification of the source is {lensed / own:.2f}, below 1"
 
 
