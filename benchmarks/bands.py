@@ -24,6 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
+import records
 import typer
 from demo import problem
 from measure import measure_gradient, report, use_devices
@@ -106,23 +107,16 @@ def point(series: str, size: int, batch: int = 8):
 @app.command()
 def main(table: bool = False):
     """Measure what is missing, and print the table."""
-    done = {(line["name"], line["size"]) for line in lines()}
+    done = {(line["name"], line["size"]) for line in records.read(RESULTS)}
     wanted = [(series, size) for series, sizes in SERIES.items() for size in sizes]
     for series, size in () if table else wanted:
         if (series, size) not in done:
             command = [sys.executable, __file__, "point", series, str(size)]
             found = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-            with RESULTS.open("a") as file:
-                file.write(found)
+            records.append(RESULTS, json.loads(found))
+    points = records.read(RESULTS)
     for series in SERIES:
-        print_table(series, sorted(filter(lambda r: r["name"] == series, lines()), key=_size))
-
-
-def lines():
-    """The points so far."""
-    return (
-        [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
-    )
+        print_table(series, sorted(filter(lambda r: r["name"] == series, points), key=_size))
 
 
 def _size(record):

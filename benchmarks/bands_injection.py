@@ -14,14 +14,13 @@ offset ignored the table shows the bias, whose sign is another in each mock: the
 """
 
 import argparse
-import json
-import subprocess
 import time
 from pathlib import Path
 
 import jax
 import numpy as np
 import numpyro.distributions as dist
+import records
 
 import numpyro_lens as nl
 
@@ -98,7 +97,7 @@ def fitted(seed, kind, side, quick):
     start = time.perf_counter()
     function = with_offset if MODELS[kind] else without_offset
     fit = nl.fit(function, bands, seed=seed, progress=False, **(short if quick else {}))
-    record = {"seed": seed, "kind": kind, "side": side, "commit": commit()}
+    record = {"seed": seed, "kind": kind, "side": side, "commit": records.commit()}
     record |= {"converged": fit.verdict.converged, "explained": fit.verdict.explained}
     record["seconds"] = round(time.perf_counter() - start, 1)
     for name in truth.keys() & fit.samples.keys():
@@ -107,17 +106,6 @@ def fitted(seed, kind, side, quick):
         pull = (draws.mean() - truth[name]) / draws.std()
         record[name] = {"pull": round(pull, 4), "inside": bool(low <= truth[name] <= high)}
     return record
-
-
-def commit():
-    """The commit of the package."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-
-
-def lines(path):
-    """The fits so far."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def print_table(records):
@@ -148,14 +136,12 @@ def main():
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--results", type=Path, default=RESULTS)
     given = parser.parse_args()
-    done = {(r["seed"], r["kind"]) for r in lines(given.results)}
+    done = records.last(given.results, "seed", "kind")
     wanted = [(seed, kind) for seed in range(given.num) for kind in MODELS]
     for seed, kind in [] if given.table else wanted:
         if (seed, kind) not in done:
-            record = fitted(seed, kind, given.side, given.quick)
-            with given.results.open("a") as file:
-                file.write(json.dumps(record) + "\n")
-    print_table(lines(given.results))
+            records.append(given.results, fitted(seed, kind, given.side, given.quick))
+    print_table(records.read(given.results))
 
 
 if __name__ == "__main__":

@@ -20,8 +20,6 @@ truth itself.
 
 import argparse
 import functools
-import json
-import subprocess
 import time
 import traceback
 from pathlib import Path
@@ -29,6 +27,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import records
 from astropy.cosmology import Planck18
 from numpyro import handlers
 
@@ -135,15 +134,10 @@ def compared(draws, truth):
     }
 
 
-def commit():
-    described = ["git", "-C", str(RESULTS.parent), "describe", "--always", "--dirty"]
-    return subprocess.run(described, capture_output=True, text=True, check=False).stdout.strip()
-
-
 def rows(path, quick):
     """The last line of each mock, of a trial or of the measurement."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return {row["seed"]: row for row in map(json.loads, lines) if row["quick"] == quick}
+    found = records.last(path, "seed", "quick")
+    return {seed: row for (seed, was_quick), row in found.items() if was_quick == quick}
 
 
 def table(found):
@@ -194,10 +188,8 @@ def main():
     for seed in [] if given.table else range(given.first, given.num, given.step):
         if seed in done:
             continue
-        row = {"seed": seed, "commit": commit(), "quick": given.quick} | measured(seed, given.quick)
-        with given.file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-        print(json.dumps(row), flush=True)
+        row = {"seed": seed, "commit": records.commit(), "quick": given.quick}
+        records.append(given.file, row | measured(seed, given.quick))
     print(table(rows(given.file, given.quick)))
 
 

@@ -15,7 +15,6 @@ compared with those of the undisturbed run, bit for bit.
 
 import argparse
 import collections
-import json
 import os
 import shutil
 import signal
@@ -30,6 +29,7 @@ import h5py
 import jax
 import numpy as np
 import psutil
+import records
 from astropy.io import fits
 
 import numpyro_lens as nl
@@ -182,19 +182,14 @@ def same_draws(one, other):
 def kept():
     """Trials of the file, by command."""
     found = collections.defaultdict(list)
-    if RESULTS.exists():
-        for line in RESULTS.read_text().splitlines():
-            trial = json.loads(line)
-            found[trial["command"]].append(trial)
+    for trial in records.read(RESULTS):
+        found[trial["command"]].append(trial)
     return found
 
 
 def keep(command, **values):
     """Add a line to the file."""
-    line = json.dumps({"command": command} | values)
-    with RESULTS.open("a") as file:
-        file.write(line + "\n")
-    print(line, flush=True)
+    records.append(RESULTS, {"command": command} | values)
 
 
 def missing(command, num):

@@ -19,14 +19,13 @@ of `all` bands take long: two processes may write to the same file, one of them 
 
 import argparse
 import functools
-import json
-import subprocess
 import time
 import traceback
 from pathlib import Path
 
 import jax
 import numpy as np
+import records
 
 import numpyro_lens as nl
 from numpyro_lens import models
@@ -42,12 +41,10 @@ def main():
     given = parsed()
     if not given.table:
         for lens, kind in wanted(given):
-            row = {"lens": lens, "kind": kind, "commit": commit(), "devices": len(jax.devices())}
-            row |= measured(lens, kind, given)
-            with given.file.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
-            print(json.dumps(row), flush=True)
-    print(table(rows(given.file)))
+            row = {"lens": lens, "kind": kind, "commit": records.commit()}
+            row |= {"devices": len(jax.devices())} | measured(lens, kind, given)
+            records.append(given.file, row)
+    print(table(records.last(given.file, "lens", "kind")))
 
 
 def parsed():
@@ -66,7 +63,7 @@ def parsed():
 
 def wanted(given):
     """Lens and kind of the fits that are missing, those of single bands first."""
-    done = rows(given.file)
+    done = records.last(given.file, "lens", "kind")
     for lens in given.only:
         kinds = [*LENSES[lens][1], "all"]
         for kind in kinds:
@@ -183,17 +180,6 @@ def summarised(result):
 def of_draws(draws):
     """Mean and standard deviation."""
     return [float(f"{value:.4g}") for value in (np.mean(draws), np.std(draws))]
-
-
-def commit():
-    described = ["git", "describe", "--always", "--dirty"]
-    return subprocess.run(described, cwd=ROOT, capture_output=True, text=True).stdout.strip()
-
-
-def rows(path):
-    """The last line of each fit."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return {(row["lens"], row["kind"]): row for row in map(json.loads, lines)}
 
 
 # --- tables --------------------------------------------------------------------------------------

@@ -23,8 +23,6 @@ steps from the truth end.
 """
 
 import argparse
-import json
-import subprocess
 import time
 from pathlib import Path
 
@@ -32,6 +30,7 @@ import jax
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
+import records
 
 import numpyro_lens as nl
 from numpyro_lens import infer
@@ -143,18 +142,6 @@ def fit_lens(number: int, max_seconds: float | None = None) -> dict:
     }
 
 
-def _commit():
-    """The commit, read before the first fit: later it may not be that of the code in use."""
-    command = ["git", "-C", str(RESULTS.parent), "rev-parse", "--short", "HEAD"]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-
-
-def read(path: Path) -> dict:
-    """The last line of each lens that the file holds."""
-    text = path.read_text() if path.exists() else ""
-    return {line["lens"]: line for line in map(json.loads, text.splitlines())}
-
-
 def converged(line) -> bool:
     """Whether the chains of a lens agree."""
     return line["r_hat"] < 1.01
@@ -202,15 +189,13 @@ def main():
     parser.add_argument("--again", action="store_true", help="fit what has not converged again")
     parser.add_argument("--table", action="store_true", help="print the table and stop")
     options = parser.parse_args()
-    lines, commit = read(options.out), _commit()
+    lines, commit = records.last(options.out, "lens"), records.commit()
     numbers = range(options.first, options.number, options.step)
     for number in () if options.table else numbers:
         old = lines.get(number)
         if old is None or (options.again and not converged(old)):
             lines[number] = fit_lens(number, options.max_seconds) | {"commit": commit}
-            with options.out.open("a") as file:
-                file.write(json.dumps(lines[number]) + "\n")
-            print(json.dumps(lines[number]), flush=True)
+            records.append(options.out, lines[number])
     print(table(lines.values()))
 
 

@@ -17,14 +17,13 @@ are those of Bolton et al. 2008 (b_SIE) and Shajib et al. 2021 (slope), in
 
 import argparse
 import csv
-import json
-import subprocess
 import time
 import traceback
 from pathlib import Path
 
 import jax
 import numpy as np
+import records
 from measure import device
 
 import numpyro_lens as nl
@@ -53,11 +52,9 @@ def main():
 
 def append(name, arguments):
     """Write the line of one lens."""
-    row = {"name": name, "commit": commit(), "device": device(), "devices": len(jax.devices())}
-    row |= {"at_once": arguments.at_once} | measured(name, arguments)
-    with results(arguments).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
-    print(json.dumps(row), flush=True)
+    row = {"name": name, "commit": records.commit(), "device": device()}
+    row |= {"devices": len(jax.devices()), "at_once": arguments.at_once}
+    records.append(results(arguments), row | measured(name, arguments))
 
 
 def parsed():
@@ -82,14 +79,7 @@ def results(arguments):
 
 def rows(arguments):
     """The last line of each lens."""
-    path = results(arguments)
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return {row["name"]: row for row in map(json.loads, lines)}
-
-
-def commit():
-    described = ["git", "describe", "--always", "--dirty"]
-    return subprocess.run(described, cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    return records.last(results(arguments), "name")
 
 
 def measured(name, arguments):

@@ -13,8 +13,6 @@ mode that holds it, not about finding it. The posterior is Laplace's, the Gaussi
 """
 
 import argparse
-import json
-import subprocess
 import time
 from pathlib import Path
 
@@ -22,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
+import records
 from astropy.io import fits
 
 import numpyro_lens as nl
@@ -122,7 +121,7 @@ def measured(number, arm):
     start = {name: jnp.asarray(value, float) for name, value in mass.items()}
     found = stage.run(target, jax.random.key(number), start=start, progress=False)
     tril = laplace_scale_tril(found.hessian)
-    row = {"mock": number, "arm": arm, "commit": commit()}
+    row = {"mock": number, "arm": arm, "commit": records.commit()}
     for name in ("lens.gamma", "lens.theta_E"):
         slope = jax.grad(lambda z, name=name: target.constrain(z)[name])(jnp.ravel(found.best))
         value = float(target.constrain(jnp.ravel(found.best))[name])
@@ -136,21 +135,12 @@ def measured(number, arm):
     return row | {"seconds": round(time.perf_counter() - began, 1)}
 
 
-def commit():
-    described = ["git", "describe", "--always", "--dirty"]
-    return subprocess.run(described, cwd=ROOT, capture_output=True, text=True).stdout.strip()
-
-
-def read():
-    lines = RESULTS.read_text(encoding="utf-8").splitlines() if RESULTS.exists() else []
-    return {(row["mock"], row["arm"]): row for row in map(json.loads, lines)}
-
-
 def table():
     head = "| source | mocks | parameter | mean pull | its error | 68 % holds | mean square |"
     lines = [head, "|---" * 7 + "|"]
+    found = records.last(RESULTS, "mock", "arm")
     for arm in ARMS:
-        rows = [row for (_, own), row in sorted(read().items()) if own == arm]
+        rows = [row for (_, own), row in sorted(found.items()) if own == arm]
         for name in ("lens.gamma", "lens.theta_E") if rows else ():
             value, sigma, truth = np.array([row[name] for row in rows]).T
             pull = (value - truth) / sigma
@@ -169,14 +159,11 @@ def main():
     if arguments.table:
         print(table())
         return
-    done = set(read())
+    done = records.last(RESULTS, "mock", "arm")
     for number in range(arguments.num):
         for arm in ARMS:
             if (number, arm) not in done:
-                row = measured(number, arm)
-                with RESULTS.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(row) + "\n")
-                print(json.dumps(row), flush=True)
+                records.append(RESULTS, measured(number, arm))
 
 
 if __name__ == "__main__":
