@@ -85,6 +85,7 @@ class HMC:
         map: MAPResult | None = None,
         progress: bool = True,
         checkpoint: str | PathLike | None = None,
+        stop_above: float = np.inf,
     ) -> HMCResult:
         """Sample.
 
@@ -98,6 +99,8 @@ class HMC:
             checkpoint: folder to which the run is written after every block. A run found there is
                 continued, and gives the draws of an uninterrupted one; to a finished one draws are
                 added, if more are asked for.
+            stop_above: stop where a draw has a log density above this, after the block that it is
+                in. NumPyro's kernels run to their end.
 
         Raises:
             ValueError: the folder holds another run, or the kernel is one of NumPyro's.
@@ -111,7 +114,7 @@ class HMC:
             if isinstance(self.kernel, CrossChain):
                 kept = None if checkpoint is None else Checkpoint(checkpoint)
                 manifest = {} if kept is None else self._manifest(target, key, svi)
-                chains = _Chains(self, self.kernel, target)
+                chains = _Chains(self, self.kernel, target, stop_above)
                 draws = chains.run(key_run, start, gaussian, progress, kept, manifest)
             else:
                 draws = self._run_numpyro(target, key_run, start, gaussian, progress)
@@ -166,6 +169,7 @@ class _Chains:
     stage: HMC
     kernel: CrossChain
     target: Target
+    stop_above: float
 
     def run(
         self,
@@ -237,6 +241,8 @@ class _Chains:
     def _enough(self, blocks: tuple, began: float) -> bool:
         stage, drawn = self.stage, _num_draws(blocks)
         if drawn and stage.max_seconds is not None and time.monotonic() - began > stage.max_seconds:
+            return True
+        if drawn and np.max(blocks[-1]["log_density"]) > self.stop_above:
             return True
         if drawn < stage.num_results:
             return False

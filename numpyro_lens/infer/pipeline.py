@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -22,6 +23,11 @@ from numpyro_lens.infer.posterior import HMCResult
 from numpyro_lens.infer.precision import check_precision
 from numpyro_lens.infer.start import Start, is_named, starts_from
 
+#: How far [nats] a draw may lie above the MAP before the fit begins again from there.
+_ABOVE_MAP = 10.0
+#: Fits of one call at most.
+_MAX_FITS = 3
+
 
 def fit_target(
     target: Target,
@@ -37,6 +43,9 @@ def fit_target(
     checkpoint: str | PathLike | None = None,
 ) -> HMCResult:
     """Run the three steps.
+
+    Where a draw has a log density more than 10 above that of the MAP, the search has missed the
+    highest mode: the three steps begin again from where the chains are, at most twice.
 
     Args:
         target: the density.
@@ -64,21 +73,83 @@ def fit_target(
     if target_ess is not None:
         hmc = dataclasses.replace(hmc, target_ess=target_ess)
     callback = callback or (lambda _stage, _result: None)
-    keys = jax.random.split(jax.random.key(_checked_seed(seed)), 3)
-    keep = _Keep(target, checkpoint, callback, start)
-    begin: dict[str, Any] = {"start": start, "progress": progress}
-    best = keep("map", map, keys[0], begin)
-    tril = map_stage.laplace_scale_tril(best.hessian)
-    check_precision(target, best.best, tril)
-    begin = {"start": best.best, "scale_tril": tril, "progress": progress}
-    gaussian = keep("svi", svi, keys[1], begin)
-    result = hmc.run(
-        target, keys[2], svi=gaussian, map=best, progress=progress, checkpoint=checkpoint
-    )
+    steps = _Steps(target, map, svi, hmc, progress, callback)
+    result = _of_highest(steps, jax.random.key(_checked_seed(seed)), start, checkpoint)
     settings = {name: plain(stage) for name, stage in (("map", map), ("svi", svi), ("hmc", hmc))}
     result = dataclasses.replace(result, seed=seed, settings=settings)
     callback("hmc", result)
     return result
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """The three steps, with all that is the same each time that they run."""
+
+    target: Target
+    map: map_stage.MAP
+    svi: svi_stage.SVI
+    hmc: hmc_stage.HMC
+    progress: bool
+    callback: Callable[[str, Any], None]
+
+    def run(
+        self,
+        key: AnyArray,
+        start: ArrayLike | Start | None,
+        checkpoint: str | PathLike | None,
+        above: float,
+    ) -> HMCResult:
+        """The three steps; the last one stops where a draw is that far above the MAP."""
+        keys = jax.random.split(key, 3)
+        keep = _Keep(self.target, checkpoint, self.callback, start)
+        best = keep("map", self.map, keys[0], {"start": start, "progress": self.progress})
+        tril = map_stage.laplace_scale_tril(best.hessian)
+        check_precision(self.target, best.best, tril)
+        begin = {"start": best.best, "scale_tril": tril, "progress": self.progress}
+        gaussian = keep("svi", self.svi, keys[1], begin)
+        return self.hmc.run(
+            self.target,
+            keys[2],
+            svi=gaussian,
+            map=best,
+            progress=self.progress,
+            checkpoint=checkpoint,
+            stop_above=best.basins[0].log_density + above,
+        )
+
+
+def _of_highest(
+    steps: _Steps,
+    key: AnyArray,
+    start: ArrayLike | Start | None,
+    checkpoint: str | PathLike | None,
+) -> HMCResult:
+    """A fit, begun again where its draws lie above its MAP: the search had missed a mode."""
+    result = steps.run(key, start, checkpoint, _ABOVE_MAP)
+    for number in range(1, _MAX_FITS):
+        if not _is_above_map(result):
+            break
+        folder = None if checkpoint is None else Path(checkpoint) / f"again_{number}"
+        above = _ABOVE_MAP if number + 1 < _MAX_FITS else np.inf
+        # Not one of the keys that the first fit splits its own into.
+        again = steps.run(jax.random.fold_in(key, 3 + number), result.z[:, -1], folder, above)
+        result = _with_costs_of(result, again)
+    return result
+
+
+def _is_above_map(result: HMCResult) -> bool:
+    return bool(result.log_density.max() > result.map.basins[0].log_density + _ABOVE_MAP)
+
+
+def _with_costs_of(earlier: HMCResult, result: HMCResult) -> HMCResult:
+    """The result, with the gradients and the seconds of an earlier fit counted in."""
+    gradients = {"earlier_fits": sum(earlier.num_gradients.values())}
+    stages = [result.timing, *earlier.timings.values()]
+    return dataclasses.replace(
+        result,
+        own_gradients=result.own_gradients | gradients,
+        timing={name: sum(stage[name] for stage in stages) for name in result.timing},
+    )
 
 
 @dataclass(frozen=True)
