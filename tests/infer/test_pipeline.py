@@ -1,0 +1,52 @@
+import functools
+
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+
+from numpyro_lens import infer
+from numpyro_lens.infer import HMC, MAP, SVI, pipeline
+
+
+def normal():
+    numpyro.sample("x", dist.Normal(jnp.zeros(2), 1.0).to_event(1))
+    numpyro.factor("flat", 0.0)
+
+
+#: A search that ends where it starts, and short chains.
+QUICK = {
+    "map": MAP(num_steps=0, num_polished=0, max_searches=1),
+    "svi": SVI(num_particles=2, num_steps=2, num_importance=32),
+    "hmc": HMC(num_chains=4, num_burnin_steps=50, num_results=50, max_results=50),
+}
+fit = functools.partial(infer.fit, normal, progress=False, **QUICK)
+
+
+def test_a_fit_whose_draws_lie_far_above_its_map_begins_again_from_there(tmp_path):
+    stages = []
+    start = np.full((1, 2), 20.0)
+    found = fit(start=start, checkpoint=tmp_path, callback=lambda name, _: stages.append(name))
+    assert stages == ["map", "svi", "map", "svi", "hmc"]
+    assert found.map.log_density.max() > -8.0
+    assert np.abs(found.z.mean(axis=(0, 1))).max() < 0.5
+    first = infer.files.read_stage(tmp_path / "map.nc", "map", found.target)[1]
+    assert first.log_density.max() == pytest.approx(-400.0 - np.log(2 * np.pi), rel=1e-3)
+    own = sum(n for name, n in found.num_gradients.items() if name != "earlier_fits")
+    assert found.num_gradients["earlier_fits"] > own / 2
+    continued = fit(start=start, checkpoint=tmp_path)
+    np.testing.assert_array_equal(continued.z, found.z)
+    assert continued.num_gradients == found.num_gradients
+
+
+def test_a_fit_begins_again_twice_at_most(monkeypatch):
+    monkeypatch.setattr(pipeline, "_ABOVE_MAP", -np.inf)
+    stages = []
+    found = fit(start=np.zeros((1, 2)), callback=lambda name, _: stages.append(name))
+    assert stages == [*3 * ["map", "svi"], "hmc"]
+    assert found.z.shape == (4, 50, 2)
+
+
+def test_a_fit_that_starts_at_the_mode_does_not_begin_again():
+    assert "earlier_fits" not in fit(start=np.zeros((1, 2))).num_gradients
