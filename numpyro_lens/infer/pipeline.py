@@ -138,7 +138,8 @@ def _of_highest(
 
 
 def _is_above_map(result: HMCResult) -> bool:
-    return bool(result.log_density.max() > result.map.basins[0].log_density + _ABOVE_MAP)
+    best = -np.inf if result.map is None else result.map.basins[0].log_density
+    return bool(result.log_density.max() > best + _ABOVE_MAP)
 
 
 def _with_costs_of(earlier: HMCResult, result: HMCResult) -> HMCResult:
