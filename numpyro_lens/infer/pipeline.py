@@ -138,7 +138,7 @@ def _of_highest(
 
 
 def _is_above_map(result: HMCResult) -> bool:
-    best = -np.inf if result.map is None else result.map.basins[0].log_density
+    best = np.inf if result.map is None else result.map.basins[0].log_density
     return bool(result.log_density.max() > best + _ABOVE_MAP)
 
 
