@@ -77,7 +77,9 @@ def gradient(profile, x, y, weights):
 
 def counterparts(profile):
     """The profiles of the other codes that make up one of ours: names and their parameters."""
-    p = {f.name: getattr(profile, f.name) for f in dataclasses.fields(profile)}
+    # Only ours can be smoothed; none of the catalogue is.
+    names = [f.name for f in dataclasses.fields(profile) if f.name != "smoothing"]
+    p = {name: getattr(profile, name) for name in names}
     if isinstance(profile, mass.Sum | light.Sum):
         return [one for c in profile.components for one in counterparts(c)]
     if isinstance(profile, mass.Population):
@@ -106,8 +108,8 @@ def lenstronomys(profile):
     if isinstance(profile, light.Moffat):
         p = [getattr(profile, f.name) for f in dataclasses.fields(profile)]
         return lambda x, y: Moffat().function(x, y, *p)
-    if isinstance(profile, light.HSGP | light.DPIE):
-        return None  # no such profile, and one that is normalised otherwise
+    if isinstance(profile, light.HSGP | light.DPIE | light.MultiGaussianDipole):
+        return None  # no such profiles, and one that is normalised otherwise
     function, parameters = peer(profile, (LensModel, LightModel))
     return lambda x, y: function(x, y, parameters)
 

@@ -19,7 +19,7 @@ def normal():
 QUICK = {
     "map": MAP(num_steps=0, num_polished=0, max_searches=1),
     "svi": SVI(num_particles=2, num_steps=2, num_importance=32),
-    "hmc": HMC(num_chains=4, num_burnin_steps=50, num_results=50, max_results=50),
+    "hmc": HMC(num_chains=4, num_burnin_steps=50, num_results=50, max_results=50, block=10),
 }
 fit = functools.partial(infer.fit, normal, progress=False, **QUICK)
 
@@ -35,6 +35,7 @@ def test_a_fit_whose_draws_lie_far_above_its_map_begins_again_from_there(tmp_pat
     assert first.log_density.max() == pytest.approx(-400.0 - np.log(2 * np.pi), rel=1e-3)
     own = sum(n for name, n in found.num_gradients.items() if name != "earlier_fits")
     assert found.num_gradients["earlier_fits"] > own / 2
+    assert [len(list(tmp_path.glob(f"{f}block_*.npz"))) for f in ("", "again_1/")] == [1, 5]
     continued = fit(start=start, checkpoint=tmp_path)
     np.testing.assert_array_equal(continued.z, found.z)
     assert continued.num_gradients == found.num_gradients
