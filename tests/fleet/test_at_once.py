@@ -62,7 +62,8 @@ def test_lenses_of_a_worker_are_evaluated_together(tmp_path, three_threads, slow
     assert list(found["verdict"]) == ["good", "failed", "good", "good", "good"]
     assert found["reason"][1] == "RuntimeError: two"
     assert slow_fits.begun == [3] * 5
-    assert max(slow_fits.sizes) == 3
+    # Two or three: how many have arrived by then depends on the machine.
+    assert 1 < max(slow_fits.sizes) <= 3
     for number, warned in enumerate(found["warnings"], 1):  # each its own
         assert [part for part in warned.split("; ") if part.startswith("of ")] == [f"of {number}"]
 
