@@ -108,12 +108,12 @@ def fitted(seed, kind, side, quick):
     return record
 
 
-def print_table(records):
+def print_table(rows):
     """Coverage and pulls of each kind of model, and what the verdicts say."""
     columns = ("offset", "parameter", "mocks", "inside 68 %", "mean pull", "spread")
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for kind in MODELS:
-        own = [record for record in records if record["kind"] == kind]
+        own = [record for record in rows if record["kind"] == kind]
         for name in sorted({name for record in own for name in record if "." in name}):
             pulls = np.array([r[name]["pull"] for r in own if name in r])
             inside = 100.0 * np.mean([r[name]["inside"] for r in own if name in r])
@@ -122,7 +122,7 @@ def print_table(records):
                 f"± {pulls.std() / np.sqrt(len(pulls)):.2f} | {pulls.std():.2f} |"
             )
     for kind in MODELS:
-        own = [record for record in records if record["kind"] == kind]
+        own = [record for record in rows if record["kind"] == kind]
         counts = (sum(record[name] for record in own) for name in ("converged", "explained"))
         print("\n{}: of {} fits {} converged, {} explain the data".format(kind, len(own), *counts))
 
