@@ -57,16 +57,24 @@ def local_client(
         RuntimeError: they could not be started, say, from a script without
             ``if __name__ == "__main__"``.
     """
+    import dask
     from distributed import Client
 
     check_main()
     with (
+        dask.config.set(_DEPLOYMENT),
         _cluster(workers, cores, threads) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         yield client
 
 
+_DEPLOYMENT = {
+    "distributed.worker.multiprocessing-method": "spawn",
+    # Dask closes the nanny of a worker that is not back after 15 seconds, and a worker that is
+    # started anew on a busy machine takes longer.
+    "distributed.deploy.lost-worker-timeout": "1 day",
+}
 #: Dask's profiler keeps the calls of every second: some megabytes for each lens.
 _WORKERS = {"distributed": {"worker": {"profile": {"enabled": False}}}}
 
@@ -83,7 +91,6 @@ def _cluster(workers: int | None, cores: int, threads: int) -> Any:
         for name, environment in environments(workers, cores).items()
     }
     scheduler = {"host": "127.0.0.1", "dashboard": True, "dashboard_address": "127.0.0.1:0"}
-    dask.config.set({"distributed.worker.multiprocessing-method": "spawn"})
     try:
         return SpecCluster(
             workers=specs,
