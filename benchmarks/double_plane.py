@@ -6,9 +6,9 @@
 
 A mock is a lens at z = 0.222 with rings of sources at 0.609 and 2.3, of which the nearer deflects
 the farther, as HST sees it in F814W: 120x120 pixels of 0.05", 0.008 e-/s of background noise in
-2096 s, a PSF of 0.1". Each is fitted by the ready model `double_source_plane` with the defaults,
-from draws of its prior; the ratio of the distances, `scaling`, is a parameter with a flat prior
-from 0.3 to 1.
+2096 s, a PSF of 0.1". Each is fitted by `fit_double_source_plane` with the defaults, with nothing
+known of the lens; the ratio of the distances, `scaling`, is a parameter with a flat prior from 0.3
+to 1.
 
 `double_plane.jsonl`, beside this file, holds a line for each mock with the commit that it was made
 with; the last line of a mock counts, and a fit that fails is a line as well. Two processes with
@@ -93,7 +93,8 @@ def measured(seed, quick):
     began, cpu = time.perf_counter(), time.process_time()
     truth, observation = mock(seed)
     try:
-        fit = nl.fit(model, observation, seed=seed, progress=False, **(QUICK if quick else {}))
+        settings = QUICK if quick else {}
+        fit = nl.fit_double_source_plane(observation, seed=seed, progress=False, **settings)
         found = summarised(fit, truth)
     except Exception as error:
         traceback.print_exc()

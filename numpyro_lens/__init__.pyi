@@ -27,6 +27,7 @@ from .calibration import load_calibration as load_calibration
 from .citations import citation as citation
 from .fitting import LensFit as LensFit
 from .fitting import fit as fit
+from .fitting import fit_double_source_plane as fit_double_source_plane
 from .fitting import fit_galaxy as fit_galaxy
 from .fitting import load as load
 from .fleet import fit_many as fit_many

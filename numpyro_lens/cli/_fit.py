@@ -248,9 +248,11 @@ def _written(keeper: Keeper, result: "LensFit", command: dict[str, Any]) -> Any:
 def _fitted(model: Callable, data: tuple, **settings: Any) -> "LensFit":
     import numpyro_lens as nl
 
-    # From prior draws alone the search for this model goes astray: it is led there in steps.
+    # From prior draws alone the search for these goes astray: it is led there in steps.
     if model is nl.models.galaxy:
         return nl.fit_galaxy(*data, **settings)
+    if model is nl.models.double_source_plane:
+        return nl.fit_double_source_plane(*data, **settings)
     return nl.fit(model, *data, **settings)
 
 

@@ -1,5 +1,6 @@
 """Fits of lenses: scenes and observations by name, the source that follows the mass, files."""
 
+from numpyro_lens.fitting.double_plane import fit_double_source_plane as fit_double_source_plane
 from numpyro_lens.fitting.files import model_name as model_name
 from numpyro_lens.fitting.galaxy import fit_galaxy as fit_galaxy
 from numpyro_lens.fitting.galaxy import search_galaxy as search_galaxy

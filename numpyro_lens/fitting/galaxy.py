@@ -77,13 +77,14 @@ def search_galaxy(observation: Data, seed: int = 0, *, progress: bool = True) ->
     light = stage.run(Target.of(galaxy_unlensed, small), key_light, progress=progress)
     stage = MAP(num_starts=32, num_screened=1000, max_searches=1, num_polished=0)
     target = Target.of(galaxy_sersic, small)
-    found = stage.run(target, key, start=_best(light), progress=progress)
+    found = stage.run(target, key, start=best_values(light), progress=progress)
     gradients = {f"light_{stage}": num for stage, num in light.num_gradients.items()}
     timing = {name: found.timing[name] + light.timing[name] for name in found.timing}
     return dataclasses.replace(found, num_gradients=gradients | found.num_gradients, timing=timing)
 
 
-def _best(found: MAPResult) -> dict[str, AnyArray]:
+def best_values(found: MAPResult) -> dict[str, AnyArray]:
+    """Values of the sites where a search ended best."""
     return {name: value[found.basins[0].start] for name, value in found.samples.items()}
 
 
@@ -92,7 +93,7 @@ def field_of(found: MAPResult) -> tuple[float, tuple[float, float]]:
 
     Twice the Einstein radius, and at least 1 arcsec more than it, around the light of the lens.
     """
-    best = _best(found)
+    best = best_values(found)
     theta_E = float(best["lens.theta_E"])
     center = float(best["lens_light.center_x"]), float(best["lens_light.center_y"])
     return max(2.0 * theta_E, theta_E + 1.0), center

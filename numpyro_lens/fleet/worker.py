@@ -221,7 +221,7 @@ def _derived(path: Path) -> Any:
 
 def _fitted(lens: Lens, recipe: Recipe) -> "LensFit":
     from numpyro_lens import fitting
-    from numpyro_lens.models import arguments
+    from numpyro_lens.models import arguments, double_source_plane
 
     data = lens.read()
     _forget_shapes(_shapes(data))
@@ -229,6 +229,8 @@ def _fitted(lens: Lens, recipe: Recipe) -> "LensFit":
     if recipe.model == "galaxy":
         return fitting.fit_galaxy(data, **settings)
     assert callable(recipe.model)
+    if recipe.model is double_source_plane:
+        return fitting.fit_double_source_plane(data, **settings)
     first = arguments(recipe.model, data, recipe.columns)
     return fitting.fit(recipe.model, *first, *(lens.columns[n] for n in recipe.columns), **settings)
 

@@ -95,8 +95,8 @@ class MAP:
             target: the density.
             key: JAX random key.
             start: unconstrained starts (num_starts, d), instead of prior draws; or values of
-                sites, as of `starts_from`: the other sites are drawn from their prior, and there is
-                one search.
+                sites, as of `starts_from`, or a list of such starts: the other sites are drawn from
+                their prior, and there is one search.
             progress: draw a progress bar.
 
         Raises:
@@ -225,21 +225,24 @@ class MAP:
         ranked = np.argsort(np.where(failed, np.inf, -ends.log_density), kind="stable")
         best = ranked[: max(self.num_polished, 1)]
         # One step evaluates the point itself: there is a Hessian even when nothing is polished.
-        rounds, steps = (_MAX_ROUNDS, 20) if self.num_polished else (1, 1)
-        points, num_gradients = ends.z[best], 0
+        rounds, num_steps = (_MAX_ROUNDS, 20) if self.num_polished else (1, 1)
+        steps, num_gradients = np.full(len(best), num_steps), 0
         for _ in range(rounds):
             # Not placed on devices, or the next round compiles again for that placement.
-            ascent = unplaced(ascend(target, points, steps))
+            ascent = unplaced(ascend(target, ends.z[best], steps))
             num_gradients += int(np.sum(ascent.num_steps)) * (target.dim + 1)
             ends.keep_better(best, ascent.best)
-            points, top = ends.z[best], np.argmax(ascent.best.value)
+            value, top = ascent.best.value, np.argmax(ascent.best.value)
             if ascent.done[top]:
                 break
+            steps = np.where((value > value[top] - _POLISH_WITHIN) & ~ascent.done, num_steps, 0)
         return ends, ascent.best.hessian[top], num_gradients
 
 
 #: Of Newton steps, twenty each, until the best start has converged.
 _MAX_ROUNDS = 6
+#: Starts so much below the best in log density after a round are not polished further.
+_POLISH_WITHIN = 30.0
 
 
 class _Ends(NamedTuple):

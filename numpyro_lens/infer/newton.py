@@ -44,8 +44,8 @@ class Ascent(NamedTuple):
     done: AnyArray
 
 
-@compiled(static_argnames=("max_steps",))
-def ascend(target: Target, z: AnyArray, max_steps: int = 20) -> Ascent:
+@compiled()
+def ascend(target: Target, z: AnyArray, max_steps: AnyArray) -> Ascent:
     """Damped Newton ascent of each row of ``z`` (n, d).
 
     A step solves with the eigenvalues of the negative Hessian in absolute value, so that it ascends
@@ -54,20 +54,22 @@ def ascend(target: Target, z: AnyArray, max_steps: int = 20) -> Ascent:
     Args:
         target: the density.
         z: where to begin (n, d); the first step evaluates these points themselves.
-        max_steps: Hessians for each row at most.
+        max_steps: Hessians for each row at most (n,); a row of none is left where it is, with a
+            value of minus infinity.
 
     Returns:
         An `Ascent`, with a leading axis of n.
     """
 
-    def ascend_one(start: AnyArray, target: Target) -> Ascent:
+    def ascend_one(begin: tuple[AnyArray, AnyArray], target: Target) -> Ascent:
+        start, most = begin
         return jax.lax.while_loop(
-            lambda ascent: (ascent.num_steps < max_steps) & ~ascent.done,
+            lambda ascent: (ascent.num_steps < most) & ~ascent.done,
             functools.partial(_step, target),
             _begin(start),
         )
 
-    return map_batch(ascend_one, z, target, batch_size=1)
+    return map_batch(ascend_one, (z, max_steps), target, batch_size=1)
 
 
 def _begin(start: AnyArray) -> Ascent:

@@ -51,8 +51,9 @@ def fit_target(
         target: the density.
         seed: the same seed gives the same result.
         start: the result of an earlier fit or search, perhaps of another model, or values of sites
-            by name. The search starts from these for the sites that both have, and from the prior
-            for the others. Or unconstrained vectors (n, d), each a start as it is.
+            by name, or a list of such values. The search starts from these for the sites that both
+            have, and from the prior for the others. Or unconstrained vectors (n, d), each a start
+            as it is.
         target_ess: smallest bulk and tail effective sample size to draw; by default as many as the
             verdict asks for.
         progress: draw progress bars.

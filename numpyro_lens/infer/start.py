@@ -1,6 +1,6 @@
 """Where a search starts that continues an earlier one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, TypeGuard
 
 import jax.numpy as jnp
@@ -11,8 +11,8 @@ from numpyro_lens.density import Target
 from numpyro_lens.infer.posterior import AbstractPosterior
 from numpyro_lens.infer.results import MAPResult
 
-Start: TypeAlias = Mapping[str, Any] | MAPResult | AbstractPosterior
-"""Values of sites by name, or the result of an earlier fit, perhaps of another model."""
+Start: TypeAlias = Mapping[str, Any] | Sequence[Mapping[str, Any]] | MAPResult | AbstractPosterior
+"""Values of sites by name, several of these, or the result of an earlier fit of any model."""
 
 #: Basins of an earlier search that a start is taken from.
 NUM_BASINS = 6
@@ -22,9 +22,11 @@ def is_named(start: Any) -> TypeGuard[Start]:
     """Whether a start is values of sites or a result, and not an array.
 
     Example:
-        >>> is_named({"mu": 0.5}), is_named([[0.5]])
-        (True, False)
+        >>> is_named({"mu": 0.5}), is_named([{"mu": 0.5}, {"mu": 2.0}]), is_named([[0.5]])
+        (True, True, False)
     """
+    if isinstance(start, list | tuple):
+        return len(start) > 0 and all(isinstance(each, Mapping) for each in start)
     return isinstance(start, Mapping | MAPResult | AbstractPosterior)
 
 
@@ -32,16 +34,17 @@ def starts_from(start: Start, target: Target) -> dict[str, AnyArray]:
     """Values (n, ...) of those sites of a model that a start has.
 
     Args:
-        start: values of sites by name (n is one); a search, of which the best basins are taken; or
-            a posterior, of which the best draw is taken. Sites of a result that the model does not
-            have are left out.
+        start: values of sites by name (n is one), or several of these, each with the same sites; a
+            search, of which the best basins are taken; or a posterior, of which the best draw is
+            taken. Sites of a result that the model does not have are left out.
         target: the model.
 
     Returns:
         Values by name, at least one.
 
     Raises:
-        ValueError: no site is in both, a named one is unknown, or a shape differs.
+        ValueError: no site is in both, a named one is unknown, a shape differs, or the sites of
+            several do.
 
     Example:
         >>> import numpyro, numpyro.distributions as dist
@@ -51,6 +54,8 @@ def starts_from(start: Start, target: Target) -> dict[str, AnyArray]:
         >>> starts_from({"mu": 0.5}, Target.of(model, 0.3))["mu"].shape
         (1,)
     """
+    if isinstance(start, Sequence):
+        return _together([starts_from(each, target) for each in start])
     shapes = {site.name: site.shape for site in target.sites}
     values = _values(start)
     unknown = [name for name in values if name not in shapes]
@@ -73,9 +78,19 @@ def starts_from(start: Start, target: Target) -> dict[str, AnyArray]:
     return shared
 
 
-def _values(start: Start) -> dict[str, np.ndarray]:
+def _values(start: Mapping[str, Any] | MAPResult | AbstractPosterior) -> dict[str, np.ndarray]:
     if isinstance(start, MAPResult):
         best = [basin.start for basin in start.basins[:NUM_BASINS]]
         return {name: value[best] for name, value in start.samples.items()}
     values = start if isinstance(start, Mapping) else start.best
     return {name: np.asarray(value)[None] for name, value in values.items()}
+
+
+def _together(starts: Sequence[dict[str, AnyArray]]) -> dict[str, AnyArray]:
+    differing = set().union(*(set(each) ^ set(starts[0]) for each in starts))
+    if differing:
+        raise ValueError(
+            f"Several starts have the same sites; {', '.join(sorted(differing))} of one is missing "
+            "in another. Give it to all, or to none."
+        )
+    return {name: jnp.concatenate([each[name] for each in starts]) for name in starts[0]}

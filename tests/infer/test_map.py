@@ -177,7 +177,7 @@ def test_newton_reaches_the_mode_of_a_curved_valley():
         numpyro.sample("data", dist.Normal(x + y, 0.1), obs=data)
 
     target = Target.of(banana, jnp.asarray(2.0))
-    climbed = ascend(target, jnp.array([[-3.0, 5.0], [2.0, 0.0]]))
+    climbed = ascend(target, jnp.array([[-3.0, 5.0], [2.0, 0.0]]), jnp.full(2, 20))
     assert int(jnp.max(climbed.num_steps)) <= 20
     for point in climbed.best.z:
         assert float(jnp.linalg.norm(jax.grad(target.log_density)(point))) < 1.0

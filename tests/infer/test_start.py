@@ -56,6 +56,13 @@ def test_a_search_gives_its_basins():
     assert {-2, 2} <= {round(float(v)) for v in later.samples["a"]}
 
 
+def test_several_starts_are_drawn_from_equally_often():
+    found = starts_from([{"a": -2.0}, {"a": 2.0}], LATER)
+    np.testing.assert_array_equal(found["a"], [-2.0, 2.0])
+    ends = SEARCH.run(LATER, jax.random.key(0), start=[{"a": -2.0}, {"a": 2.0}], progress=False)
+    assert list(np.sign(ends.samples["a"])) == [-1] * 4 + [1] * 4
+
+
 def test_all_values_are_one_start():
     values = {"a": 1.9, "b": 2.0, "scale": 0.1}
     found = SEARCH.run(LATER, jax.random.key(0), start=values, progress=False)
@@ -68,6 +75,8 @@ def test_all_values_are_one_start():
         ({"c": 1.0}, "a, b, scale; got c"),
         ({}, "in common"),
         ({"a": np.zeros(2)}, r"a \(\), not \(2,\)"),
+        ([{"a": 1.0}, {"a": np.zeros(2)}], r"a \(\), not \(2,\)"),
+        ([{"a": 1.0, "scale": 0.1}, {"a": 1.0, "b": 2.0}], "b, scale of one is missing in another"),
     ],
 )
 def test_errors_teach(start, message):
