@@ -1,6 +1,7 @@
 """Maximum a posteriori by gradient descent from many starts at once."""
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -168,19 +169,26 @@ class MAP:
         return self._ranked(target, draws[None], self.num_starts)
 
     def _screen_from(
-        self, target: Target, key: AnyArray, given: dict[str, AnyArray]
+        self, target: Target, key: AnyArray, groups: Sequence[dict[str, AnyArray]]
     ) -> tuple[AnyArray, int]:
         """Starts from given values (n, ...) of some sites, and the number of draws screened.
 
-        Each of the n is drawn from equally often, and keeps its place among the starts.
+        Each of the n of all groups is drawn from equally often, and keeps its place among the
+        starts.
         """
-        if {site.name for site in target.sites} <= set(given):
-            return jax.vmap(target.unconstrain)(given), 0
-        num_given = len(next(iter(given.values())))
-        each = -(-self._num_draws // num_given)
-        draws = _draws_given(target, jax.random.split(key, (num_given, each)), given)
-        starts = self._ranked(target, draws, max(self.num_starts // num_given, 1))
-        return starts, 0 if self.num_screened is None else num_given * each
+        sizes = [len(next(iter(given.values()))) for given in groups]
+        each = -(-self._num_draws // sum(sizes))
+        keys = jax.random.split(key, (sum(sizes), each))
+        starts, num_drawn = [], 0
+        for size, given in zip(sizes, groups, strict=True):
+            own, keys = keys[:size], keys[size:]
+            if {site.name for site in target.sites} <= set(given):
+                starts.append(jax.vmap(target.unconstrain)(given))
+                continue
+            draws = _draws_given(target, own, given)
+            starts.append(self._ranked(target, draws, max(self.num_starts // sum(sizes), 1)))
+            num_drawn += size * each
+        return jnp.concatenate(starts), 0 if self.num_screened is None else num_drawn
 
     def _ranked(self, target: Target, draws: AnyArray, num: int) -> AnyArray:
         """The most probable draws of each group (groups, each, d), all in one array (n, d)."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, TypeGuard
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -30,41 +31,47 @@ def is_named(start: Any) -> TypeGuard[Start]:
     return isinstance(start, Mapping | MAPResult | AbstractPosterior)
 
 
-def starts_from(start: Start, target: Target) -> dict[str, AnyArray]:
-    """Values (n, ...) of those sites of a model that a start has.
+def starts_from(start: Start, target: Target) -> list[dict[str, AnyArray]]:
+    """Values (n, ...) of those sites of a model that a start has, in groups of the same sites.
 
     Args:
-        start: values of sites by name (n is one), or several of these, each with the same sites; a
-            search, of which the best basins are taken; or a posterior, of which the best draw is
-            taken. Sites of a result that the model does not have are left out.
+        start: values of sites by name (n is one), or a list of these; a search, of which the best
+            basins are taken; or a posterior, of which the best draw is taken. Sites of a result
+            that the model does not have are left out.
         target: the model.
 
     Returns:
-        Values by name, at least one.
+        Values by name, at least one; a group for each set of names.
 
     Raises:
-        ValueError: no site is in both, a named one is unknown, a shape differs, or the sites of
-            several do.
+        ValueError: no site is in both, a named one is unknown, or a shape differs.
 
     Example:
         >>> import numpyro, numpyro.distributions as dist
         >>> def model(y):
         ...     mu = numpyro.sample("mu", dist.Normal(0.0, 1.0))
         ...     numpyro.sample("y", dist.Normal(mu, 1.0), obs=y)
-        >>> starts_from({"mu": 0.5}, Target.of(model, 0.3))["mu"].shape
-        (1,)
+        >>> (group,) = starts_from([{"mu": 0.5}, {"mu": 2.0}], Target.of(model, 0.3))
+        >>> group["mu"].shape
+        (2,)
     """
-    if isinstance(start, Sequence):
-        return _together([starts_from(each, target) for each in start])
+    if not isinstance(start, Sequence):
+        return [_shared(_values(start), target, isinstance(start, Mapping))]
+    each = [_shared(_values(values), target, True) for values in start]
+    groups = {tuple(values): [v for v in each if tuple(v) == tuple(values)] for values in each}
+    return [jax.tree.map(lambda *v: jnp.concatenate(v), *same) for same in groups.values()]
+
+
+def _shared(values: dict[str, np.ndarray], target: Target, all_known: bool) -> dict[str, AnyArray]:
+    """Values of sites of the model, in its order."""
     shapes = {site.name: site.shape for site in target.sites}
-    values = _values(start)
     unknown = [name for name in values if name not in shapes]
-    if isinstance(start, Mapping) and unknown:
+    if all_known and unknown:
         raise ValueError(
             f"`start` names sites of the model, which are {', '.join(shapes)}; got "
             f"{', '.join(unknown)}."
         )
-    shared: dict[str, AnyArray] = {n: jnp.asarray(v) for n, v in values.items() if n in shapes}
+    shared = {name: jnp.asarray(values[name]) for name in shapes if name in values}
     if not shared:
         raise ValueError(
             "`start` has a site in common with the model; got a result of "
@@ -84,13 +91,3 @@ def _values(start: Mapping[str, Any] | MAPResult | AbstractPosterior) -> dict[st
         return {name: value[best] for name, value in start.samples.items()}
     values = start if isinstance(start, Mapping) else start.best
     return {name: np.asarray(value)[None] for name, value in values.items()}
-
-
-def _together(starts: Sequence[dict[str, AnyArray]]) -> dict[str, AnyArray]:
-    differing = set().union(*(set(each) ^ set(starts[0]) for each in starts))
-    if differing:
-        raise ValueError(
-            f"Several starts have the same sites; {', '.join(sorted(differing))} of one is missing "
-            "in another. Give it to all, or to none."
-        )
-    return {name: jnp.concatenate([each[name] for each in starts]) for name in starts[0]}

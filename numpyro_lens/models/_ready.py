@@ -180,8 +180,8 @@ def double_source_plane(
     The lens is an elliptical power law with external shear, whose Einstein radius is that for the
     farther source; the nearer one is a singular isothermal sphere at the centre of its light. Lens
     and sources have a Sersic each. It has 31 parameters, and 6 more for every further band. From
-    draws of this prior alone the search does not find its way: `numpyro_lens.fit_double_source_plane`
-    leads it there.
+    draws of this prior alone the search does not find its way:
+    `numpyro_lens.fit_double_source_plane` leads it there.
 
     Args:
         observation: the data; or those of each band by its name, the reference first.
