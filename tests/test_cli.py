@@ -140,15 +140,18 @@ def test_fit_writes_everything_and_leaves_with_zero(files, fake_fit):
     assert fake_fit.calls[0]["checkpoint"] is None
 
 
-def test_the_galaxy_model_is_led_in_steps(files, fake_fit, monkeypatch):
+@pytest.mark.parametrize("model", ["galaxy", "double-source-plane"])
+def test_some_models_are_led_in_steps(model, files, fake_fit, monkeypatch):
     """`fit galaxy` calls `fit_galaxy`, with the settings that `fit` has."""
     one_call = nl.fit
     monkeypatch.setattr(
-        nl, "fit_galaxy", lambda observation, **settings: one_call("led", observation, **settings)
+        nl,
+        f"fit_{model.replace('-', '_')}",
+        lambda observation, **settings: one_call("led", observation, **settings),
     )
     monkeypatch.setattr(nl, "fit", lambda *_, **__: pytest.fail("not led"))
     given = ("--noise", "RMS", "--pixel-scale", 0.1, "--out", files / "out")
-    answer = run("fit", "galaxy", files / "lens.fits", *given)
+    answer = run("fit", model, files / "lens.fits", *given)
     assert answer.exit_code == 0, answer.output
     assert fake_fit.calls[0]["observation"].shape == (24, 24)
     assert fake_fit.calls[0]["seed"] == 0

@@ -57,8 +57,8 @@ def fit_many(
 
     Args:
         model: model function of an observation, and of columns of the table by their name; the name
-            of a ready model, of which ``"galaxy"`` is fitted as `fit_galaxy` does; or
-            ``"file.py:function"``.
+            of a ready model, of which ``"galaxy"`` is fitted as `fit_galaxy` does, and
+            ``"double-source-plane"`` as `fit_double_source_plane`; or ``"file.py:function"``.
         observations: a table (CSV, ECSV, Parquet, or one of astropy or pandas) with a row for each
             lens: ``file``, perhaps ``name``, ``ra`` and ``dec`` [degree] of the centre of a cutout,
             arguments of `read_fits`, and what the model wants; or a list of files, of

@@ -159,14 +159,17 @@ def test_an_interrupted_run_keeps_what_is_finished(files, fleet, fake_fit, monke
     monkeypatch.undo()
 
 
-def test_the_recipe_is_led_in_steps(files, client, fake_fit, monkeypatch):
+@pytest.mark.parametrize("model", ["galaxy", "double-source-plane"])
+def test_some_models_are_led_in_steps(model, files, client, fake_fit, monkeypatch):
     plain = fitting.fit
     monkeypatch.setattr(
-        fitting, "fit_galaxy", lambda data, **settings: plain("led", data, **settings)
+        fitting,
+        f"fit_{model.replace('-', '_')}",
+        lambda data, **settings: plain("led", data, **settings),
     )
     monkeypatch.setattr(fitting, "fit", lambda *_, **__: pytest.fail("not led"))
     settings = {"client": client, "read": READ, "progress": False}
-    found = nl.fit_many("galaxy", [files / "lens0.fits"], files / "out", **settings)
+    found = nl.fit_many(model, [files / "lens0.fits"], files / "out", **settings)
     assert found["verdict"][0] == "good"
     assert fake_fit.calls[0][0] == "led"
 
