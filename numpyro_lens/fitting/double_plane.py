@@ -1,5 +1,6 @@
 """Fit a lens with two sources at different distances, from one source to two."""
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -17,7 +18,6 @@ from numpyro_lens.models import Data, double_source_plane, epl_shear_sersic
 
 #: Ratios of the distances that are tried where they are not given.
 _RATIOS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-_NOT_SHARED = ("lens.theta_E", "lens.gamma")
 
 
 def fit_double_source_plane(
@@ -33,8 +33,9 @@ def fit_double_source_plane(
     1. A search for `models.epl_shear_sersic`, a lens with one source, which finds the brighter
        ring.
     2. A fit of `models.double_source_plane` from there, where that source is the nearer or the
-       farther one. The Einstein radius of the lens for the nearer source is ``scaling[0, 1]`` times
-       that for the farther one, and that number is tried from 0.4 to 0.9 unless it is given.
+       farther one, and the slope of the lens that found or isothermal. The Einstein radius of the
+       lens for the nearer source is ``scaling[0, 1]`` times that for the farther one, and that
+       number is tried from 0.4 to 0.9 unless it is given.
 
     Args:
         observation: the data, or those of each band by its name.
@@ -58,6 +59,8 @@ def fit_double_source_plane(
     stage = MAP(num_polished=0, max_searches=2)
     found = stage.run(target, jax.random.key(seed), progress=progress)
     start = list(_two_sources(best_values(found), scaling))
+    # The other source is somewhere: a draw costs less than a hundredth of what a start does.
+    settings.setdefault("map", MAP(num_screened=12_000))
     args = (observation,) if scaling is None else (observation, scaling)
     return fit(double_source_plane, *args, seed=seed, start=start, progress=progress, **settings)
 
@@ -67,14 +70,13 @@ def _two_sources(
 ) -> Iterator[dict[str, Any]]:
     """Starts in which the source of a fit is the nearer one, and those where it is the farther.
 
-    The slope is left to the prior: fitted to two rings, of which one has no source, it is far off.
+    The slope fitted to two rings, of which one has no source, may be far off.
     """
-    shared = {name: value for name, value in one.items() if name not in _NOT_SHARED}
-    radius = one["lens.theta_E"]
-    for ratio in _RATIOS if scaling is None else (jnp.asarray(scaling)[0, 1],):
-        sampled = {"scaling": ratio} if scaling is None else {}
-        for role, theta_E in (("near", radius / ratio), ("far", radius)):
-            values = {_renamed(name, role): value for name, value in shared.items()}
+    ratios = _RATIOS if scaling is None else (jnp.asarray(scaling)[0, 1],)
+    for ratio, gamma in itertools.product(ratios, (one["lens.gamma"], 2.0)):
+        sampled = {"lens.gamma": gamma} | ({"scaling": ratio} if scaling is None else {})
+        for role, theta_E in (("near", one["lens.theta_E"] / ratio), ("far", one["lens.theta_E"])):
+            values = {_renamed(name, role): value for name, value in one.items()}
             yield values | {"lens.theta_E": theta_E} | sampled
 
 
