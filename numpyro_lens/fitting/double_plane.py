@@ -72,8 +72,9 @@ def _two_sources(
 
     The slope fitted to two rings, of which one has no source, may be far off.
     """
-    ratios = _RATIOS if scaling is None else (jnp.asarray(scaling)[0, 1],)
-    for ratio, gamma in itertools.product(ratios, (one["lens.gamma"], 2.0)):
+    ratios = jnp.asarray(_RATIOS) if scaling is None else jnp.asarray(scaling)[0, 1][None]
+    slopes = jnp.stack([one["lens.gamma"], 2.0])
+    for ratio, gamma in itertools.product(ratios, slopes):
         sampled = {"lens.gamma": gamma} | ({"scaling": ratio} if scaling is None else {})
         for role, theta_E in (("near", one["lens.theta_E"] / ratio), ("far", one["lens.theta_E"])):
             values = {_renamed(name, role): value for name, value in one.items()}

@@ -53,7 +53,7 @@ def test_the_source_of_the_search_is_near_or_far(scaling, begun, monkeypatch):
     monkeypatch.setattr(double_plane, "MAP", quick)
     observation = lens()
     nl.fit_double_source_plane(observation, scaling, seed=3, progress=False, target_ess=5)
-    (args, given), (search,) = begun[0], searches
+    (args, given), search = begun[0], searches[0]
     assert args[0] is nl.models.double_source_plane
     assert args[1] is observation
     assert len(args) == (2 if scaling is None else 3)
