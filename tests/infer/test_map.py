@@ -7,6 +7,7 @@ import optax
 import pytest
 
 from numpyro_lens.infer import MAP, Target
+from numpyro_lens.infer import map as search
 from numpyro_lens.infer.map import laplace_scale_tril, one_component
 from numpyro_lens.infer.newton import ascend
 
@@ -183,6 +184,30 @@ def test_newton_reaches_the_mode_of_a_curved_valley():
         assert float(jnp.linalg.norm(jax.grad(target.log_density)(point))) < 1.0
     expected = -jax.hessian(target.log_density)(climbed.best.z[0])
     np.testing.assert_allclose(climbed.best.hessian[0], expected, rtol=1e-8)
+
+
+def test_a_row_without_steps_is_left_where_it_is():
+    target = Target.of(two_modes, jnp.asarray(4.0))
+    climbed = ascend(target, jnp.array([[1.5], [1.6]]), jnp.array([20, 0]))
+    assert int(climbed.num_steps[0]) > 1
+    assert int(climbed.num_steps[1]) == 0
+    assert climbed.best.value[1] == -np.inf
+    np.testing.assert_allclose(climbed.best.z[1], 1.6, rtol=1e-6)
+
+
+def test_only_what_is_near_the_best_is_polished_on(monkeypatch):
+    """Two starts near a mode, and one thousands below them in log density."""
+    rounds = []
+
+    def counted(target, z, steps):
+        rounds.append(list(steps))
+        ascent = ascend(target, z, jnp.minimum(jnp.asarray(steps), 1))
+        return ascent._replace(done=jnp.full(len(z), len(rounds) == 3))
+
+    monkeypatch.setattr(search, "ascend", counted)
+    start = np.array([[0.5], [0.51], [2.0]])
+    run(two_modes, (jnp.asarray(4.0),), start=start, num_steps=0, num_polished=3)
+    assert rounds == [[20, 20, 20], [20, 20, 0], [20, 20, 0]]
 
 
 def test_laplace_covariance_is_floored():
