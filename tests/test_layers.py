@@ -117,6 +117,7 @@ INSIDE = {
         "source_map",
         "pipeline",
         "galaxy",
+        "double_plane",
     ],
     "fleet": ["rows", "table", "worker", "cluster", "queue", "live", "gallery", "running"],
     "calibration": ["statistics", "simulate", "ranking", "lines", "result", "run"],

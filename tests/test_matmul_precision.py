@@ -65,7 +65,7 @@ def amplitudes():
 
 def ascent():
     target = galaxy()
-    return lambda z: newton.ascend.alone(target, z, 2), jnp.zeros((1, target.dim))
+    return lambda z: newton.ascend.alone(target, z, jnp.array([2])), jnp.zeros((1, target.dim))
 
 
 def svi_steps():
