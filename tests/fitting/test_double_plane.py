@@ -81,7 +81,7 @@ def test_bands_keep_their_amplitudes():
 
 @pytest.mark.slow
 def test_it_finds_both_rings(begun):
-    """From there the search ends at the truth; from draws of the prior it does not."""
+    """The search from there ends at the truth."""
     nl.fit_double_source_plane(lens(), progress=False)
     (args, given) = begun[0]
     target = Target.of(*args)
