@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 import numpyro_lens as nl
 from numpyro_lens import cli
+from numpyro_lens.fitting import recipes
 from numpyro_lens.folder import Keeper
 
 MODEL = """
@@ -144,9 +145,9 @@ def test_fit_writes_everything_and_leaves_with_zero(files, fake_fit):
 def test_some_models_are_led_in_steps(model, files, fake_fit, monkeypatch):
     """`fit galaxy` calls `fit_galaxy`, with the settings that `fit` has."""
     one_call = nl.fit
-    monkeypatch.setattr(
-        nl,
-        f"fit_{model.replace('-', '_')}",
+    monkeypatch.setitem(
+        recipes._RECIPES,
+        nl.models.load_model(model),
         lambda observation, **settings: one_call("led", observation, **settings),
     )
     monkeypatch.setattr(nl, "fit", lambda *_, **__: pytest.fail("not led"))

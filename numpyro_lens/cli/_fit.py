@@ -248,12 +248,8 @@ def _written(keeper: Keeper, result: "LensFit", command: dict[str, Any]) -> Any:
 def _fitted(model: Callable, data: tuple, **settings: Any) -> "LensFit":
     import numpyro_lens as nl
 
-    # From prior draws alone the search for these goes astray: it is led there in steps.
-    if model is nl.models.galaxy:
-        return nl.fit_galaxy(*data, **settings)
-    if model is nl.models.double_source_plane:
-        return nl.fit_double_source_plane(*data, **settings)
-    return nl.fit(model, *data, **settings)
+    recipe = nl.fitting.recipe_of(model)
+    return nl.fit(model, *data, **settings) if recipe is None else recipe(*data, **settings)
 
 
 def _as_json(summary: Any, verdict: "Verdict", out: Path, written: list[str]) -> dict[str, Any]:

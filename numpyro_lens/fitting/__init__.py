@@ -7,6 +7,7 @@ from numpyro_lens.fitting.galaxy import search_galaxy as search_galaxy
 from numpyro_lens.fitting.loading import load as load
 from numpyro_lens.fitting.pipeline import fit as fit
 from numpyro_lens.fitting.pipeline import fit_target as fit_target
+from numpyro_lens.fitting.recipes import recipe_of as recipe_of
 from numpyro_lens.fitting.result import LensFit as LensFit
 from numpyro_lens.fitting.result import View as View
 from numpyro_lens.fitting.source_map import source_map as source_map

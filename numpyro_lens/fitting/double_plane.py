@@ -10,9 +10,9 @@ import jax.numpy as jnp
 
 from numpyro_lens._types import AnyArray, ArrayLike
 from numpyro_lens.density import Target
-from numpyro_lens.fitting.galaxy import best_values
 from numpyro_lens.fitting.pipeline import fit
 from numpyro_lens.fitting.result import LensFit
+from numpyro_lens.fitting.search import best_values, check_no_start, with_search
 from numpyro_lens.infer import MAP
 from numpyro_lens.models import Data, double_source_plane, epl_shear_sersic
 
@@ -45,9 +45,10 @@ def fit_double_source_plane(
         **settings: of `fit` for the last step.
 
     Returns:
-        The posterior.
+        The posterior; ``result.num_gradients["search"]`` are those of the first step.
 
     Raises:
+        TypeError: ``start`` is given.
         ValueError: no start reached a finite log density.
 
     Example:
@@ -55,6 +56,7 @@ def fit_double_source_plane(
         >>> fit.samples["scaling"].mean()  # doctest: +SKIP
         0.711
     """
+    check_no_start(settings, "fit_double_source_plane", "double_source_plane")
     target = Target.of(epl_shear_sersic, observation)
     stage = MAP(num_polished=0, max_searches=2)
     found = stage.run(target, jax.random.key(seed), progress=progress)
@@ -62,7 +64,8 @@ def fit_double_source_plane(
     # The other source is somewhere: a draw costs less than a hundredth of what a start does.
     settings.setdefault("map", MAP(num_screened=12_000))
     args = (observation,) if scaling is None else (observation, scaling)
-    return fit(double_source_plane, *args, seed=seed, start=start, progress=progress, **settings)
+    settings |= {"seed": seed, "start": start, "progress": progress}
+    return with_search(fit(double_source_plane, *args, **settings), found)
 
 
 def _two_sources(

@@ -7,10 +7,10 @@ from typing import Any
 
 import jax
 
-from numpyro_lens._types import AnyArray
 from numpyro_lens.density import Target
 from numpyro_lens.fitting.pipeline import fit
 from numpyro_lens.fitting.result import LensFit
+from numpyro_lens.fitting.search import best_values, check_no_start, with_search
 from numpyro_lens.infer import HMC, MAP, MAPResult
 from numpyro_lens.models import Data, galaxy, galaxy_sersic, galaxy_unlensed
 from numpyro_lens.observation import Observation
@@ -41,18 +41,22 @@ def fit_galaxy(
         **settings: of `fit` for the last step.
 
     Returns:
-        The posterior; ``result.observations["image"]`` is the cutout.
+        The posterior; ``result.observations["image"]`` is the cutout, and
+        ``result.num_gradients["search"]`` are those of the first two steps.
 
     Raises:
+        TypeError: ``start`` is given.
         ValueError: no start reached a finite log density.
     """
+    check_no_start(settings, "fit_galaxy", "galaxy")
     found = search_galaxy(observation, seed, progress=progress)
     radius, center = field_of(found)
     part = _each(observation, lambda band: cutout(band, radius, center))
     # A gradient takes many times as long as that of one Sersic (benchmarks/free_form.py).
     settings.setdefault("map", MAP(num_starts=8, num_screened=64, num_steps=150, num_polished=1))
     settings.setdefault("hmc", HMC(num_burnin_steps=150, num_results=300))
-    return fit(galaxy, part, seed=seed, start=found, progress=progress, **settings)
+    result = fit(galaxy, part, seed=seed, start=found, progress=progress, **settings)
+    return with_search(result, found)
 
 
 def search_galaxy(observation: Data, seed: int = 0, *, progress: bool = True) -> MAPResult:
@@ -81,11 +85,6 @@ def search_galaxy(observation: Data, seed: int = 0, *, progress: bool = True) ->
     gradients = {f"light_{stage}": num for stage, num in light.num_gradients.items()}
     timing = {name: found.timing[name] + light.timing[name] for name in found.timing}
     return dataclasses.replace(found, num_gradients=gradients | found.num_gradients, timing=timing)
-
-
-def best_values(found: MAPResult) -> dict[str, AnyArray]:
-    """Values of the sites where a search ended best."""
-    return {name: value[found.basins[0].start] for name, value in found.samples.items()}
 
 
 def field_of(found: MAPResult) -> tuple[float, tuple[float, float]]:

@@ -1,6 +1,7 @@
 """Fit many lenses: a folder and a row for each, whatever happens to the others."""
 
 import contextlib
+import inspect
 import json
 import shutil
 import warnings
@@ -57,8 +58,8 @@ def fit_many(
 
     Args:
         model: model function of an observation, and of columns of the table by their name; the name
-            of a ready model, of which ``"galaxy"`` is fitted as `fit_galaxy` does, and
-            ``"double-source-plane"`` as `fit_double_source_plane`; or ``"file.py:function"``.
+            of a ready model; or ``"file.py:function"``. A model that has a recipe is
+            fitted by it: ``"galaxy"`` by `fit_galaxy`.
         observations: a table (CSV, ECSV, Parquet, or one of astropy or pandas) with a row for each
             lens: ``file``, perhaps ``name``, ``ra`` and ``dec`` [degree] of the centre of a cutout,
             arguments of `read_fits`, and what the model wants; or a list of files, of
@@ -143,15 +144,19 @@ def _recipe(
     """What all lenses share; the model is looked for here first, where a mistake shows at once."""
     import jax
 
+    from numpyro_lens.fitting import recipe_of
     from numpyro_lens.infer.pipeline import check_settings
     from numpyro_lens.models import load_model
 
-    x64 = bool(jax.config.read("jax_enable_x64"))
-    if model == "galaxy":
-        return Recipe(model, (), settings, seed, x64)
     function = load_model(model) if isinstance(model, str) else model
     check_settings(function, settings)
-    return Recipe(_absolute(model), columns_of(function, found), settings, seed, x64)
+    columns = columns_of(function, found)
+    in_steps = recipe_of(function)
+    if in_steps is not None:
+        known = inspect.signature(in_steps).parameters
+        columns = tuple(name for name in columns if name in known)
+    x64 = bool(jax.config.read("jax_enable_x64"))
+    return Recipe(_absolute(model), columns, settings, seed, x64)
 
 
 def _absolute(model: Callable | str) -> Callable | str:

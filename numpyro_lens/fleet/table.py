@@ -1,6 +1,7 @@
 """What a fleet is to fit: a lens for each row of a table, each file or each array."""
 
 import inspect
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -158,8 +159,9 @@ def _is_empty(value: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """A number without its unit, a text, or whatever else the table holds."""
+    """A number without its unit, a text, a path as text, or whatever else the table holds."""
     value = getattr(value, "value", value)
+    value = os.fspath(value) if isinstance(value, os.PathLike) else value
     return value.item() if isinstance(value, np.generic) else value
 
 

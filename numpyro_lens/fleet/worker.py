@@ -91,17 +91,16 @@ def _recipe(stored: Stored) -> Recipe:
             f"{stored.path!r} is not the recipe of this run. Give each fleet a folder of its own."
         )
     recipe: Recipe = cloudpickle.loads(content)
-    if recipe.model == "galaxy":
-        return recipe
     return replace(recipe, model=_bound(recipe))
 
 
 def _bound(recipe: Recipe) -> Callable:
     """The model with the columns of the table after its data, in their order."""
+    from numpyro_lens.fitting import recipe_of
     from numpyro_lens.models import load_model
 
     model = load_model(recipe.model) if isinstance(recipe.model, str) else recipe.model
-    if not recipe.columns:
+    if not recipe.columns or recipe_of(model):
         return model
 
     @functools.wraps(model)
@@ -221,18 +220,18 @@ def _derived(path: Path) -> Any:
 
 def _fitted(lens: Lens, recipe: Recipe) -> "LensFit":
     from numpyro_lens import fitting
-    from numpyro_lens.models import arguments, double_source_plane
+    from numpyro_lens.models import arguments
 
     data = lens.read()
     _forget_shapes(_shapes(data))
     settings = {"progress": False, **recipe.settings, "seed": recipe.seed_of(lens.name)}
-    if recipe.model == "galaxy":
-        return fitting.fit_galaxy(data, **settings)
+    own = {name: lens.columns[name] for name in recipe.columns}
     assert callable(recipe.model)
-    if recipe.model is double_source_plane:
-        return fitting.fit_double_source_plane(data, **settings)
+    in_steps = fitting.recipe_of(recipe.model)
+    if in_steps is not None:
+        return in_steps(data, **own, **settings)
     first = arguments(recipe.model, data, recipe.columns)
-    return fitting.fit(recipe.model, *first, *(lens.columns[n] for n in recipe.columns), **settings)
+    return fitting.fit(recipe.model, *first, *own.values(), **settings)
 
 
 def _described(lens: Lens) -> Any:

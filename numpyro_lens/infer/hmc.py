@@ -99,8 +99,8 @@ class HMC:
             checkpoint: folder to which the run is written after every block. A run found there is
                 continued, and gives the draws of an uninterrupted one; to a finished one draws are
                 added, if more are asked for.
-            stop_above: stop where a draw has a log density above this, after the block that it is
-                in. NumPyro's kernels run to their end.
+            stop_above: stop where a draw, or a transition of burn-in, has a log density above this,
+                after the block that it is in. NumPyro's kernels run to their end.
 
         Raises:
             ValueError: the folder holds another run, or the kernel is one of NumPyro's.
@@ -223,8 +223,10 @@ class _Chains:
         _show(bar, steps, drawn, phase)
         spent = run.gradients[phase] + int(np.sum(drawn["num_steps"]))
         run = run._replace(state=state, gradients=run.gradients | {phase: spent})
-        if left:
+        if left and np.max(drawn["log_density"]) <= self.stop_above:
             return run._replace(burn_in=run.burn_in + steps)
+        # Where burn-in has found more than it should, nothing is left to wait for.
+        run = run._replace(burn_in=num_warmup)
         return run._replace(blocks=(*run.blocks, drawn))
 
     def _until_fit(self, done: int) -> int:

@@ -44,8 +44,9 @@ def fit_target(
 ) -> HMCResult:
     """Run the three steps.
 
-    Where a draw has a log density more than 10 above that of the MAP, the search has missed the
-    highest mode: the three steps begin again from where the chains are, at most twice.
+    Where a draw, or a transition of burn-in, has a log density more than 10 above that of the MAP,
+    the search has missed the highest mode: the three steps begin again from where the chains are,
+    at most twice.
 
     Args:
         target: the density.

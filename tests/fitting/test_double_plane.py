@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 from astropy.cosmology import Planck18
+from synthetic import fitted
 
 import numpyro_lens as nl
 from numpyro_lens.density import Target
@@ -35,7 +36,12 @@ def lens():
 def begun(monkeypatch):
     """What `fit` is called with; it fits nothing."""
     calls = []
-    monkeypatch.setattr(double_plane, "fit", lambda *args, **given: calls.append((args, given)))
+
+    def fit(*args, **given):
+        calls.append((args, given))
+        return fitted()
+
+    monkeypatch.setattr(double_plane, "fit", fit)
     return calls
 
 
@@ -52,7 +58,12 @@ def test_the_source_of_the_search_is_near_or_far(scaling, begun, monkeypatch):
 
     monkeypatch.setattr(double_plane, "MAP", quick)
     observation = lens()
-    nl.fit_double_source_plane(observation, scaling, seed=3, progress=False, target_ess=5)
+    result = nl.fit_double_source_plane(observation, scaling, seed=3, progress=False, target_ess=5)
+    found = MAP(**searches[0] | QUICK).run(
+        Target.of(nl.models.epl_shear_sersic, observation), jax.random.key(3), progress=False
+    )
+    assert result.num_gradients["search"] == sum(found.num_gradients.values())
+    assert result.num_gradients["sampling"] == 7
     (args, given), search = begun[0], searches[0]
     assert args[0] is nl.models.double_source_plane
     assert args[1] is observation

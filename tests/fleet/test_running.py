@@ -1,6 +1,7 @@
 """A fleet from end to end: folders, rows, faults and what a second call does."""
 
 import errno
+import functools
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ from test_cli import run
 
 import numpyro_lens as nl
 from numpyro_lens import fitting
+from numpyro_lens.fitting import recipes
 from numpyro_lens.fleet import rows, running, worker
 from numpyro_lens.fleet.gallery import write_gallery
 
@@ -159,19 +161,37 @@ def test_an_interrupted_run_keeps_what_is_finished(files, fleet, fake_fit, monke
     monkeypatch.undo()
 
 
-@pytest.mark.parametrize("model", ["galaxy", "double-source-plane"])
-def test_some_models_are_led_in_steps(model, files, client, fake_fit, monkeypatch):
-    plain = fitting.fit
-    monkeypatch.setattr(
-        fitting,
-        f"fit_{model.replace('-', '_')}",
-        lambda data, **settings: plain("led", data, **settings),
-    )
-    monkeypatch.setattr(fitting, "fit", lambda *_, **__: pytest.fail("not led"))
+@pytest.mark.parametrize("model", ["galaxy", "double-source-plane", nl.models.galaxy])
+def test_some_models_are_led_in_steps(model, files, client, fake_fit, led):
     settings = {"client": client, "read": READ, "progress": False}
     found = nl.fit_many(model, [files / "lens0.fits"], files / "out", **settings)
     assert found["verdict"][0] == "good"
-    assert fake_fit.calls[0][0] == "led"
+    assert led == [{}]
+
+
+def test_a_model_in_steps_takes_columns_that_its_steps_know(files, client, fake_fit, led):
+    """`order` is an argument of the model alone."""
+    images = pd.DataFrame({"file": [files / "lens0.fits"], "scaling": [0.7], "order": [3]})
+    settings = {"client": client, "read": READ, "progress": False}
+    nl.fit_many("double-source-plane", images, files / "out", **settings)
+    nl.fit_many("galaxy", images, files / "other", **settings)
+    assert led == [{"scaling": 0.7}, {}]
+
+
+@pytest.fixture
+def led(monkeypatch):
+    """What the models that have steps were given beside the data; `fit` is not called."""
+    plain, given = fitting.fit, []
+    for model, recipe in list(recipes._RECIPES.items()):
+
+        @functools.wraps(recipe)
+        def fit(data, *, seed, progress, **settings):
+            given.append(settings)
+            return plain("led", data, seed=seed, progress=progress)
+
+        monkeypatch.setitem(recipes._RECIPES, model, fit)
+    monkeypatch.setattr(fitting, "fit", lambda *_, **__: pytest.fail("not led"))
+    return given
 
 
 def test_functions_of_a_script_and_images_need_no_file(files, client, fake_fit):
