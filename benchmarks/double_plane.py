@@ -106,7 +106,7 @@ def measured(seed, quick):
 def summarised(fit, truth):
     values = {name: jnp.asarray(value) for name, value in truth.items()}
     at_truth = float(fit.target.log_density(fit.target.unconstrain(values)))
-    verdict = fit.verdict
+    verdict, spent = fit.verdict, dict(fit.num_gradients)
     return {
         "deficit": round(at_truth - float(fit.log_density.max()), 2),
         "search_deficit": round(at_truth - fit.map.basins[0].log_density, 2),
@@ -117,7 +117,8 @@ def summarised(fit, truth):
         "ess": round(verdict.min_ess[0]),
         "divergent": verdict.num_divergent,
         "mean_square": round(verdict.residuals[0].mean_square, 4),
-        "gradients": sum(fit.num_gradients.values()),
+        "search_gradients": spent.pop("search"),
+        "gradients": sum(spent.values()),
         "sites": {name: compared(fit.samples[name], truth[name]) for name in truth},
     }
 

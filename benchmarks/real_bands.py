@@ -149,7 +149,7 @@ def measured(lens, kind, given):
 
 
 def summarised(result):
-    verdict = result.verdict
+    verdict, spent = result.verdict, dict(result.num_gradients)
     kept = ("lens.theta_E", "lens.gamma")
     moved = [name for name in result.samples if name.endswith((".dx", ".dy", ".rotation"))]
     shear = np.hypot(*(result.samples[f"shear.gamma{i}"] for i in (1, 2)))
@@ -173,7 +173,8 @@ def summarised(result):
             }
             for r in verdict.residuals
         },
-        "gradients": sum(result.num_gradients.values()),
+        "search_gradients": spent.pop("search", 0),
+        "gradients": sum(spent.values()),
     }
 
 

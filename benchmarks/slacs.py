@@ -130,6 +130,7 @@ def summarised(result):
     }
     shear = np.hypot(draws["shear.gamma1"], draws["shear.gamma2"])
     offset = np.hypot(*(draws[f"lens.center_{a}"] - draws[f"lens_light.center_{a}"] for a in "xy"))
+    spent = dict(result.num_gradients)
     return numbers | {
         "shear": round(float(np.median(shear)), 4),
         "offset": round(float(np.median(offset)), 4),
@@ -143,7 +144,8 @@ def summarised(result):
         "divergent": verdict.num_divergent,
         "mean_square": round(verdict.residuals[0].mean_square, 4),
         "num_pixels": verdict.residuals[0].num,
-        "gradients": sum(result.num_gradients.values()),
+        "search_gradients": spent.pop("search"),
+        "gradients": sum(spent.values()),
         "timings": {stage: rounded(t) for stage, t in result.timings.items()},
     }
 

@@ -56,7 +56,7 @@ class AbstractPosterior(abc.ABC):
         z: unconstrained draws (num_chains, num_results, d).
         statistics: by ArviZ's names, (num_chains, num_results) each.
         svi, map: results of the stages before, ``map`` may be missing.
-        own_gradients: evaluations of burn-in, of sampling, and of earlier fits if it began again.
+        own_gradients: evaluations of burn-in, of sampling, and of what went before this fit.
         timing: seconds of tracing, of compiling and of running.
     """
 
