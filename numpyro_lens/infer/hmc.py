@@ -223,11 +223,15 @@ class _Chains:
         _show(bar, steps, drawn, phase)
         spent = run.gradients[phase] + int(np.sum(drawn["num_steps"]))
         run = run._replace(state=state, gradients=run.gradients | {phase: spent})
-        if left and np.max(drawn["log_density"]) <= self.stop_above:
+        if left and not self._is_above(drawn):
             return run._replace(burn_in=run.burn_in + steps)
         # Where burn-in has found more than it should, nothing is left to wait for.
         run = run._replace(burn_in=num_warmup)
         return run._replace(blocks=(*run.blocks, drawn))
+
+    def _is_above(self, block: dict[str, np.ndarray]) -> bool:
+        """Whether a draw is one to stop at; one that is not finite is none."""
+        return bool(np.max(block["log_density"]) > self.stop_above)
 
     def _until_fit(self, done: int) -> int:
         """Transitions of burn-in until its end, or until the map is fitted anew."""
@@ -244,7 +248,7 @@ class _Chains:
         stage, drawn = self.stage, _num_draws(blocks)
         if drawn and stage.max_seconds is not None and time.monotonic() - began > stage.max_seconds:
             return True
-        if drawn and np.max(blocks[-1]["log_density"]) > self.stop_above:
+        if drawn and self._is_above(blocks[-1]):
             return True
         if drawn < stage.num_results:
             return False
