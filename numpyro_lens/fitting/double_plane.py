@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from numpyro_lens._types import AnyArray, ArrayLike
 from numpyro_lens.density import Target
@@ -49,7 +50,7 @@ def fit_double_source_plane(
 
     Raises:
         TypeError: ``start`` is given.
-        ValueError: no start reached a finite log density.
+        ValueError: ``scaling`` has another shape, or no start reached a finite log density.
 
     Example:
         >>> fit = nl.fit_double_source_plane(observation)  # doctest: +SKIP
@@ -57,6 +58,7 @@ def fit_double_source_plane(
         0.711
     """
     check_no_start(settings, "fit_double_source_plane", "double_source_plane")
+    _check_scaling(scaling)
     target = Target.of(epl_shear_sersic, observation)
     stage = MAP(num_polished=0, max_searches=2)
     found = stage.run(target, jax.random.key(seed), progress=progress)
@@ -66,6 +68,15 @@ def fit_double_source_plane(
     args = (observation,) if scaling is None else (observation, scaling)
     settings |= {"seed": seed, "start": start, "progress": progress}
     return with_search(fit(double_source_plane, *args, **settings), found)
+
+
+def _check_scaling(scaling: ArrayLike | None) -> None:
+    if scaling is not None and np.shape(scaling) != (3, 3):
+        raise ValueError(
+            f"`scaling` of three planes has the shape (3, 3); got {np.shape(scaling)}. Write "
+            "nl.cosmology.scaling([z_lens, z_near, z_far], cosmology), or leave it out to sample "
+            "the ratio of the distances."
+        )
 
 
 def _two_sources(

@@ -83,6 +83,12 @@ def test_the_source_of_the_search_is_near_or_far(scaling, begun, monkeypatch):
         np.testing.assert_allclose(ratio * one["lens.theta_E"], other["lens.theta_E"], rtol=1e-6)
 
 
+def test_a_ratio_alone_is_no_scaling():
+    """Told before the search."""
+    with pytest.raises(ValueError, match=r"shape \(3, 3\); got \(\)"):
+        nl.fit_double_source_plane(None, 0.7)
+
+
 def test_bands_keep_their_amplitudes():
     one = {"lens.theta_E": 1.0, "lens.gamma": 2.0, "VIS.source.amp": 3.0, "source.e1": 0.1}
     near, far, *_ = double_plane._two_sources(one, SCALING)
