@@ -15,6 +15,7 @@ from numpyro_lens.infer import HMC, MAP, MAPResult
 from numpyro_lens.models import Data, galaxy, galaxy_sersic, galaxy_unlensed
 from numpyro_lens.observation import Observation
 from numpyro_lens.pixels import binned, coarsened, cutout
+from numpyro_lens.sampler import CrossChain
 
 #: Pixels of the image that the first search looks at, at most.
 _MAX_PIXELS = 12_000
@@ -53,8 +54,10 @@ def fit_galaxy(
     radius, center = field_of(found)
     part = _each(observation, lambda band: cutout(band, radius, center))
     # A gradient takes many times as long as that of one Sersic (benchmarks/free_form.py).
-    settings.setdefault("map", MAP(num_starts=8, num_screened=64, num_steps=150, num_polished=1))
-    settings.setdefault("hmc", HMC(num_burnin_steps=150, num_results=300))
+    settings.setdefault("map", MAP(num_starts=8, num_screened=64, num_steps=150))
+    # The Gaussian is further from the posterior than where the source is simple.
+    kernel = CrossChain(metric_updates=(0.3, 0.6, 0.8))
+    settings.setdefault("hmc", HMC(kernel=kernel, num_burnin_steps=150, num_results=300))
     result = fit(galaxy, part, seed=seed, start=found, progress=progress, **settings)
     return with_search(result, found)
 

@@ -47,8 +47,8 @@ class MAP:
     """Multi-start search for the mode of the unconstrained log density.
 
     Prior draws are screened by their log density; the best of them are optimised, each with an
-    optimiser state of its own, through NumPyro's ``AutoDelta``; the best few of these are polished
-    by damped Newton steps. When no two starts end in the best basin, or the best start does not
+    optimiser state of its own, through NumPyro's ``AutoDelta``; one that ends lower than it began is
+    put back; the best few are polished by damped Newton steps. When no two starts end in the best basin, or the best start does not
     explain the data, there may be a better basin that no start reached, and the search continues
     from new draws. Each of these takes the parameters of one component, a galaxy's light perhaps,
     from the best start: once the brightest is right, the ranking depends on how well the others
@@ -144,16 +144,22 @@ class MAP:
 
     def _search(self, target: Target, start: AnyArray, bar: Bar) -> "_Found":
         """One set of starts, optimised and polished."""
-        z, losses = self._descend(target, start, bar)
+        z, losses, at_start = self._descend(target, start, bar)
         bar.set_postfix_str("polishing, which compiles the first time")
-        at_ends = evaluate(target.log_density, z, self.batch_size)
-        ends = _Ends(np.array(z), *(np.array(each) for each in at_ends))
+        ends, num_gradients = self._evaluated(target, z), (len(losses) + 1) * len(z)
+        if np.any(at_start > ends.log_density):  # Adam has left a narrow mode that it began in
+            ends.keep_better(np.arange(len(z)), self._evaluated(target, start))
+            num_gradients += len(z)
         failed = ~_finite(ends.log_density, ends.gradient)
         _check_any_finite(failed)
         ends, hessian, num_polishing = self._polish(target, ends, failed)
         bar.set_postfix_str(f"best log density {np.nanmax(ends.log_density):.2f}")
-        num_gradients = (len(losses) + 1) * len(z) + num_polishing
+        num_gradients += num_polishing
         return _Found(*ends, failed, np.asarray(losses), hessian, num_gradients)
+
+    def _evaluated(self, target: Target, z: AnyArray) -> "_Ends":
+        at_z = evaluate(target.log_density, z, self.batch_size)
+        return _Ends(np.array(z), *(np.array(each) for each in at_z))
 
     @property
     def _num_draws(self) -> int:
@@ -201,14 +207,17 @@ class MAP:
             draws = jnp.asarray(np.take_along_axis(groups, best[:, :, None], axis=1))
         return draws[:, :num].reshape(-1, target.dim)
 
-    def _descend(self, target: Target, z: AnyArray, bar: Bar) -> tuple[AnyArray, list[float]]:
-        """Where the starts end, and the best loss of each step."""
+    def _descend(
+        self, target: Target, z: AnyArray, bar: Bar
+    ) -> tuple[AnyArray, list[float], np.ndarray]:
+        """Where the starts end, the best loss of each step, and the log density of the starts."""
         if self.num_steps == 0:
-            return z, []
-        optimizer = self.optimizer or adam(num_steps=self.num_steps)
+            return z, [], np.full(len(z), -np.inf)
+        optimizer, at_start = self.optimizer or adam(num_steps=self.num_steps), []
 
         def advance(state: Any, num_steps: int) -> tuple[Any, np.ndarray]:
             states, z, losses = _advance(target, optimizer, num_steps, state[0], self.batch_size)
+            at_start.append(-np.asarray(losses)[:, 0])  # of the first block it is that
             return (states, z), np.nanmin(np.asarray(losses), axis=0, initial=np.inf)
 
         (_, z), losses = in_blocks(
@@ -219,7 +228,7 @@ class MAP:
             stop=self._stalled,
             bar=bar,
         )
-        return z, losses
+        return z, losses, at_start[0]
 
     def _stalled(self, losses: list[float]) -> bool:
         if self.patience is None or len(losses) <= self.patience:

@@ -162,8 +162,9 @@ def windows(settings: CrossChain, num_warmup: int) -> tuple[tuple[int, ...], int
         ((3, 6), 3)
     """
     ends = [int(fraction * num_warmup) for fraction in settings.metric_updates]
-    window = min((end - start for start, end in itertools.pairwise([0, *ends])), default=0)
-    return (tuple(ends), window) if window else ((), 0)  # a burn-in too short to learn from
+    between = [end - start for start, end in itertools.pairwise([0, *ends])]
+    # The longest that all have before them: a fit soon after another one takes some of its draws.
+    return (tuple(ends), min(max(between), ends[0])) if all(between) and ends else ((), 0)
 
 
 def window_before(adaptation: Adaptation, end: Array | int, window: int) -> tuple[Array, Array]:
