@@ -47,12 +47,12 @@ class MAP:
     """Multi-start search for the mode of the unconstrained log density.
 
     Prior draws are screened by their log density; the best of them are optimised, each with an
-    optimiser state of its own, through NumPyro's ``AutoDelta``; one that ends lower than it began is
-    put back; the best few are polished by damped Newton steps. When no two starts end in the best basin, or the best start does not
-    explain the data, there may be a better basin that no start reached, and the search continues
-    from new draws. Each of these takes the parameters of one component, a galaxy's light perhaps,
-    from the best start: once the brightest is right, the ranking depends on how well the others
-    fit. A search that finds nothing better is the last.
+    optimiser state of its own, through NumPyro's ``AutoDelta``; one that ends lower than it began
+    is put back; the best few are polished by damped Newton steps. When no two starts end in the
+    best basin, or the best start does not explain the data, there may be a better basin that no
+    start reached, and the search continues from new draws. Each of these takes the parameters of
+    one component, a galaxy's light perhaps, from the best start: once the brightest is right, the
+    ranking depends on how well the others fit. A search that finds nothing better is the last.
 
     The mode is that of the density in *unconstrained* space, the space of the next two stages.
     ``AutoDelta`` on the user's model itself would find the mode of the constrained density, which
@@ -248,7 +248,7 @@ class MAP:
             # Not placed on devices, or the next round compiles again for that placement.
             ascent = unplaced(ascend(target, ends.z[best], steps))
             num_gradients += int(np.sum(ascent.num_steps)) * (target.dim + 1)
-            ends.keep_better(best, ascent.best)
+            ends.keep_better(best, _Ends(*ascent.best[:3]))
             value, top = ascent.best.value, np.argmax(ascent.best.value)
             if ascent.done[top]:
                 break
@@ -269,11 +269,11 @@ class _Ends(NamedTuple):
     log_density: np.ndarray
     gradient: np.ndarray
 
-    def keep_better(self, index: np.ndarray, new: Any) -> None:
+    def keep_better(self, index: np.ndarray, new: "_Ends") -> None:
         """Replace the points at ``index`` by those of ``new`` that are as high or higher."""
         # An ascent that never found a finite point has no gradient to offer either.
-        better = np.isfinite(new.value) & (new.value >= self.log_density[index])
-        for mine, its in zip(self, (new.z, new.value, new.gradient), strict=True):
+        better = np.isfinite(new.log_density) & (new.log_density >= self.log_density[index])
+        for mine, its in zip(self, new, strict=True):
             mine[index[better]] = its[better]
 
 

@@ -155,11 +155,13 @@ def windows(settings: CrossChain, num_warmup: int) -> tuple[tuple[int, ...], int
 
     Returns:
         The numbers of those transitions, none in a burn-in too short to learn from, and the length
-        of a window.
+        of a window, which may reach back behind the fit before.
 
     Example:
         >>> windows(CrossChain(metric_updates=(0.3, 0.6)), 10)
         ((3, 6), 3)
+        >>> windows(CrossChain(metric_updates=(0.3, 0.6, 0.8)), 10)
+        ((3, 6, 8), 3)
     """
     ends = [int(fraction * num_warmup) for fraction in settings.metric_updates]
     between = [end - start for start, end in itertools.pairwise([0, *ends])]

@@ -24,7 +24,7 @@ class CrossChain:
             π; otherwise it stays at the first.
         jitter: trajectories are uniform in ``(1 - jitter, 1 + jitter)`` times the length.
         metric_updates: fractions of the burn-in at which the map is fitted anew, to the draws of
-            all chains in the time between two of them, see ``sampler.maps``.
+            all chains in the longest time between two of them, see ``sampler.maps``.
         retry_below: a trajectory with an acceptance probability below this is tried once more with
             smaller steps, see ``sampler.trajectory``; 0 turns that off.
         retry_steps: by how much smaller, and how many of them for each step of the first attempt.

@@ -62,6 +62,23 @@ def test_basins_are_told_apart_and_ranked():
     assert sum(basin.num_starts for basin in result.basins) == 5
 
 
+def hill_with_a_spike():
+    """A standard normal, and near five a mode that one step of Adam leaves."""
+    x = numpyro.sample("x", dist.Normal(0.0, 1.0))
+    numpyro.factor("spike", 30.0 * jnp.exp(-0.5 * ((x - 5.0) / 0.01) ** 2))
+
+
+def test_no_start_ends_lower_than_it_began():
+    start = np.array([[5.005], [-1.0]])
+    result = run(hill_with_a_spike, (), start=start, num_polished=0)
+    at_start = result.target.log_density(jnp.asarray(start[0], dtype=jnp.float32))
+    assert result.log_density[0] == pytest.approx(float(at_start), rel=1e-5)
+    np.testing.assert_allclose(result.params[0], start[0], rtol=1e-6)
+    np.testing.assert_allclose(result.params[1], 0.0, atol=0.3)  # it climbed
+    # 50 steps of two starts, their ends, the starts again, and a Hessian of one parameter.
+    assert result.num_gradients["map"] == 2 * (50 + 1 + 1) + 2
+
+
 def test_a_basin_of_one_start_is_looked_at_again():
     lonely = {"num_starts": 1, "num_polished": 1}
     assert run(two_modes, (jnp.asarray(4.0),), **lonely, max_searches=1).shape == (1, 1)

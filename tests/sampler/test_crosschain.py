@@ -1,5 +1,6 @@
 """Transitions outside of NumPyro, and what the chains learn from them."""
 
+import dataclasses
 import functools
 
 import jax
@@ -90,15 +91,17 @@ def test_a_second_block_does_not_compile_again():
     assert step._cache_size() == 1
 
 
-def test_the_host_fits_the_map_where_a_compiled_transition_does():
+@pytest.mark.parametrize("updates", [(0.3, 0.6), (0.3, 0.4)])
+def test_the_host_fits_the_map_where_a_compiled_transition_does(updates):
+    settings = dataclasses.replace(UNFITTED, metric_updates=updates)
     z = jax.random.normal(jax.random.key(0), (8, 2))
-    log_density, state = start(UNFITTED, 10, z)
-    assert windows(UNFITTED, 10) == ((3, 6), 3)
-    inside = jax.jit(functools.partial(transition, UNFITTED, log_density, 10))
-    moved = jax.jit(functools.partial(move, UNFITTED, log_density, 10))
+    log_density, state = start(settings, 10, z)
+    assert windows(settings, 10) == (tuple(int(10 * end) for end in updates), 3)
+    inside = jax.jit(functools.partial(transition, settings, log_density, 10))
+    moved = jax.jit(functools.partial(move, settings, log_density, 10))
     one = other = state
     for i in range(1, 6):
-        one, other = inside(one), refitted(UNFITTED, 10, unplaced(moved(other)))
+        one, other = inside(one), refitted(settings, 10, unplaced(moved(other)))
         has_fitted = bool(jnp.any(other.map.metric.loc != state.map.metric.loc)) or bool(
             jnp.any(other.map.layers.coefficients != 0.0)
         )
