@@ -43,6 +43,14 @@ _STATISTICS = {
 }
 
 
+#: Times that burn-in is gone through at most.
+_MAX_BURN_INS = 3
+#: R-hat of chains that are in several places; those in one had at most 1.13 in so few draws.
+_APART = 1.3
+#: Draws of each chain from which that can be told.
+_FEWEST_DRAWS = 30
+
+
 @dataclass(frozen=True)
 class HMC:
     """Draw chains from the posterior, with the VI covariance as inverse mass matrix.
@@ -53,7 +61,9 @@ class HMC:
             model that returns an ``MCMCKernel`` (it gets the model in whitened coordinates), or an
             instance with a model of its own.
         num_chains: chains.
-        num_burnin_steps: transitions that adapt and are discarded.
+        num_burnin_steps: transitions that adapt and are discarded. Where the chains are in several
+            places at their end, R-hat of the draws since the last fit of the map being above 1.3,
+            as many again, at most twice.
         num_results: draws of each chain, at least.
         max_results: draws of each chain, at most; ``num_results`` if that is more.
         target_ess: draw until bulk and tail effective sample sizes reach this, and R-hat is below
@@ -187,7 +197,7 @@ class _Chains:
             if checkpoint is not None:
                 run = checkpoint.read(run, manifest)
             bar.update(run.burn_in + _num_draws(run.blocks))
-            while run.burn_in < stage.num_burnin_steps or not self._enough(run.blocks, began):
+            while self._burns_in(run) or not self._enough(run.blocks, began):
                 run = self._advance(run, bar)
                 if checkpoint is not None:
                     checkpoint.write(run, manifest)
@@ -211,7 +221,7 @@ class _Chains:
     def _advance(self, run: Progress, bar: Bar) -> Progress:
         """One block of burn-in or of sampling."""
         num_warmup, block = self.stage.num_burnin_steps, self.stage.block
-        left = self._until_fit(run.burn_in)
+        left = self._until_fit(int(run.state.i)) if self._burns_in(run) else 0
         phase = "burn_in" if left else "sampling"
         steps = min(block, left or self._still(_num_draws(run.blocks)))
         density, batch_size = self.target.log_density, self.stage.batch_size
@@ -223,11 +233,23 @@ class _Chains:
         _show(bar, steps, drawn, phase)
         spent = run.gradients[phase] + int(np.sum(drawn["num_steps"]))
         run = run._replace(state=state, gradients=run.gradients | {phase: spent})
-        if left and not self._is_above(drawn):
-            return run._replace(burn_in=run.burn_in + steps)
         # Where burn-in has found more than it should, nothing is left to wait for.
-        run = run._replace(burn_in=num_warmup)
-        return run._replace(blocks=(*run.blocks, drawn))
+        if not left or self._is_above(drawn):
+            return run._replace(blocks=(*run.blocks, drawn))
+        run = run._replace(burn_in=run.burn_in + steps)
+        return run._replace(state=_burn_in_again(state)) if self._disagree(run) else run
+
+    def _burns_in(self, run: Progress) -> bool:
+        return not run.blocks and int(run.state.i) < self.stage.num_burnin_steps
+
+    def _disagree(self, run: Progress) -> bool:
+        """Whether burn-in has come to its end, and the chains are not in one place."""
+        num_warmup = self.stage.num_burnin_steps
+        if self._burns_in(run) or run.burn_in >= _MAX_BURN_INS * num_warmup:
+            return False
+        since_fit = max(windows(self.kernel, num_warmup)[0], default=0)
+        z = np.asarray(run.state.adaptation.z)[since_fit:].swapaxes(0, 1)
+        return z.shape[1] >= _FEWEST_DRAWS and bool(diagnostics.r_hat(z).max() > _APART)
 
     def _is_above(self, block: dict[str, np.ndarray]) -> bool:
         """Whether a draw is one to stop at; one that is not finite is none."""
@@ -264,6 +286,11 @@ class _Chains:
         return bool(
             smallest >= target_ess and diagnostics.r_hat(z).max() < diagnostics.RHAT_LIMIT - 0.001
         )
+
+
+def _burn_in_again(state: CrossChainState) -> CrossChainState:
+    """The chains where they are and the map as it is, before the first transition of burn-in."""
+    return state._replace(i=np.zeros_like(state.i))
 
 
 def _num_draws(blocks: tuple[dict[str, np.ndarray], ...]) -> int:
