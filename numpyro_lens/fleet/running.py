@@ -145,6 +145,7 @@ def _recipe(
     import jax
 
     from numpyro_lens.fitting import recipe_of
+    from numpyro_lens.fitting.search import check_no_start
     from numpyro_lens.infer.pipeline import check_settings
     from numpyro_lens.models import load_model
 
@@ -153,6 +154,7 @@ def _recipe(
     columns = columns_of(function, found)
     in_steps = recipe_of(function)
     if in_steps is not None:
+        check_no_start(settings, in_steps.__name__, function.__name__)
         known = inspect.signature(in_steps).parameters
         columns = tuple(name for name in columns if name in known)
     x64 = bool(jax.config.read("jax_enable_x64"))

@@ -105,6 +105,12 @@ def test_a_folder_is_of_one_fleet(files, fleet):
         fleet(timeout=0)
 
 
+def test_a_start_for_a_model_that_is_led_in_steps_is_told_at_once(files):
+    with pytest.raises(TypeError, match="fit_galaxy searches for its own start; got `start`"):
+        nl.fit_many("galaxy", table(files), files / "out", read=READ, start={"lens.theta_E": 1.0})
+    assert not (files / "out").exists()
+
+
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("a bug"), SystemExit(3)])
 def test_whatever_a_fit_raises_is_its_reason(files, fleet, fake_fit, error):
     fake_fit.raising = error
