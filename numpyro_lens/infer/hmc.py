@@ -27,6 +27,7 @@ from numpyro_lens.sampler import (
     CrossChainState,
     Quadratic,
     begin,
+    begun_again,
     move,
     refitted,
     windows,
@@ -237,7 +238,9 @@ class _Chains:
         if not left or self._is_above(drawn):
             return run._replace(blocks=(*run.blocks, drawn))
         run = run._replace(burn_in=run.burn_in + steps)
-        return run._replace(state=_burn_in_again(state)) if self._disagree(run) else run
+        if not self._disagree(run):
+            return run
+        return run._replace(state=unplaced(begun_again(self.kernel, num_warmup, state)))
 
     def _burns_in(self, run: Progress) -> bool:
         return not run.blocks and int(run.state.i) < self.stage.num_burnin_steps
@@ -286,11 +289,6 @@ class _Chains:
         return bool(
             smallest >= target_ess and diagnostics.r_hat(z).max() < diagnostics.RHAT_LIMIT - 0.001
         )
-
-
-def _burn_in_again(state: CrossChainState) -> CrossChainState:
-    """The chains where they are and the map as it is, before the first transition of burn-in."""
-    return state._replace(i=np.zeros_like(state.i))
 
 
 def _num_draws(blocks: tuple[dict[str, np.ndarray], ...]) -> int:

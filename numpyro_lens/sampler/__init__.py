@@ -4,6 +4,7 @@ from numpyro_lens.sampler.adaptation import windows as windows
 from numpyro_lens.sampler.additive import Additive as Additive
 from numpyro_lens.sampler.crosschain import CrossChainState as CrossChainState
 from numpyro_lens.sampler.crosschain import begin as begin
+from numpyro_lens.sampler.crosschain import begun_again as begun_again
 from numpyro_lens.sampler.crosschain import move as move
 from numpyro_lens.sampler.crosschain import refitted as refitted
 from numpyro_lens.sampler.crosschain import transition as transition

@@ -150,12 +150,33 @@ def refitted(settings: CrossChain, num_warmup: int, state: CrossChainState) -> C
     Returns:
         The state, with the search for the step size begun again where the map is new.
     """
-    ends, window = windows(settings, num_warmup)
-    if int(state.i) not in ends:
+    if int(state.i) not in windows(settings, num_warmup)[0]:
         return state
+    return _with_map_of_window(settings, num_warmup, state)
+
+
+def _with_map_of_window(settings, num_warmup, state):
+    """The map fitted to the window that ends here, and the search for the step size begun again."""
+    window = windows(settings, num_warmup)[1]
     z, gradient = unplaced(window_before(state.adaptation, state.i, window))
     map = _fitted(settings, num_warmup, len(state.z), state.map, z, gradient)
     return state._replace(map=map, adaptation=restarted(state.adaptation))
+
+
+def begun_again(settings: CrossChain, num_warmup: int, state: CrossChainState) -> CrossChainState:
+    """Burn-in from its first transition, with the chains where they are at its end.
+
+    Args:
+        settings: how the chains move and adapt.
+        num_warmup: transitions of the burn-in.
+        state: after the last of them.
+
+    Returns:
+        The state, its map fitted to the last window, unless the settings fit none.
+    """
+    if windows(settings, num_warmup)[0]:
+        state = _with_map_of_window(settings, num_warmup, state)
+    return state._replace(i=np.zeros_like(state.i))
 
 
 def transition(

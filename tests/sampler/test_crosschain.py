@@ -17,6 +17,7 @@ from numpyro_lens.sampler import (
     CrossChain,
     Quadratic,
     begin,
+    begun_again,
     crosschain,
     move,
     refitted,
@@ -110,6 +111,22 @@ def test_the_host_fits_the_map_where_a_compiled_transition_does(updates):
             np.testing.assert_allclose(a, b, atol=1e-3)
         np.testing.assert_allclose(one.z, other.z, atol=1e-3)
         np.testing.assert_allclose(one.step_size, other.step_size, rtol=1e-3)
+
+
+@pytest.mark.parametrize("updates", [(0.3, 0.6), ()])
+def test_burn_in_begins_again_with_the_map_of_its_last_draws(updates):
+    settings = dataclasses.replace(UNFITTED, metric_updates=updates)
+    _, state = start(settings, 10, jnp.zeros((8, 2)))
+    key = jax.random.key(1)
+    late = jax.random.normal(key, state.adaptation.z.shape).at[:7].set(jnp.nan) + 5.0
+    adaptation = state.adaptation._replace(z=late, gradient=5.0 - late)
+    state = unplaced(state._replace(i=jnp.asarray(10), adaptation=adaptation))
+    again = begun_again(settings, 10, state)
+    assert int(again.i) == 0
+    np.testing.assert_array_equal(again.z, state.z)
+    center = again.map(jnp.zeros((1, 2)))[0]
+    expected = np.full(2, 5.0) if updates else state.map(jnp.zeros((1, 2)))[0]
+    np.testing.assert_allclose(center, expected, atol=0.5 if updates else 0.0)
 
 
 def test_all_fits_of_a_run_are_one_compiled_function():
