@@ -70,7 +70,8 @@ class HMC:
         target_ess: draw until bulk and tail effective sample sizes reach this, and R-hat is below
             1.01; ``None`` asks for what the verdict asks for. NumPyro's kernels draw
             ``num_results``.
-        max_seconds: stop sampling after this time, with what has been drawn by then.
+        max_seconds: stop sampling after this time, with what has been drawn by then; burn-in does
+            not begin again after it.
         batch_size: chains evaluated at once on a device; see ``map_batch``.
         make_map: the map that ``CrossChain`` begins with, an ``AbstractMap``, as a function of the
             target and of the VI Gaussian; ``None`` is ``Quadratic.of`` the Gaussian.
@@ -199,7 +200,7 @@ class _Chains:
                 run = checkpoint.read(run, manifest)
             bar.update(run.burn_in + _num_draws(run.blocks))
             while self._burns_in(run) or not self._enough(run.blocks, began):
-                run = self._advance(run, bar)
+                run = self._begun_again(self._advance(run, bar), began)
                 if checkpoint is not None:
                     checkpoint.write(run, manifest)
         draws = {name: _joined(run.blocks, name) for name in run.blocks[0]}
@@ -237,22 +238,25 @@ class _Chains:
         # Where burn-in has found more than it should, nothing is left to wait for.
         if not left or self._is_above(drawn):
             return run._replace(blocks=(*run.blocks, drawn))
-        run = run._replace(burn_in=run.burn_in + steps)
-        if not self._disagree(run):
-            return run
-        return run._replace(state=unplaced(begun_again(self.kernel, num_warmup, state)))
+        return run._replace(burn_in=run.burn_in + steps)
 
     def _burns_in(self, run: Progress) -> bool:
         return not run.blocks and int(run.state.i) < self.stage.num_burnin_steps
 
-    def _disagree(self, run: Progress) -> bool:
-        """Whether burn-in has come to its end, and the chains are not in one place."""
+    def _begun_again(self, run: Progress, began: float) -> Progress:
+        """Before the first transition of burn-in where its end finds the chains apart."""
         num_warmup = self.stage.num_burnin_steps
-        if self._burns_in(run) or run.burn_in >= _MAX_BURN_INS * num_warmup:
-            return False
-        since_fit = max(windows(self.kernel, num_warmup)[0], default=0)
-        z = np.asarray(run.state.adaptation.z)[since_fit:].swapaxes(0, 1)
-        return z.shape[1] >= _FEWEST_DRAWS and bool(diagnostics.r_hat(z).max() > _APART)
+        if self._burns_in(run) or run.blocks or run.burn_in >= _MAX_BURN_INS * num_warmup:
+            return run
+        if self._is_late(began) or not self._are_apart(run.state.adaptation.z):
+            return run
+        return run._replace(state=unplaced(begun_again(self.kernel, num_warmup, run.state)))
+
+    def _are_apart(self, z: AnyArray) -> bool:
+        """Whether the draws of burn-in (i, chain, d) since the last fit are not in one place."""
+        since_fit = max(windows(self.kernel, self.stage.num_burnin_steps)[0], default=0)
+        draws = np.asarray(z)[since_fit:].swapaxes(0, 1)
+        return draws.shape[1] >= _FEWEST_DRAWS and bool(diagnostics.r_hat(draws).max() > _APART)
 
     def _is_above(self, block: dict[str, np.ndarray]) -> bool:
         """Whether a draw is one to stop at; one that is not finite is none."""
@@ -269,9 +273,13 @@ class _Chains:
         stage = self.stage
         return (stage.num_results if drawn < stage.num_results else stage.max_results) - drawn
 
+    def _is_late(self, began: float) -> bool:
+        allowed = self.stage.max_seconds
+        return allowed is not None and time.monotonic() - began > allowed
+
     def _enough(self, blocks: tuple, began: float) -> bool:
         stage, drawn = self.stage, _num_draws(blocks)
-        if drawn and stage.max_seconds is not None and time.monotonic() - began > stage.max_seconds:
+        if drawn and self._is_late(began):
             return True
         if drawn and self._is_above(blocks[-1]):
             return True

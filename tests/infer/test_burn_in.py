@@ -10,7 +10,7 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 
-from numpyro_lens.infer import HMC, Target
+from numpyro_lens.infer import HMC, Target, hmc
 from numpyro_lens.infer.checkpoint import Checkpoint
 
 NUM_WARMUP, NUM_CHAINS = 80, 4
@@ -22,7 +22,7 @@ def two_modes(distance):
     numpyro.factor("modes", jnp.logaddexp(-0.5 * one, -0.5 * other))
 
 
-def sample(distance, folder):
+def sample(distance, folder, **changed):
     """Half of the chains begin in each of the modes."""
     side = jnp.where(jnp.arange(NUM_CHAINS) % 2, 1.0, -1.0)[:, None]
     gaussian = SimpleNamespace(
@@ -30,9 +30,8 @@ def sample(distance, folder):
         covariance_matrix=jnp.eye(2),
         sample=lambda key, shape: side * distance + jax.random.normal(key, (*shape, 2)),
     )
-    settings = HMC(
-        num_chains=NUM_CHAINS, num_burnin_steps=NUM_WARMUP, num_results=20, max_results=20
-    )
+    short = {"num_chains": NUM_CHAINS, "num_results": 20, "max_results": 20}
+    settings = HMC(num_burnin_steps=NUM_WARMUP, **short | changed)
     target = Target.of(two_modes, jnp.asarray(distance))
     return settings.run(target, jax.random.key(0), svi=gaussian, progress=False, checkpoint=folder)
 
@@ -44,10 +43,18 @@ def transitions(folder):
 
 @pytest.mark.parametrize(("distance", "times"), [(0.0, 1), (30.0, 3)], ids=["together", "apart"])
 def test_chains_apart_go_through_burn_in_again(distance, times, tmp_path):
+    before = hmc._advance.alone._cache_size()
     found = sample(distance, tmp_path)
+    assert hmc._advance.alone._cache_size() <= before + 1
     assert transitions(tmp_path) == times * NUM_WARMUP
     assert found.num_gradients["burn_in"] >= times * NUM_WARMUP * NUM_CHAINS
     assert found.num_gradients["sampling"] == found.statistics["n_steps"].sum()
+    assert found.z.shape == (NUM_CHAINS, 20, 2)
+
+
+def test_no_burn_in_begins_after_the_time_that_is_allowed(tmp_path):
+    found = sample(30.0, tmp_path, max_seconds=0.0)
+    assert transitions(tmp_path) == NUM_WARMUP
     assert found.z.shape == (NUM_CHAINS, 20, 2)
 
 
