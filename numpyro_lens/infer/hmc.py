@@ -43,10 +43,9 @@ _STATISTICS = {
     "lp": "log_density",
 }
 
-
 #: Times that burn-in is gone through at most.
 _MAX_BURN_INS = 3
-#: R-hat of chains that are in several places; those in one had at most 1.13 in so few draws.
+#: R-hat of the draws since the last fit above which the chains are in several places.
 _APART = 1.3
 #: Draws of each chain from which that can be told.
 _FEWEST_DRAWS = 30

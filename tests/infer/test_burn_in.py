@@ -1,6 +1,5 @@
 """Burn-in goes on where the chains are not in one place at its end."""
 
-import json
 from types import SimpleNamespace
 
 import jax
@@ -9,9 +8,9 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pytest
+from checkpoints import break_after, counts, interrupt
 
 from numpyro_lens.infer import HMC, Target, hmc
-from numpyro_lens.infer.checkpoint import Checkpoint
 
 NUM_WARMUP, NUM_CHAINS = 80, 4
 
@@ -36,17 +35,12 @@ def sample(distance, folder, **changed):
     return settings.run(target, jax.random.key(0), svi=gaussian, progress=False, checkpoint=folder)
 
 
-def transitions(folder):
-    with np.load(folder / "state.npz") as file:
-        return json.loads(str(file["json"]))["counts"]["burn_in"]
-
-
 @pytest.mark.parametrize(("distance", "times"), [(0.0, 1), (30.0, 3)], ids=["together", "apart"])
 def test_chains_apart_go_through_burn_in_again(distance, times, tmp_path):
     before = hmc._advance.alone._cache_size()
     found = sample(distance, tmp_path)
     assert hmc._advance.alone._cache_size() <= before + 1
-    assert transitions(tmp_path) == times * NUM_WARMUP
+    assert counts(tmp_path)["burn_in"] == times * NUM_WARMUP
     assert found.num_gradients["burn_in"] >= times * NUM_WARMUP * NUM_CHAINS
     assert found.num_gradients["sampling"] == found.statistics["n_steps"].sum()
     assert found.z.shape == (NUM_CHAINS, 20, 2)
@@ -54,24 +48,17 @@ def test_chains_apart_go_through_burn_in_again(distance, times, tmp_path):
 
 def test_no_burn_in_begins_after_the_time_that_is_allowed(tmp_path):
     found = sample(30.0, tmp_path, max_seconds=0.0)
-    assert transitions(tmp_path) == NUM_WARMUP
+    assert counts(tmp_path)["burn_in"] == NUM_WARMUP
     assert found.z.shape == (NUM_CHAINS, 20, 2)
 
 
 def test_a_run_that_is_broken_in_its_second_burn_in_gives_the_same_draws(tmp_path, monkeypatch):
     expected = sample(30.0, tmp_path / "whole")
-    write = Checkpoint.write
-
-    def write_and_break(self, progress, manifest):
-        write(self, progress, manifest)
-        if progress.burn_in > NUM_WARMUP:
-            raise KeyboardInterrupt
-
     with monkeypatch.context() as patch:
-        patch.setattr(Checkpoint, "write", write_and_break)
+        break_after(patch, 4, interrupt)  # the fits of the map end the first two blocks of three
         with pytest.raises(KeyboardInterrupt):
             sample(30.0, tmp_path / "broken")
-    assert NUM_WARMUP < transitions(tmp_path / "broken") < 2 * NUM_WARMUP
+    assert NUM_WARMUP < counts(tmp_path / "broken")["burn_in"] < 2 * NUM_WARMUP
     found = sample(30.0, tmp_path / "broken")
     np.testing.assert_array_equal(found.z, expected.z)
     assert found.num_gradients == expected.num_gradients

@@ -13,6 +13,7 @@ import numpyro
 import numpyro.distributions as dist
 import optax
 import pytest
+from checkpoints import break_after, interrupt
 
 from numpyro_lens import infer
 from numpyro_lens.infer import HMC, MAP, SVI, fingerprint
@@ -45,23 +46,6 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
     fit(folder)
     return folder
-
-
-def break_after(monkeypatch, number, action):
-    """Let ``action`` happen once ``number`` blocks of the chains have been written."""
-    write, written = Checkpoint.write, []
-
-    def write_and_break(self, progress, manifest):
-        write(self, progress, manifest)
-        written.append(progress)
-        if len(written) == number:
-            action()
-
-    monkeypatch.setattr(Checkpoint, "write", write_and_break)
-
-
-def interrupt():
-    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("blocks", [1, 4], ids=["burn-in", "sampling"])

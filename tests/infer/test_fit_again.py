@@ -1,11 +1,11 @@
 import functools
-import json
 
 import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pytest
+from checkpoints import counts
 
 from numpyro_lens import infer
 from numpyro_lens.infer import HMC, MAP, SVI, pipeline
@@ -23,12 +23,6 @@ QUICK = {
     "hmc": HMC(num_chains=4, num_burnin_steps=50, num_results=50, max_results=50, block=10),
 }
 fit = functools.partial(infer.fit, normal, progress=False, **QUICK)
-
-
-def counts(folder):
-    """How far the chains of a checkpoint came."""
-    with np.load(folder / "state.npz") as file:
-        return json.loads(str(file["json"]))["counts"]
 
 
 def test_a_fit_whose_draws_lie_far_above_its_map_begins_again_from_there(tmp_path):
