@@ -227,27 +227,39 @@ def run_batched(function: Callable[[T], R], items: Sequence[T], size: int) -> li
         >>> [int(x) for x in run_batched(double, [jnp.array(1), jnp.array(2)], size=2)]
         [2, 4]
     """
-    batch, x64 = DynamicBatch(size), jax.dtypes.canonicalize_dtype(float).itemsize == 8
-    places = min(size, len(items))
-    waiting, results = iter(enumerate(items)), [Future[R]() for _ in items]
+    batch, waiting = DynamicBatch(size), iter(enumerate(items))
+    results = [Future[R]() for _ in items]
 
     def fill_a_place() -> None:
-        with jax.enable_x64(x64), batch.member(expected=True):
-            for index, item in waiting:  # one thread at a time
-                try:
-                    results[index].set_result(function(item))
-                except Exception as error:
-                    results[index].set_exception(error)
+        for index, item in waiting:  # one thread at a time
+            try:
+                results[index].set_result(function(item))
+            except Exception as error:
+                results[index].set_exception(error)
 
-    batch.expect(places)
-    with ThreadPoolExecutor(max(places, 1)) as pool:
-        filled = [pool.submit(fill_a_place) for _ in range(places)]
+    if size == 1:  # without ``vmap``, which takes both branches of a condition
+        fill_a_place()
+    else:
+        _in_threads(fill_a_place, batch, min(size, len(items)))
+    return [result.result() for result in results]
+
+
+def _in_threads(function: Callable[[], None], batch: DynamicBatch, number: int) -> None:
+    """Call a function in so many threads, each a member of a batch."""
+    x64 = jax.dtypes.canonicalize_dtype(float).itemsize == 8
+
+    def call() -> None:
+        with jax.enable_x64(x64), batch.member(expected=True):
+            function()
+
+    batch.expect(number)
+    with ThreadPoolExecutor(max(number, 1)) as pool:
+        called = [pool.submit(call) for _ in range(number)]
         try:
-            wait(filled)
+            wait(called)
         except BaseException:  # Ctrl-C
             batch.stop()
             raise
-    return [result.result() for result in results]
 
 
 def batch_size() -> int:

@@ -54,6 +54,13 @@ def test_equal_calls_are_evaluated_at_once_and_compiled_once(power, counted):
     assert power.traced == [((2,), 2)]
 
 
+def test_one_at_a_time_is_no_batch(power, counted):
+    here = threading.get_ident()
+    found = run_batched(lambda x: (float(power(x)["value"]), threading.get_ident()), [1.0, 2.0], 1)
+    assert found == [(1.0, here), (4.0, here)]
+    assert counted == []
+
+
 def test_the_next_takes_the_place_of_one_that_ended(power, counted):
     def calls(number):
         for _ in range(number):
