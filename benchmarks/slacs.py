@@ -144,6 +144,7 @@ def summarised(result):
         "divergent": verdict.num_divergent,
         "mean_square": round(verdict.residuals[0].mean_square, 4),
         "num_pixels": verdict.residuals[0].num,
+        "num_outlying": verdict.residuals[0].num_outlying,
         "search_gradients": spent.pop("search"),
         "gradients": sum(spent.values()),
         "timings": {stage: rounded(t) for stage, t in result.timings.items()},

@@ -22,6 +22,7 @@ from numpyro_lens.infer.diagnostics import (
     PARETO_K_LIMIT,
     RHAT_LIMIT,
 )
+from numpyro_lens.infer.verdict import OUTLYING
 
 
 def write_report(result: LensFit, path: str | PathLike) -> list[str]:
@@ -116,7 +117,8 @@ def _checks_of_model(verdict: Verdict) -> Iterator[tuple[str, str, str]]:
             f"The model explains the data: {residuals.name}",
             residuals.explained,
             f"mean square {residuals.mean_square:.2f} of {residuals.num} residuals, "
-            f"neighbours correlated by {residuals.correlation:.2f}",
+            f"neighbours correlated by {residuals.correlation:.2f}, "
+            f"{residuals.num_outlying} beyond {OUTLYING:g} standard deviations",
             "Look at the residuals: a component is missing, or the noise understated.",
         )
     yield _check(

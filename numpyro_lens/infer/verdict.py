@@ -11,6 +11,8 @@ from numpyro_lens.infer.results import MAPResult
 
 #: Basins whose log density is further below the best one are out of reach [nats].
 MODE_LIMIT = 10.0
+#: Residuals beyond so many standard deviations are counted.
+OUTLYING = 5.0
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,14 @@ class Residuals:
         num: data N in use.
         mean_square: of the residuals.
         correlation: between neighbours, mean of both axes; zero if the residuals are white.
+        num_outlying: of the N, those beyond five standard deviations.
     """
 
     name: str
     num: int
     mean_square: float
     correlation: float
+    num_outlying: int = 0
 
     @property
     def spread(self) -> float:
@@ -47,6 +51,12 @@ class Residuals:
         """Whether neighbouring residuals are uncorrelated."""
         return abs(self.correlation) <= max(5.0 / math.sqrt(2.0 * self.num), 0.05)
 
+    @property
+    def outlying(self) -> bool:
+        """Whether more residuals lie beyond five standard deviations than of normal noise."""
+        expected = self.num * math.erfc(OUTLYING / math.sqrt(2.0))
+        return self.num_outlying > expected + 5.0 * math.sqrt(expected)
+
     def __str__(self) -> str:
         text = (
             f"{self.name}: mean square {self.mean_square:.2f} of {self.num} residuals "
@@ -54,6 +64,8 @@ class Residuals:
         )
         if not self.white:
             text += f", neighbours correlated by {self.correlation:.2f}"
+        if self.outlying:
+            text += f", {self.num_outlying} beyond {OUTLYING:g} standard deviations"
         if self.mean_square < 1.0 - max(5.0 * self.spread, 0.05):
             text += ", far below: the noise is overstated"
         return text
@@ -250,7 +262,8 @@ def residuals_of(name: str, values: np.ndarray, used: np.ndarray) -> Residuals:
         )
         products, pairs = products + float(np.sum((near * far)[both])), pairs + int(both.sum())
     correlation = products / max(pairs, 1) / max(mean_square, np.finfo(float).tiny)
-    return Residuals(name, int(used.sum()), mean_square, correlation)
+    num_outlying = int(np.sum(np.abs(values[used]) > OUTLYING))
+    return Residuals(name, int(used.sum()), mean_square, correlation, num_outlying)
 
 
 def _neighbours(size: int) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -52,6 +52,22 @@ def test_correlated_residuals_are_named():
     assert "neighbours correlated by 0.2" in str(found)
 
 
+def test_a_few_large_residuals_are_named_where_the_noise_is_overstated():
+    values = noise(scale=0.8)
+    values[10, 10:13] = 5.1, -6.0, 9.0
+    found = residuals_of("image", values, everything((60, 70)))
+    assert (found.num_outlying, found.explained) == (3, True)
+    assert "3 beyond 5 standard deviations" in str(found)
+    assert "beyond" not in str(residuals_of("image", noise(scale=0.8), everything((60, 70))))
+
+
+def test_some_of_a_million_lie_far_out_by_chance():
+    """0.57 of a million normal numbers lie beyond five standard deviations."""
+    found = Residuals("image", 10**6, 1.0, 0.0, 4)
+    assert not found.outlying
+    assert dataclasses.replace(found, num=10**4).outlying
+
+
 def test_what_is_masked_does_not_count():
     values, used = noise(), everything((60, 70))
     used[:20] = False
