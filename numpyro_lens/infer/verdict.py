@@ -62,12 +62,12 @@ class Residuals:
             f"{self.name}: mean square {self.mean_square:.2f} of {self.num} residuals "
             f"(1.00 \u00b1 {self.spread:.2f} if the model is right)"
         )
+        if self.mean_square < 1.0 - max(5.0 * self.spread, 0.05):
+            text += ", far below: the noise is overstated"
         if not self.white:
             text += f", neighbours correlated by {self.correlation:.2f}"
         if self.outlying:
             text += f", {self.num_outlying} beyond {OUTLYING:g} standard deviations"
-        if self.mean_square < 1.0 - max(5.0 * self.spread, 0.05):
-            text += ", far below: the noise is overstated"
         return text
 
 
