@@ -1,20 +1,21 @@
-"""Real lenses in several bands: each band alone, and all together.
+"""Real lenses beside those of SLACS: each band alone, and all together.
 
-    python benchmarks/real_bands.py                    # the fits that real_bands.jsonl lacks
-    python benchmarks/real_bands.py --only 102020532
-    python benchmarks/real_bands.py --only 102018665 --kinds VIS NIR_H all
-    python benchmarks/real_bands.py --only dolphin_two_band --quick --file trial.jsonl
-    python benchmarks/real_bands.py --table            # the table so far
+    python benchmarks/real_lenses.py                    # the fits that real_lenses.jsonl lacks
+    python benchmarks/real_lenses.py --only 102020532
+    python benchmarks/real_lenses.py --only 102018665 --kinds VIS NIR_H all
+    python benchmarks/real_lenses.py --only dolphin_two_band --quick --file trial.jsonl
+    python benchmarks/real_lenses.py --table            # the table so far
 
-Two lenses of Euclid Q1, 102020532 in four bands and 102018665 in eight, and a lens of dolphin in
-two, each by `nl.fit_galaxy` with its defaults; nothing depends on the lens. A fit of `all` bands
-has one mass and one shape of lens and source; the first band is the reference, and the offset and
-rotation of every other band are parameters.
+Two lenses of Euclid Q1, 102020532 in four bands and 102018665 in eight, a lens of dolphin in two,
+the ring of HST in F390W, and the simulated lens on which PyAutoLens measures itself, each by
+`nl.fit_galaxy` with its defaults; nothing depends on the lens. A fit of `all` bands has one mass
+and one shape of lens and source; the first band is the reference, and the offset and rotation of
+every other band are parameters.
 
 A line for each fit is appended with the commit that it was made with; the last one counts, and a
 fit that fails is a line as well. Pictures, tables and posteriors go to the folder `--out`. The fits
 of `all` bands take long: two processes may write to the same file, one of them with
-`--kinds all`.
+`--kinds all`, and with `--checkpoints` a fit that was broken off goes on where it was.
 """
 
 import argparse
@@ -33,6 +34,8 @@ from numpyro_lens import models
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"
 RESULTS = Path(__file__).with_suffix(".jsonl")
+FOUR = DATA / "euclid_q1_102020532" / "euclid_q1_102020532.fits"
+RING = DATA / "hst_f390w_ring" / "hst_f390w_ring.fits"
 EIGHT = DATA / "euclid_q1_102018665"
 MASK = EIGHT / "mask_extra_galaxies.fits"
 
@@ -58,6 +61,7 @@ def parsed():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("real_bands"))
     parser.add_argument("--file", type=Path, default=RESULTS, help="of the lines")
+    parser.add_argument("--checkpoints", type=Path, help="folder, to go on with later")
     return parser.parse_args()
 
 
@@ -65,7 +69,8 @@ def wanted(given):
     """Lens and kind of the fits that are missing, those of single bands first."""
     done = records.last(given.file, "lens", "kind")
     for lens in given.only:
-        kinds = [*LENSES[lens][1], "all"]
+        bands = LENSES[lens][1]
+        kinds = bands if len(bands) == 1 else [*bands, "all"]
         for kind in kinds:
             if kind in (given.kinds or kinds) and (lens, kind) not in done:
                 yield lens, kind
@@ -76,8 +81,7 @@ def wanted(given):
 
 def four_bands(bands):
     """Of 300x300 pixels the inner 8"."""
-    path = DATA / "euclid_q1_102020532" / "euclid_q1_102020532.fits"
-    return nl.read_bands(path, bands, psf="PSF", noise="RMS", cutout=80)
+    return nl.read_bands(FOUR, bands, psf="PSF", noise="RMS", cutout=80)
 
 
 def eight_bands(bands, **masked):
@@ -93,6 +97,16 @@ def two_bands(bands):
     return dict(zip(bands, (nl.exchange.read_lenstronomy(*pair) for pair in paths), strict=True))
 
 
+def hst_ring(bands):
+    return {band: nl.read_fits(RING, psf="PSF", exposure="EXPTIME") for band in bands}
+
+
+def profiling_lens(bands):
+    folder = DATA / "autolens_profiling_hst"
+    given = {"psf": folder / "psf.fits", "noise": folder / "noise_map.fits", "pixel_scale": 0.05}
+    return {band: nl.read_fits(folder / "data.fits", **given) for band in bands}
+
+
 #: How each lens is read, and its bands, the reference first.
 LENSES = {
     "102020532": (four_bands, ("VIS", "NIR_Y", "NIR_J", "NIR_H")),
@@ -101,6 +115,8 @@ LENSES = {
         ("VIS", "DES_G", "DES_R", "DES_I", "DES_Z", "NIR_Y", "NIR_J", "NIR_H"),
     ),
     "dolphin_two_band": (two_bands, ("F600LP", "F475X")),
+    "hst_f390w_ring": (hst_ring, ("F390W",)),
+    "autolens_profiling_hst": (profiling_lens, ("image",)),
 }
 
 
@@ -124,7 +140,10 @@ def fitted(lens, kind, given):
     if given.quick:
         small = {name: nl.cutout(band, 1.2) for name, band in data.items()}
         return nl.fit(functools.partial(models.galaxy, **SMALL), small, **settings)
-    return nl.fit_galaxy(data, **settings)
+    if given.checkpoints:
+        settings["checkpoint"] = given.checkpoints / f"{lens}_{kind}"
+    # An image alone, as the command line gives it.
+    return nl.fit_galaxy(data if len(data) > 1 else data[kind], **settings)
 
 
 # --- lines ---------------------------------------------------------------------------------------
