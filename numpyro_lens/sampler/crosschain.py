@@ -88,6 +88,24 @@ def begin(
 
     Returns:
         The state, and the number of gradients that this has taken.
+
+    Example:
+        A burn-in of one's own, with ``move``, ``refitted`` and ``begun_again``.
+
+        >>> from numpyro_lens.sampler import Affine, Quadratic
+        >>> def log_density(z):
+        ...     return -0.5 * jnp.sum((z / jnp.array([1.0, 10.0])) ** 2)
+        >>> log_density = jax.tree_util.Partial(log_density)
+        >>> map = Quadratic.of(Affine(jnp.zeros(2), jnp.eye(2)), (2,), 1)
+        >>> settings, num_warmup = CrossChain(metric_updates=(0.5,)), 40
+        >>> start, key = jnp.ones((8, 2)), jax.random.key(0)
+        >>> state, _ = begin(settings, log_density, start, map, num_warmup, key)
+        >>> one = jax.jit(functools.partial(move, settings, log_density, num_warmup))
+        >>> for _ in range(num_warmup):
+        ...     state = refitted(settings, num_warmup, one(state))
+        >>> again = begun_again(settings, num_warmup, state)
+        >>> int(state.i), int(again.i)
+        (40, 0)
     """
     key_fit, key = jax.random.split(key)
     map, start = strongly_typed(map), strongly_typed(start)
