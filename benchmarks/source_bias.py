@@ -136,8 +136,10 @@ def measured(number, arm):
 
 
 def table():
-    head = "| source | mocks | parameter | mean pull | its error | 68 % holds | mean square |"
-    lines = [head, "|---" * 7 + "|"]
+    names = ["source", "mocks", "parameter", "mean pull", "spread", "largest", "68 % holds"]
+    names.append("mean square")
+    head = "| " + " | ".join(names) + " |"
+    lines = [head, "|---" * len(names) + "|"]
     found = records.last(RESULTS, "mock", "arm")
     for arm in ARMS:
         rows = [row for (_, own), row in sorted(found.items()) if own == arm]
@@ -145,10 +147,13 @@ def table():
             value, sigma, truth = np.array([row[name] for row in rows]).T
             pull = (value - truth) / sigma
             square = np.median([row["mean_square"] for row in rows])
-            cells = [arm, len(rows), name, f"{pull.mean():+.2f}", f"{len(rows) ** -0.5:.2f}"]
+            mean = f"{pull.mean():+.2f} ± {len(pull) ** -0.5:.2f}"
+            largest = pull[np.argmax(np.abs(pull))]
+            cells = [arm, len(rows), name, mean, f"{np.std(pull):.2f}", f"{largest:+.1f}"]
             cells += [f"{100.0 * np.mean(np.abs(pull) < 1.0):.0f} %", f"{square:.3f}"]
             lines.append("| " + " | ".join(map(str, cells)) + " |")
-    return "\n".join(lines)
+    ratios = [row["signal_to_noise"] for row in found.values()]
+    return "\n".join([*lines, "", f"Signal-to-noise ratios of {min(ratios)} to {max(ratios)}."])
 
 
 def main():
