@@ -46,9 +46,12 @@ _STATISTICS = {
 #: Times that burn-in is gone through at most.
 _MAX_BURN_INS = 3
 #: R-hat of the draws since the last fit above which the chains are in several places.
-_APART = 1.3
+_NOT_MET = 1.3
 #: Draws of each chain from which that can be told.
 _FEWEST_DRAWS = 30
+#: R-hat of draws above which chains are in several places; of one place the least that are drawn
+#: have less.
+_APART = 1.05
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,7 @@ class HMC:
         progress: bool = True,
         checkpoint: str | PathLike | None = None,
         stop_above: float = np.inf,
+        stop_apart_above: float = np.inf,
     ) -> HMCResult:
         """Sample.
 
@@ -112,6 +116,8 @@ class HMC:
                 added, if more are asked for.
             stop_above: stop where a draw, or a transition of burn-in, has a log density above this,
                 after the block that it is in. NumPyro's kernels run to their end.
+            stop_apart_above: the same for this lower limit where the chains are `apart` too, after
+                ``num_results`` draws.
 
         Raises:
             ValueError: the folder holds another run, or the kernel is one of NumPyro's.
@@ -125,7 +131,7 @@ class HMC:
             if isinstance(self.kernel, CrossChain):
                 kept = None if checkpoint is None else Checkpoint(checkpoint)
                 manifest = {} if kept is None else self._manifest(target, key, svi)
-                chains = _Chains(self, self.kernel, target, stop_above)
+                chains = _Chains(self, self.kernel, target, stop_above, stop_apart_above)
                 draws = chains.run(key_run, start, gaussian, progress, kept, manifest)
             else:
                 draws = self._run_numpyro(target, key_run, start, gaussian, progress)
@@ -181,6 +187,7 @@ class _Chains:
     kernel: CrossChain
     target: Target
     stop_above: float
+    stop_apart_above: float
 
     def run(
         self,
@@ -247,15 +254,15 @@ class _Chains:
         num_warmup = self.stage.num_burnin_steps
         if self._burns_in(run) or run.blocks or run.burn_in >= _MAX_BURN_INS * num_warmup:
             return run
-        if self._is_late(began) or not self._are_apart(run.state.adaptation.z):
+        if self._is_late(began) or not self._have_not_met(run.state.adaptation.z):
             return run
         return run._replace(state=unplaced(begun_again(self.kernel, num_warmup, run.state)))
 
-    def _are_apart(self, z: AnyArray) -> bool:
+    def _have_not_met(self, z: AnyArray) -> bool:
         """Whether the draws of burn-in (i, chain, d) since the last fit are not in one place."""
         since_fit = max(windows(self.kernel, self.stage.num_burnin_steps)[0], default=0)
         draws = np.asarray(z)[since_fit:].swapaxes(0, 1)
-        return draws.shape[1] >= _FEWEST_DRAWS and bool(diagnostics.r_hat(draws).max() > _APART)
+        return draws.shape[1] >= _FEWEST_DRAWS and bool(diagnostics.r_hat(draws).max() > _NOT_MET)
 
     def _is_above(self, block: dict[str, np.ndarray]) -> bool:
         """Whether a draw is one to stop at; one that is not finite is none."""
@@ -290,12 +297,29 @@ class _Chains:
         if len(blocks) % max(1, len(blocks) // 10):
             return False
         z = _joined(blocks, "z")
+        highest = max(np.max(block["log_density"]) for block in blocks)
+        if highest > self.stop_apart_above and apart(z):
+            return True
         smallest = min(diagnostics.ess(z, kind).min() for kind in ("bulk", "tail"))
         target_ess = stage.target_ess or 1.2 * diagnostics.ESS_LIMIT
         # A little below the limit of the verdict, which rounding may not exceed.
         return bool(
             smallest >= target_ess and diagnostics.r_hat(z).max() < diagnostics.RHAT_LIMIT - 0.001
         )
+
+
+def apart(z: AnyArray) -> bool:
+    """Whether chains (chain, draw, d) are in several places: more draws may not make them agree.
+
+    Args:
+        z: draws.
+
+    Example:
+        >>> z = np.random.default_rng(0).normal(size=(8, 300, 2))
+        >>> apart(z), apart(z + np.arange(8)[:, None, None])
+        (False, True)
+    """
+    return bool(diagnostics.r_hat(z).max() > _APART)
 
 
 def _num_draws(blocks: tuple[dict[str, np.ndarray], ...]) -> int:

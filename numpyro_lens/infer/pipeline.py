@@ -25,6 +25,8 @@ from numpyro_lens.infer.start import Start, is_named, starts_from
 
 #: How far [nats] a draw may lie above the MAP before the fit begins again from there.
 _ABOVE_MAP = 10.0
+#: The same where the chains are apart. Draws from a mode lie below it, by rounding at most above.
+_ABOVE_MAP_APART = 1.0
 #: Fits of one call at most.
 _MAX_FITS = 3
 
@@ -46,7 +48,7 @@ def fit_target(
 
     Where a draw, or a transition of burn-in, has a log density more than 10 above that of the MAP,
     the search has missed the highest mode: the three steps begin again from where the chains are,
-    at most twice.
+    at most twice. Where chains disagree, 1 is enough.
 
     Args:
         target: the density.
@@ -99,9 +101,9 @@ class _Steps:
         key: AnyArray,
         start: ArrayLike | Start | None,
         checkpoint: str | PathLike | None,
-        above: float,
+        may_stop: bool,
     ) -> HMCResult:
-        """The three steps; the last one stops where a draw is that far above the MAP."""
+        """The three steps; the last one may stop where a draw is above the MAP."""
         keys = jax.random.split(key, 3)
         keep = _Keep(self.target, checkpoint, self.callback, start)
         best = keep("map", self.map, keys[0], {"start": start, "progress": self.progress})
@@ -109,6 +111,7 @@ class _Steps:
         check_precision(self.target, best.best, tril)
         begin = {"start": best.best, "scale_tril": tril, "progress": self.progress}
         gaussian = keep("svi", self.svi, keys[1], begin)
+        highest = best.basins[0].log_density if may_stop else np.inf
         return self.hmc.run(
             self.target,
             keys[2],
@@ -116,7 +119,8 @@ class _Steps:
             map=best,
             progress=self.progress,
             checkpoint=checkpoint,
-            stop_above=best.basins[0].log_density + above,
+            stop_above=highest + _ABOVE_MAP,
+            stop_apart_above=highest + _ABOVE_MAP_APART,
         )
 
 
@@ -127,21 +131,23 @@ def _of_highest(
     checkpoint: str | PathLike | None,
 ) -> HMCResult:
     """A fit, begun again where its draws lie above its MAP: the search had missed a mode."""
-    result = steps.run(key, start, checkpoint, _ABOVE_MAP)
+    result = steps.run(key, start, checkpoint, may_stop=True)
     for number in range(1, _MAX_FITS):
-        if not _is_above_map(result):
+        if not _has_missed_a_mode(result, steps.hmc.num_results):
             break
         folder = None if checkpoint is None else Path(checkpoint) / f"again_{number}"
-        above = _ABOVE_MAP if number + 1 < _MAX_FITS else np.inf
+        may_stop = number + 1 < _MAX_FITS
         # Not one of the keys that the first fit splits its own into.
-        again = steps.run(jax.random.fold_in(key, 3 + number), result.z[:, -1], folder, above)
+        again = steps.run(jax.random.fold_in(key, 3 + number), result.z[:, -1], folder, may_stop)
         result = _with_costs_of(result, again)
     return result
 
 
-def _is_above_map(result: HMCResult) -> bool:
+def _has_missed_a_mode(result: HMCResult, num_results: int) -> bool:
+    """Whether the chains have found a higher mode than the search."""
     best = np.inf if result.map is None else result.map.basins[0].log_density
-    return bool(result.log_density.max() > best + _ABOVE_MAP)
+    disagree = result.z.shape[1] >= num_results and hmc_stage.apart(result.z)
+    return bool(result.log_density.max() > best + (_ABOVE_MAP_APART if disagree else _ABOVE_MAP))
 
 
 def _with_costs_of(earlier: HMCResult, result: HMCResult) -> HMCResult:

@@ -1,5 +1,7 @@
+import dataclasses
 import functools
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
@@ -8,12 +10,27 @@ import pytest
 from checkpoints import counts
 
 from numpyro_lens import infer
-from numpyro_lens.infer import HMC, MAP, SVI, pipeline
+from numpyro_lens.density import Target
+from numpyro_lens.infer import HMC, MAP, SVI, hmc, pipeline
 
 
 def normal():
     numpyro.sample("x", dist.Normal(jnp.zeros(2), 1.0).to_event(1))
     numpyro.factor("flat", 0.0)
+
+
+def two_modes():
+    side = numpyro.sample("x", dist.Normal(0.0, 20.0))
+    numpyro.factor("modes", jnp.logaddexp(-0.5 * (side - 20.0) ** 2, -0.5 * (side + 20.0) ** 2))
+
+
+class Wide:
+    """A Gaussian that holds both modes."""
+
+    mean, covariance_matrix = np.zeros(1), np.full((1, 1), 100.0)
+
+    def sample(self, _key, shape):
+        return np.resize([-20.0, 20.0], (*shape, 1)).astype(np.float32)
 
 
 #: A search that ends where it starts, and short chains.
@@ -23,6 +40,10 @@ QUICK = {
     "hmc": HMC(num_chains=4, num_burnin_steps=50, num_results=50, max_results=50, block=10),
 }
 fit = functools.partial(infer.fit, normal, progress=False, **QUICK)
+
+
+#: Log density where one of the tests starts.
+LOWER = -4.0 - np.log(2 * np.pi)
 
 
 def test_a_fit_whose_draws_lie_far_above_its_map_begins_again_from_there(tmp_path):
@@ -43,6 +64,26 @@ def test_a_fit_whose_draws_lie_far_above_its_map_begins_again_from_there(tmp_pat
     continued = fit(start=start, checkpoint=tmp_path)
     np.testing.assert_array_equal(continued.z, found.z)
     assert continued.num_gradients == found.num_gradients
+
+
+@pytest.mark.parametrize("disagree", [False, True])
+def test_a_little_above_the_map_is_enough_where_chains_disagree(monkeypatch, disagree):
+    monkeypatch.setattr(hmc, "apart", lambda z: disagree)
+    found = fit(start=np.full((1, 2), 2.0))
+    assert 0.0 < found.log_density.max() - LOWER < 10.0
+    assert ("earlier_fits" in found.num_gradients) is disagree
+
+
+def test_chains_in_two_modes_stop_where_one_is_higher_than_expected():
+    """No number of draws would make them agree."""
+    target = Target.of(two_modes)
+    stage = dataclasses.replace(QUICK["hmc"], num_chains=8, max_results=400)
+    begin = {"svi": Wide(), "progress": False}
+    stopped = [
+        stage.run(target, jax.random.key(0), stop_apart_above=limit, **begin).z.shape[1]
+        for limit in (-1e3, 1e3)
+    ]
+    assert stopped == [50, 400]
 
 
 def test_a_fit_begins_again_twice_at_most(monkeypatch):
