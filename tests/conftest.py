@@ -1,6 +1,7 @@
 """A strict session: ranks are never promoted, and both precisions run."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import jax
@@ -8,6 +9,11 @@ import jaxtyping
 import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+#: What several modules need is compiled once; each worker has its own, as JAX does not lock it.
+COMPILED = tempfile.TemporaryDirectory()
+jax.config.update("jax_compilation_cache_dir", COMPILED.name)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 @pytest.fixture(scope="module", autouse=True)
