@@ -308,7 +308,7 @@ class _Chains:
         )
 
 
-def apart(z: AnyArray) -> bool:
+def apart(z: np.ndarray) -> bool:
     """Whether chains (chain, draw, d) are in several places: more draws may not make them agree.
 
     Args:
