@@ -59,7 +59,7 @@ def parsed():
         "--quick", action="store_true", help="a trial of the script, on two small bands"
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("real_bands"))
+    parser.add_argument("--out", type=Path, default=Path("real_lenses"))
     parser.add_argument("--file", type=Path, default=RESULTS, help="of the lines")
     parser.add_argument("--checkpoints", type=Path, help="folder, to go on with later")
     return parser.parse_args()
