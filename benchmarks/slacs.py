@@ -147,6 +147,7 @@ def summarised(result):
         "num_outlying": verdict.residuals[0].num_outlying,
         "search_gradients": spent.pop("search"),
         "gradients": sum(spent.values()),
+        "gradients_by_stage": spent,
         "timings": {stage: rounded(t) for stage, t in result.timings.items()},
     }
 
