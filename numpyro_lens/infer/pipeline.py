@@ -146,8 +146,11 @@ def _of_highest(
 def _has_missed_a_mode(result: HMCResult, num_results: int) -> bool:
     """Whether the chains have found a higher mode than the search."""
     best = np.inf if result.map is None else result.map.basins[0].log_density
-    disagree = result.z.shape[1] >= num_results and hmc_stage.apart(result.z)
-    return bool(result.log_density.max() > best + (_ABOVE_MAP_APART if disagree else _ABOVE_MAP))
+    above = result.log_density.max() - best
+    if above > _ABOVE_MAP:
+        return True
+    enough = result.z.shape[1] >= num_results
+    return bool(above > _ABOVE_MAP_APART and enough and hmc_stage.apart(result.z))
 
 
 def _with_costs_of(earlier: HMCResult, result: HMCResult) -> HMCResult:
